@@ -7,8 +7,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from api.chat.response_modes import PRIORITY, RUN_AT
+from api.chat.response_modes import PRIORITY
 from api.http.paging import NextCursor
+from api.jobs.run_at import RUN_AT
 from api.webhooks.callbacks import CallbackEvents, CallbackInclude, CallbackUrl
 from schema.states import Priority, PublicState
 

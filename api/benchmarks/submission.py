@@ -6,8 +6,8 @@ import msgspec
 
 from api.auth.principals import Principal
 from api.benchmarks.schemas import DEFAULT_PROMPT, MAX_CALLS, MAX_PROMPTS, BenchmarkIn
-from api.chat.response_modes import check_run_at
 from api.grants.model_access import resolve_model
+from api.jobs.run_at import check_run_at
 from api.jobs.submit import submitter
 from api.resources import Resources
 from schema.errors import Forbidden, InputError, NotFound, UnknownModel
@@ -110,7 +110,7 @@ def build_submission(
         payload={},
         model=settings.models[0],
         priority=data.priority,
-        run_at=check_run_at(data.run_at, None),
+        run_at=check_run_at(data.run_at),
         idempotency=idempotency,
         request_id=request_id,
         callback=callback,

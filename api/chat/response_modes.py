@@ -1,7 +1,6 @@
 """Response modes of a route whose job produces an answer: the job's events on the same connection, the job at once, or the
 answer when it is there."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -16,11 +15,9 @@ from api.chat.await_answer import Answer, wait_for_answer
 from api.http.errors import PROVIDER_FAILURES
 from api.http.headers import read_preferences, wants_events
 from api.http.json_body import JsonRequest
-from api.http.query_params import default_to_utc
 from api.jobs.event_stream import follow_stream
 from api.jobs.submit import submit_and_follow
 from api.resources import Resources
-from schema.errors import InputError
 from schema.event_base import CachedTokens, CacheWriteTokens, Notice, ReasoningTokens
 from schema.events import UsageRecorded
 from schema.queries.jobs.submissions import Submission
@@ -137,30 +134,7 @@ The job continues if you disconnect. Repeating a request with the same `Idempote
 fails, its error code is returned: `502` or `504` if the model provider failed, `409` if the job was cancelled."""
 ON_BUSY = """What to do if another job of the session has not finished: `queue` waits for it, `reject` fails with `409`,
 `interrupt` cancels it and keeps its partial answer, `rollback` cancels it and removes its question and answer."""
-RUN_AT = """When to run the job, if not at once: it waits until then (`waiting_for` is `time`), and the answer is `202`.
-Can't be combined with `session_id`."""
-MAX_RUN_AT_DAYS = 366
 PRIORITY = "Order among the waiting jobs of your tenant: `high` runs first."
-
-
-def check_run_at(run_at: datetime | None, session_id: UUID | None) -> datetime | None:
-    """Return when a job is to run. Raises InputError for a time in the past or far away, and for a session that exists:
-    its next messages would wait for that time."""
-    if run_at is None:
-        return None
-    at, now = default_to_utc(run_at), datetime.now(UTC)
-    if not now - timedelta(seconds=60) <= at <= now + timedelta(days=MAX_RUN_AT_DAYS):
-        raise InputError(
-            f"run_at must be in the future, and within {MAX_RUN_AT_DAYS} days, such as "
-            f"{now + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}.",
-            field="run_at",
-        )
-    if session_id is not None:
-        raise InputError(
-            "run_at starts a session of its own, since messages of an existing one would wait for it. Omit session_id.",
-            field="run_at",
-        )
-    return at
 
 
 async def respond(

@@ -15,7 +15,6 @@ from api.chat.response_modes import (
     ANSWER_RESPONSE,
     JOB_ERRORS,
     RESPONSE_MODES,
-    check_run_at,
     respond,
 )
 from api.chat.schemas import ChatIn, ImagePartIn, TextPartIn, ToolResultIn
@@ -25,6 +24,7 @@ from api.http.errors import problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM
+from api.jobs.run_at import check_run_at
 from api.jobs.submit import submitter
 from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described

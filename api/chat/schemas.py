@@ -9,8 +9,9 @@ from msgspec import Meta
 
 from api.chat.attachments import MAX_ATTACHMENTS, AttachmentIn
 from api.chat.model_options import MAX_TOOLS, OfferedTools, ResponseFormat, Temperature, ToolChoice
-from api.chat.response_modes import ON_BUSY, PRIORITY, RUN_AT
+from api.chat.response_modes import ON_BUSY, PRIORITY
 from api.grants.output_schemas import OutputFormat
+from api.jobs.run_at import RUN_AT
 from api.webhooks.callbacks import CallbackEvents, CallbackInclude, CallbackUrl
 from schema.states import OnBusy, Priority
 

@@ -29,6 +29,7 @@ from api.documents.retry import (
     STARTED_EXAMPLE,
     ReingestionOut,
     accepted_response,
+    again,
     ingest_again,
 )
 from api.grants.tenant_rows import changing_own_tenant
@@ -37,9 +38,12 @@ from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.rows import from_row
+from api.jobs.run_at import HEADER as RUN_AT_HEADER
+from api.jobs.run_at import read_run_at
 from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
+from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
 from schema.errors import Conflict, InputError, NotFound
 from schema.ids import new_id
 from schema.postgres.connections import Db
@@ -205,11 +209,11 @@ async def delete_collection(name: CollectionName, principal: MayManageDocuments,
     f"{COLLECTION_PATH}/reingest",
     status_code=202,
     opt=described(
-        request_headers=("Idempotency-Key",),
+        request_headers=("Idempotency-Key", *CALLBACK_HEADERS, RUN_AT_HEADER),
         response_headers={202: ("Location",)},
         response=STARTED_EXAMPLE | {"documents": 12},
     ),
-    responses=problems("not_found", "idempotency_key_reused", "queue_full"),
+    responses=problems("not_found", "egress_refused", "idempotency_key_reused", "queue_full"),
     summary="Ingest a collection again",
 )
 async def reingest_collection(
@@ -219,15 +223,16 @@ async def reingest_collection(
     whose text is unchanged are not embedded again. Documents stay searchable meanwhile."""
     async with principal.tx(resources.core.pool) as db:
         row = await require_collection(db, principal, name)
+    run_at = read_run_at(request.headers)
     key = read_idempotency(
         request.headers,
         f"POST /api/collections/{name}/reingest",
-        NOTHING_TO_INGEST,
+        again(NOTHING_TO_INGEST, run_at),
         visible_user_id=principal.visible_user_id,
     )
-    started = await ingest_again(
-        resources, principal, request.request_id, key, model=row.embedder, collection_id=row.id, states=RETRYABLE_STATES
-    )
+    selection: dict[str, Any] = {"collection_id": row.id, "states": RETRYABLE_STATES, "run_at": run_at}
+    selection["callback"] = await read_callback(resources, principal, request.headers)
+    started = await ingest_again(resources, principal, request.request_id, key, model=row.embedder, **selection)
     return accepted_response(started or NOTHING_TO_INGEST)
 
 

@@ -1,5 +1,6 @@
 """Builds the job that ingests documents, for uploads, retries and changes of a collection."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ def ingestion_job(
     model: str,
     payload: dict[str, Any] | None = None,
     callback: Callback | None = None,
+    run_at: datetime | None = None,
 ) -> Submission:
     """Return an ingestion job. `extra_statements` assign its documents in the same transaction; `model` is the embedder."""
     return Submission(
@@ -30,6 +32,7 @@ def ingestion_job(
         idempotency=key,
         request_id=request_id,
         callback=callback,
+        run_at=run_at,
         submitted_by=Submitter(principal.actor, principal.user_id, principal.visible_user_id, principal.address),
         extra_statements=extra_statements,
     )

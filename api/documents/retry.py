@@ -2,6 +2,7 @@
 collection's settings. One call submits one job; old passages stay searchable until it has processed their document."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -16,6 +17,8 @@ from api.documents.ingestion_job import ingestion_job
 from api.http.errors import problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
+from api.jobs.run_at import HEADER as RUN_AT_HEADER
+from api.jobs.run_at import read_run_at
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
@@ -74,7 +77,7 @@ STARTED_EXAMPLE = {"job_id": "019a5ca3-1c20-7e51-8d62-7f8091a2b3c4", "documents"
     "/{document_id:uuid}/retry",
     status_code=202,
     opt=described(
-        request_headers=("Idempotency-Key", *CALLBACK_HEADERS),
+        request_headers=("Idempotency-Key", *CALLBACK_HEADERS, RUN_AT_HEADER),
         response_headers={202: ("Location",)},
         response=STARTED_EXAMPLE,
     ),
@@ -90,8 +93,12 @@ async def retry_document(
         await require_changeable(db, principal, [document_id])
         row = await require_document(db, principal, document_id)
     route = f"POST /api/documents/{document_id}/retry"
-    key = read_idempotency(request.headers, route, NOTHING_TO_INGEST, visible_user_id=principal.visible_user_id)
+    run_at = read_run_at(request.headers)
+    key = read_idempotency(
+        request.headers, route, again(NOTHING_TO_INGEST, run_at), visible_user_id=principal.visible_user_id
+    )
     selection: dict[str, Any] = {"ids": [document_id], "states": RETRYABLE_STATES}
+    selection["run_at"] = run_at
     selection["callback"] = await read_callback(resources, principal, request.headers)
     submitted_out = await ingest_again(resources, principal, request.request_id, key, model=row.embedder, **selection)
     if submitted_out is None:
@@ -104,7 +111,7 @@ async def retry_document(
     "/retry",
     status_code=202,
     opt=described(
-        request_headers=("Idempotency-Key", *CALLBACK_HEADERS),
+        request_headers=("Idempotency-Key", *CALLBACK_HEADERS, RUN_AT_HEADER),
         response_headers={202: ("Location",)},
         example={"collection": "manuals", "states": ["failed", "cancelled"]},
         response=STARTED_EXAMPLE | {"documents": 12},
@@ -119,11 +126,13 @@ async def retry_documents(
     if data.ids is not None and data.collection is not None:
         raise InputError("ids cannot be combined with collection. Send one of them, or neither.", field="collection")
     states: Sequence[FileState] = data.states or (RETRYABLE_STATES if data.ids is not None else ("failed",))
+    run_at = read_run_at(request.headers)
     model, ids = await _select_documents(resources, principal, data, states)
     key = read_idempotency(
-        request.headers, "POST /api/documents/retry", data, visible_user_id=principal.visible_user_id
+        request.headers, "POST /api/documents/retry", again(data, run_at), visible_user_id=principal.visible_user_id
     )
     selection: dict[str, Any] = {"ids": ids[:MAX_RETRIED], "states": states}
+    selection["run_at"] = run_at
     selection["callback"] = await read_callback(resources, principal, request.headers)
     submitted_out = await ingest_again(resources, principal, request.request_id, key, model=model, **selection)
     return accepted_response(
@@ -139,13 +148,14 @@ async def ingest_again(
     *,
     model: str,
     callback: Callback | None = None,
+    run_at: datetime | None = None,
     **selection: Any,
 ) -> ReingestionOut | None:
     """Submit a job that ingests documents again (`selection` is passed to `retry_statements`), or return the one that the
     idempotency key created before; None if no document matches. The caller has checked access."""
     job_id = new_id()
     work = retry_statements(principal.tenant_id, job_id, **selection)
-    submission = ingestion_job(principal, job_id, request_id, key, work, model=model, callback=callback)
+    submission = ingestion_job(principal, job_id, request_id, key, work, model=model, callback=callback, run_at=run_at)
     try:
         submitted = await submit(resources.core, submission)
     except NothingToRetry:
@@ -153,6 +163,11 @@ async def ingest_again(
     async with principal.tx(resources.core.pool) as db:
         counts = await count_files(db, principal.tenant_id, submitted.job_id)
     return ReingestionOut(job_id=submitted.job_id, documents=counts.total)
+
+
+def again(body: Any, run_at: datetime | None) -> Any:
+    """Return what makes two requests the same: the body, and the time if there is one."""
+    return body if run_at is None else [body, run_at]
 
 
 def accepted_response(body: ReingestionOut) -> Response[ReingestionOut]:

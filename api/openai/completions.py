@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from litestar.params import JSONBody
 
 from api.auth.principals import MayChat, Principal
 from api.chat.model_options import in_order
-from api.chat.response_modes import JOB_ERRORS
+from api.chat.response_modes import ACCEPTED_RESPONSE, JOB_ERRORS, accepted_response
 from api.grants.model_access import resolve_target
 from api.http.body_limits import LARGE_BODY
 from api.http.disconnect import ClientDisconnected, cancel_on_disconnect
@@ -22,6 +23,8 @@ from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.openai_chunks import COMPLETION_EXAMPLE, CompletionOut
 from api.http.sse import EVENT_STREAM, EventStream
+from api.jobs.run_at import HEADER as RUN_AT_HEADER
+from api.jobs.run_at import read_run_at
 from api.jobs.submit import submit_and_follow, submitter
 from api.openai.extras import read_extras
 from api.openai.message_extras import read_messages
@@ -34,6 +37,7 @@ from api.resources import AppResources, Resources
 from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
 from graphs.providers.extras import ignored_extras
 from graphs.providers.tokens import estimate_tokens
+from schema.errors import InputError
 from schema.ids import new_id
 from schema.job_kinds import KINDS
 from schema.queries.jobs.submissions import Submission
@@ -76,13 +80,14 @@ class Call:
         example={"model": "auto", "messages": [{"role": "user", "content": "What is a headrace?"}]},
         response=COMPLETION_EXAMPLE,
         other_media_types={EVENT_STREAM: CHUNKS},
-        request_headers=("Idempotency-Key", *CALLBACK_HEADERS),
+        request_headers=("Idempotency-Key", *CALLBACK_HEADERS, RUN_AT_HEADER),
         response_headers={**JOB_RESPONSE_HEADERS, 200: (*JOB_RESPONSE_HEADERS[200], "X-Headrace-Ignored")},
     ),
     responses={
         200: ResponseSpec(
             CompletionOut, description="The completion, or chunks of it with `stream`.", generate_examples=False
         ),
+        202: ACCEPTED_RESPONSE,
         **problems(*JOB_ERRORS),
     },
     summary="Create a chat completion",
@@ -92,9 +97,11 @@ async def create_chat_completion(
     data: JSONBody[CompletionIn], request: JsonRequest, principal: MayChat, resources: AppResources
 ) -> Response[Any]:
     """Compatible with OpenAI's API. Closing the connection cancels the job. Parameters beyond OpenAI's are passed on to the
-    provider; those that it has no place for are named in `X-Headrace-Ignored`, those that can't be honoured are rejected."""
+    provider; those that it has no place for are named in `X-Headrace-Ignored`, those that can't be honoured are rejected.
+    With `X-Headrace-Run-At` the answer is `202` and the job, which closing the connection doesn't cancel."""
+    run_at = _read_run_at(request, data)
     extras = read_extras(await request.body())
-    submission = await _build_submission(data, extras, request, principal, resources)
+    submission = await _build_submission(data, extras, request, principal, resources, run_at)
     input_tokens = estimate_tokens(len(msgspec.json.encode(data.messages)))
     max_tokens = data.max_completion_tokens or data.max_tokens
     accepted = await submit_and_follow(
@@ -102,6 +109,9 @@ async def create_chat_completion(
     )
     submitted, follower = accepted.submitted, accepted.follower
     headers = accepted.headers | _ignored(submission.model, data, extras)
+    if run_at is not None:
+        follower.close()
+        return accepted_response(submitted, submission, "queued", {"X-Job-ID": str(submitted.job_id), **headers})
     call = Call(data, request, resources, principal.tenant_id, submission.model, submitted, follower, headers)
     try:
         return await (_stream(call) if data.stream else _complete(call))
@@ -120,7 +130,12 @@ def _ignored(model: str, data: CompletionIn, extras: dict[str, Any]) -> dict[str
 
 
 async def _build_submission(
-    data: CompletionIn, extras: dict[str, Any], request: JsonRequest, principal: Principal, resources: Resources
+    data: CompletionIn,
+    extras: dict[str, Any],
+    request: JsonRequest,
+    principal: Principal,
+    resources: Resources,
+    run_at: datetime | None,
 ) -> Submission:
     reject_unsupported(data)
     job_id = new_id()
@@ -137,13 +152,26 @@ async def _build_submission(
         idempotency=read_idempotency(
             request.headers,
             "POST /v1/chat/completions",
-            [msgspec.structs.replace(data, messages=[]), messages, extras],
+            [msgspec.structs.replace(data, messages=[]), messages, extras, *([run_at] if run_at else [])],
             visible_user_id=principal.visible_user_id,
         ),
         request_id=request.request_id,
+        run_at=run_at,
         callback=await read_callback(resources, principal, request.headers),
         submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
+
+
+def _read_run_at(request: JsonRequest, data: CompletionIn) -> datetime | None:
+    """Return when the job is to run. Raises InputError for a stream: nobody keeps a connection open for that long."""
+    run_at = read_run_at(request.headers)
+    if run_at is not None and data.stream:
+        raise InputError(
+            f"{RUN_AT_HEADER} can't be combined with stream: a job that runs later is answered with 202. Omit stream, and "
+            "follow /api/jobs/{job}/events, or omit the header.",
+            field="stream",
+        )
+    return run_at
 
 
 async def _complete(call: Call) -> Response[Any]:

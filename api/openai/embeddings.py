@@ -21,6 +21,8 @@ from api.auth.principals import MayChat, Principal
 from api.grants.model_access import find_providers, resolve_model
 from api.http.body_limits import LARGE_BODY
 from api.http.errors import PROVIDER_FAILURES, problems
+from api.http.json_body import JsonRequest
+from api.jobs.run_at import refuse_run_at
 from api.jobs.submit import reserve, uses_own_key
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
@@ -124,8 +126,11 @@ EMBEDDINGS_EXAMPLE: dict[str, Any] = {
     summary="Create embeddings",
     tags=["openai"],
 )
-async def create_embeddings(data: JSONBody[EmbeddingIn], principal: MayChat, resources: AppResources) -> EmbeddingsOut:
+async def create_embeddings(
+    data: JSONBody[EmbeddingIn], request: JsonRequest, principal: MayChat, resources: AppResources
+) -> EmbeddingsOut:
     """Compatible with OpenAI's API. Texts are embedded as queries: a model that expects a prefix for queries gets it."""
+    refuse_run_at(request.headers)
     texts = [data.input] if isinstance(data.input, str) else data.input
     _require_max_chars(texts)
     model = await _resolve(resources, principal, data.model)

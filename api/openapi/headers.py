@@ -63,6 +63,11 @@ PARAMETERS = {
         TEXT,
         "Of which ends, separated by commas: `job.succeeded`, `job.failed`, `job.cancelled`; all of them by default.",
     ),
+    "X-Headrace-Run-At": _request(
+        "X-Headrace-Run-At",
+        Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE_TIME),
+        "When to run the job, if not at once, as `run_at` in the bodies that have it; the answer is `202`.",
+    ),
 }
 """Request headers by name; `X-Request-ID` is on every operation."""
 

@@ -17,7 +17,6 @@ from api.chat.response_modes import (
     ANSWER_EXAMPLE,
     ANSWER_RESPONSE,
     JOB_ERRORS,
-    check_run_at,
     respond,
 )
 from api.grants.model_access import Target, resolve_model, resolve_target
@@ -26,6 +25,7 @@ from api.http.errors import problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM
+from api.jobs.run_at import check_run_at
 from api.jobs.submit import submitter
 from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described

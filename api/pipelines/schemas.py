@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from api.auth.principals import Principal
-from api.chat.response_modes import ON_BUSY, PRIORITY, RUN_AT
+from api.chat.response_modes import ON_BUSY, PRIORITY
 from api.http.paging import NextCursor
+from api.jobs.run_at import RUN_AT
 from api.resources import Resources
 from api.tools.tool_catalog import load_builtin_tools
 from api.webhooks.callbacks import CallbackEvents, CallbackInclude, CallbackUrl

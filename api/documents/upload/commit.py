@@ -7,6 +7,7 @@ If the transaction is refused (queue, storage, limits), they are deleted at once
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -55,6 +56,7 @@ class Upload:
     files: Sequence[CheckedFile]
     idempotency: Idempotency | None
     callback: Callback | None = None
+    run_at: datetime | None = None
 
     @property
     def user_id(self) -> UUID | None:
@@ -169,6 +171,7 @@ async def _submit(resources: Resources, upload: Upload, collection: Collection, 
         model=collection.next_embedder or collection.embedder,
         payload={"collection": str(collection.id), "files": len(files)},
         callback=upload.callback,
+        run_at=upload.run_at,
     )
     return await submit_and_follow(resources, principal, submission, input_tokens=0, max_tokens=1)
 

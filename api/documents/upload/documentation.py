@@ -68,6 +68,11 @@ CALLBACK = Schema(
     max_length=2048,
     description="Address to tell when the job ends, as `callback_url` of `POST /api/chat`.",
 )
+RUN_AT = Schema(
+    type=OpenAPIType.STRING,
+    format=OpenAPIFormat.DATE_TIME,
+    description="When to ingest the documents, if not at once. Their bytes are stored, and fetched from URLs, now.",
+)
 ADDRESS = Schema(type=OpenAPIType.STRING, min_length=1, max_length=2000)
 
 FORM = Schema(
@@ -87,6 +92,7 @@ FORM = Schema(
         ),
         "name": NAME,
         "callback_url": CALLBACK,
+        "run_at": RUN_AT,
     },
 )
 JSON = Schema(
@@ -110,6 +116,7 @@ JSON = Schema(
         ),
         "name": NAME,
         "callback_url": CALLBACK,
+        "run_at": RUN_AT,
     },
 )
 BODY = RequestBody(

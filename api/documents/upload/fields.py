@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -9,13 +10,14 @@ from msgspec import Meta
 
 from api.documents.collections import NAME, NAME_RULE
 from api.http.json_body import read_body
+from api.jobs.run_at import parse_time
 from api.settings import UploadLimits
 from api.webhooks.callbacks import CallbackUrl
 from schema.errors import InputError
 from schema.queries.documents.collections import DEFAULT
 
 MAX_KEYS, MAX_KEY, MAX_METADATA, MAX_URL = 50, 100, 16 * 1024, 2000
-FIELDS = ("collection", "private", "metadata", "name", "url", "callback_url")
+FIELDS = ("collection", "private", "metadata", "name", "url", "callback_url", "run_at")
 
 
 class UploadIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -27,6 +29,7 @@ class UploadIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     metadata: Annotated[dict[str, Any], Meta(extra={"max_bytes": 64 * 1024})] = {}
     name: Annotated[str, Meta(max_length=1000)] | None = None
     callback_url: CallbackUrl | None = None
+    run_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,7 @@ class Fields:
     name: str | None = None
     urls: tuple[str, ...] = ()
     callback_url: str | None = None
+    run_at: datetime | None = None
 
 
 def from_json(body: bytes, limits: UploadLimits) -> Fields:
@@ -51,6 +55,7 @@ def from_json(body: bytes, limits: UploadLimits) -> Fields:
         name=message.name,
         urls=_urls(message.urls, limits, "urls"),
         callback_url=message.callback_url,
+        run_at=message.run_at,
     )
 
 
@@ -74,6 +79,7 @@ def from_form(form: list[tuple[str, str]], limits: UploadLimits) -> Fields:
         name=message.get("name"),
         urls=_urls(urls, limits, "url"),
         callback_url=message.get("callback_url"),
+        run_at=parse_time(message["run_at"], "run_at") if message.get("run_at") else None,
     )
 
 

@@ -65,13 +65,15 @@ async def upload_response(
     refused: Sequence[Refusal],
     same: Sequence[UploadedDocument] = (),
     headers: dict[str, str] | None = None,
+    later: bool = False,
 ) -> Response[Any]:
-    """Respond in the mode that the request selects: stream the job's events, wait for its end, or (by default) at once."""
+    """Respond in the mode that the request selects: stream the job's events, wait for its end, or (by default, and for a job
+    that runs `later`) at once."""
     preferences, status = read_preferences(request.headers), 202
     job_id, headers = follower.job_id, {"X-Job-ID": str(follower.job_id), **(headers or {})}
     if wants_events(request.headers):
         return follow_stream(resources, follower, headers)
-    if preferences.wait_s and not preferences.respond_async:
+    if preferences.wait_s and not preferences.respond_async and not later:
         wait_s = min(preferences.wait_s, resources.settings.request_timeout_s)
         status = 200 if await _has_ended(follower, wait_s) else 202
     else:

@@ -3,6 +3,7 @@
 This module has the order of the steps; the steps themselves are in the modules beside it.
 """
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from api.http.errors import FILE_CODES, problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM
+from api.jobs.run_at import read_run_at
 from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described
 from api.resources import AppResources, Resources
@@ -76,6 +78,7 @@ class Fingerprint(msgspec.Struct, frozen=True, omit_defaults=True):
     metadata: dict[str, Any]
     name: str | None
     callback_url: str | None = None
+    run_at: datetime | None = None
 
 
 @post(["/documents", "/upload", "/files/upload"], summary="Upload documents", **ROUTE_OPTIONS)
@@ -101,18 +104,26 @@ async def _upload(request: JsonRequest, principal: Principal, resources: Resourc
         fields = await receive(request, batch, max_body=resources.settings.max_body)
         _check_fields(fields, batch, principal)
         callback = await read_callback(resources, principal, request.headers, fields.callback_url)
-        key = _idempotency(request, principal, fields, batch)
+        run_at = read_run_at(request.headers, fields.run_at)
+        key = _idempotency(request, principal, fields, batch, run_at)
         classifier = UploadClassifier(batch, fields.name)
         await classifier.classify_new()
         if key is not None and (earlier_job := await _follow_earlier_job(principal, resources, key)):
             return await upload_response(
-                resources, principal, request, earlier_job, collection=fields.collection, refused=batch.refused
+                resources,
+                principal,
+                request,
+                earlier_job,
+                collection=fields.collection,
+                refused=batch.refused,
+                later=run_at is not None,
             )
         await fetch_files(fields.urls, batch, await resources.egress.policy(principal.tenant_id, "documents"))
         await classifier.classify_new()
         if not classifier.files:
             return all_refused_response(request, batch.refused)
-        return await _commit(resources, Upload(request, principal, fields, classifier.files, key, callback), batch)
+        upload = Upload(request, principal, fields, classifier.files, key, callback, run_at)
+        return await _commit(resources, upload, batch)
 
 
 async def _find_space(principal: Principal, resources: Resources) -> int | None:
@@ -136,7 +147,9 @@ def _check_fields(fields: Fields, batch: Batch, principal: Principal) -> None:
         raise InputError("name can only be set for a single file. Omit it; each file has its own name.", field="name")
 
 
-def _idempotency(request: JsonRequest, principal: Principal, fields: Fields, batch: Batch) -> Idempotency | None:
+def _idempotency(
+    request: JsonRequest, principal: Principal, fields: Fields, batch: Batch, run_at: datetime | None
+) -> Idempotency | None:
     """Return the idempotency key with a fingerprint of the upload. For URLs, the URL counts and not its content."""
     files = [(file.name, file.sha256.hex()) for file in batch.received]
     fingerprint = Fingerprint(
@@ -147,6 +160,7 @@ def _idempotency(request: JsonRequest, principal: Principal, fields: Fields, bat
         metadata=dict(sorted(fields.metadata.items())),
         name=fields.name,
         callback_url=fields.callback_url,
+        run_at=run_at,
     )
     return read_idempotency(request.headers, ROUTE, fingerprint, visible_user_id=principal.visible_user_id)
 
@@ -177,6 +191,7 @@ async def _commit(resources: Resources, upload: Upload, batch: Batch) -> Respons
                     earlier_job,
                     collection=collection,
                     refused=batch.refused,
+                    later=upload.run_at is not None,
                 )
         return Response(upload_out(None, collection, [], committed.same, batch.refused), status_code=200)
     return await upload_response(
@@ -188,6 +203,7 @@ async def _commit(resources: Resources, upload: Upload, batch: Batch) -> Respons
         same=committed.same,
         refused=batch.refused,
         headers=committed.accepted.headers,
+        later=upload.run_at is not None,
     )
 
 

@@ -44,3 +44,46 @@ async def test_messages_of_a_session_would_wait_for_it(api: httpx.AsyncClient) -
     answer = await api.post("/api/chat", json=body)
     assert (400, "run_at") == (answer.status_code, answer.json()["errors"][0]["field"])
     assert "Omit session_id" in answer.json()["detail"]
+
+
+HEADER = "X-Headrace-Run-At"
+COMPLETION: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+
+
+async def test_a_completion_waits_for_the_time_in_its_header(api: httpx.AsyncClient) -> None:
+    run_at = later(hours=5)
+    answer = await api.post("/v1/chat/completions", json=COMPLETION, headers={HEADER: run_at})
+    assert 202 == answer.status_code, answer.text
+    job = (await api.get(answer.headers["Location"])).json()
+    assert ("queued", "time") == (job["state"], job["waiting_for"])
+    assert datetime.fromisoformat(run_at) == datetime.fromisoformat(job["run_at"])
+
+
+async def test_a_stream_that_would_begin_later_is_refused_with_the_reason(api: httpx.AsyncClient) -> None:
+    sent = {"json": COMPLETION | {"stream": True}, "headers": {HEADER: later(hours=5)}}
+    answer = await api.post("/v1/chat/completions", **sent)
+    assert (400, "stream") == (answer.status_code, answer.json()["error"]["param"])
+    assert HEADER in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("value", "says"), [("tomorrow", "ISO 8601"), (later(days=-1), "in the future")])
+async def test_a_time_in_a_header_that_is_none_is_refused(api: httpx.AsyncClient, value: str, says: str) -> None:
+    answer = await api.post("/v1/chat/completions", json=COMPLETION, headers={HEADER: value})
+    error = answer.json()["error"]
+    assert (400, HEADER) == (answer.status_code, error["param"])
+    assert says in error["message"]
+
+
+async def test_what_makes_no_job_cannot_run_later(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/v1/embeddings", json={"model": "auto", "input": "hi"}, headers={HEADER: later(hours=1)})
+    assert (400, HEADER) == (answer.status_code, answer.json()["error"]["param"])
+
+
+async def test_the_same_key_with_another_time_is_another_request(api: httpx.AsyncClient) -> None:
+    at, key = later(hours=5), {"Idempotency-Key": f"later-{datetime.now(UTC).timestamp()}"}
+    first, again = [
+        await api.post("/v1/chat/completions", json=COMPLETION, headers={HEADER: at, **key}) for _ in range(2)
+    ]
+    assert first.json()["job_id"] == again.json()["job_id"]
+    other = await api.post("/v1/chat/completions", json=COMPLETION, headers={HEADER: later(hours=6), **key})
+    assert 422 == other.status_code
