@@ -18,6 +18,7 @@ decisions in `workers/queue/errors.py`.
     │   └── IdempotencyReused the Idempotency-Key was used with a different body
     ├── QueueFull             the tenant has the maximum number of waiting jobs
     ├── StorageFull           the tenant's storage limit is reached
+    ├── UploadTooLarge        the files of an upload are too large together
     ├── Unavailable           a store doesn't answer; `effect` says what became of the request
     ├── LoginRefused          a user of Postgres is refused, or has rights that it must not have; ends a process at its start
     ├── DeadlinePassed        the job did not finish before its deadline
@@ -115,6 +116,10 @@ class QueueFull(HeadraceError):
 
 class StorageFull(HeadraceError):
     code = "storage_full"
+
+
+class UploadTooLarge(HeadraceError):
+    code = "body_too_large"
 
 
 class Unavailable(HeadraceError):

@@ -85,14 +85,17 @@ async def open_worker_context(settings: WorkerSettings, queue: str, node: str) -
         providers = await stack.enter_async_context(Providers(settings.providers))
         embedding = await _open_embedding(stack, settings, pool, providers, bulk=queue == INGESTION)
         agents = await _open_agents(stack, settings, pool, redis, providers, embedding)
-        ingestion = await _open_ingestion(stack, settings, pool, embedding.embedders) if queue == INGESTION else None
+        egress = agents.models.egress
+        ingestion = None
+        if queue == INGESTION:
+            ingestion = await _open_ingestion(stack, settings, pool, embedding.embedders, egress)
         if queue == CHAT:
             address = RedisAddress.from_url(settings.redis_url)
             ready = routing_ready(agents.router, agents.configurations, agents.routed, address)
             await stack.enter_async_context(ready)
         jobs = await _open_queue(stack, settings, pool, redis, queue=queue, node=node)
         if queue == DELIVERERS:
-            await _open_deliverer(stack, settings, pool, agents.models.egress)
+            await _open_deliverer(stack, settings, pool, egress)
         yield WorkerContext(settings, jobs, agents, ingestion)
 
 
@@ -195,11 +198,11 @@ async def _open_agents(
 
 
 async def _open_ingestion(
-    stack: AsyncExitStack, settings: WorkerSettings, pool: Pool, embedders: EmbedderPool
+    stack: AsyncExitStack, settings: WorkerSettings, pool: Pool, embedders: EmbedderPool, egress: TenantEgress
 ) -> IngestionContext:
     storage = await stack.enter_async_context(open_storage(settings.storage))
     reader = await stack.enter_async_context(ReaderPool(slots=READERS))
-    return IngestionContext(pool, storage, reader, embedders)
+    return IngestionContext(pool, storage, reader, embedders, egress, settings.uploads)
 
 
 async def _open_deliverer(stack: AsyncExitStack, settings: WorkerSettings, pool: Pool, egress: TenantEgress) -> None:

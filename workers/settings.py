@@ -14,6 +14,7 @@ from tools.egress import EgressPolicy
 from workers.queue.dispatch import WINDOW
 from workers.redis.connection import RedisAddress
 from workers.storage.settings import StorageSettings
+from workers.uploads.limits import UploadLimits
 from workers.webhooks.schedule import DELIVERY_DAYS
 
 TOOL_SETTINGS = {
@@ -57,6 +58,8 @@ class WorkerSettings:
     reranker: str | None = None
     """A cross-encoder that reranks the passages for a chat."""
     storage: StorageSettings = field(default_factory=StorageSettings)
+    uploads: UploadLimits = field(default_factory=UploadLimits)
+    """How much a job fetches from addresses."""
     webhook_days: int = DELIVERY_DAYS
     """How long webhook deliveries are kept after they ended."""
     logs: str | None = None
@@ -94,6 +97,10 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
         embedder=check_embedder("HEADRACE_EMBEDDER", env.get("HEADRACE_EMBEDDER", "").strip() or "minilm"),
         reranker=env.get("HEADRACE_RERANKER", "").strip() or None,
         storage=StorageSettings.from_env(env),
+        uploads=UploadLimits(
+            max_file=_whole(env, "HEADRACE_MAX_FILE", UploadLimits.max_file),
+            max_upload=_whole(env, "HEADRACE_MAX_UPLOAD", UploadLimits.max_upload),
+        ),
         webhook_days=_whole(env, "HEADRACE_WEBHOOK_DAYS", DELIVERY_DAYS),
         task_events=read_choice(env, "HEADRACE_TASK_EVENTS", (*ON, *OFF)) not in OFF,
         logs=read_choice(env, "HEADRACE_LOGS", LOG_STYLES),

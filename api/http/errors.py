@@ -47,6 +47,7 @@ STATUS_BY_CODE = {
     "session_busy": 409,
     "cancelled": 409,
     "storage_full": 409,
+    "body_too_large": 413,
     "idempotency_key_reused": 422,
     "credential_refused": 422,
     "secrets_required": 422,

@@ -1,6 +1,8 @@
 """From a schedule's template to what the scheduler submits: checked with the rights of whoever saves it, models by full
 name."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -12,20 +14,31 @@ from api.auth.principals import Principal
 from api.benchmarks.submission import read_settings
 from api.chat.routes import build_chat
 from api.chat.schemas import ChatIn
+from api.documents.upload.commit import find_or_add_collection
+from api.documents.upload.fields import check_name, check_private, read_addresses
 from api.http.query_params import default_to_utc
 from api.pipelines.run import build_run
 from api.pipelines.schemas import ExecuteIn
 from api.resources import Resources
-from api.schedules.schemas import BenchmarkJobIn, ChatJobIn, PipelineJobIn, ScheduleIn
+from api.schedules.schemas import BenchmarkJobIn, ChatJobIn, IngestionJobIn, PipelineJobIn, ScheduleIn
 from api.webhooks.callbacks import callback_of_body
+from api.webhooks.targets import check_url
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import Forbidden, HeadraceError, InputError
 from schema.rights import Right
 from workers.schedules.cron import check_cron
 from workers.schedules.due import first_due
 from workers.schedules.template import CompiledJob
+from workers.uploads.addresses import Addresses
 
-RIGHTS: dict[type[Any], Right] = {ChatJobIn: "chat", PipelineJobIn: "pipelines.run", BenchmarkJobIn: "benchmarks.run"}
+JobIn = ChatJobIn | PipelineJobIn | IngestionJobIn | BenchmarkJobIn
+RIGHTS: dict[type[Any], Right] = {
+    ChatJobIn: "chat",
+    PipelineJobIn: "pipelines.run",
+    IngestionJobIn: "documents.write",
+    BenchmarkJobIn: "benchmarks.run",
+}
+MAX_CHECKED_AT_ONCE = 8
 
 
 async def compile_schedule(
@@ -68,9 +81,7 @@ async def compile_schedule(
     }
 
 
-async def compile_job(
-    resources: Resources, principal: Principal, job: ChatJobIn | PipelineJobIn | BenchmarkJobIn
-) -> CompiledJob:
+async def compile_job(resources: Resources, principal: Principal, job: JobIn) -> CompiledJob:
     """Return what is submitted of a template. Errors name the field within `job`."""
     right = RIGHTS[type(job)]
     if right not in principal.rights:
@@ -81,6 +92,8 @@ async def compile_job(
                 return await _compile_chat(resources, principal, job, right)
             case PipelineJobIn():
                 return await _compile_pipeline(resources, principal, job, right)
+            case IngestionJobIn():
+                return await _compile_ingestion(resources, principal, job, right)
             case BenchmarkJobIn():
                 return await _compile_benchmark(resources, principal, job, right)
     except HeadraceError as error:
@@ -123,6 +136,48 @@ async def _compile_pipeline(
         pipeline=UUID(own) if own else None,
         input_tokens=estimate_tokens(len(job.input)),
     )
+
+
+async def _compile_ingestion(
+    resources: Resources, principal: Principal, job: IngestionJobIn, right: Right
+) -> CompiledJob:
+    fields = read_addresses(job, resources.settings.uploads)
+    check_private(fields, principal)
+    check_name(fields, len(fields.urls))
+    await _check_urls(resources, principal, job.urls)
+    async with principal.tx(resources.core.pool) as db:
+        collection = await find_or_add_collection(db, resources, principal, fields.collection)
+    fetch = Addresses(
+        urls=list(fields.urls),
+        collection=collection.id,
+        private=fields.private,
+        metadata=fields.metadata,
+        name=fields.name,
+    )
+    return CompiledJob(
+        kind="ingestion",
+        right=right,
+        rights=sorted(principal.rights),
+        payload={"fetch": msgspec.to_builtins(fetch)},
+        model=collection.embedder,
+        models=[],
+        collection=collection.id,
+        max_tokens=1,
+    )
+
+
+async def _check_urls(resources: Resources, principal: Principal, urls: Sequence[str]) -> None:
+    """Raise EgressRefused or InputError for the first URL that may not be called from here, or doesn't resolve."""
+    places = asyncio.Semaphore(MAX_CHECKED_AT_ONCE)
+
+    async def check(place: int, url: str) -> None:
+        async with places:
+            await check_url(resources, principal, url, f"urls[{place}]", use="documents")
+
+    checks = (check(place, url) for place, url in enumerate(urls))
+    for outcome in await asyncio.gather(*checks, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 async def _compile_benchmark(

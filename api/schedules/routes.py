@@ -84,7 +84,8 @@ async def list_schedules(
         ScheduleState | None, QueryParameter(name="state", description="Only schedules in this state.")
     ] = None,
     kind: Annotated[
-        Literal["chat", "pipeline", "benchmark"] | None, QueryParameter(description="Only schedules of such jobs.")
+        Literal["chat", "pipeline", "ingestion", "benchmark"] | None,
+        QueryParameter(description="Only schedules of such jobs."),
     ] = None,
     cursor: Cursor = None,
     limit: Limit = 20,

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from api.benchmarks.schemas import BenchmarkIn
+from api.documents.upload.fields import AddressesIn
 from api.http.paging import NextCursor
 from api.webhooks.callbacks import CallbackEvents, CallbackInclude, CallbackUrl
 from schema.states import OnMissed, OnOverlap, PublicState, RunOutcome, ScheduleSession, ScheduleState
@@ -66,6 +67,11 @@ class PipelineJobIn(
     model: Annotated[AgentName | None, Meta(description="Model for steps that name none.")] = None
 
 
+class IngestionJobIn(AddressesIn, frozen=True, tag_field="kind", tag="ingestion"):
+    """Documents by address, as in `POST /api/documents`, fetched each time it is due. What hasn't changed since is neither
+    stored nor embedded again."""
+
+
 class BenchmarkJobIn(BenchmarkIn, frozen=True, tag_field="kind", tag="benchmark"):
     """A benchmark, as in `POST /api/benchmark/llm`."""
 
@@ -74,7 +80,10 @@ class ScheduleIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """A job and when to submit it."""
 
     name: Name
-    job: Annotated[ChatJobIn | PipelineJobIn | BenchmarkJobIn, Meta(description="What to submit; `kind` says which.")]
+    job: Annotated[
+        ChatJobIn | PipelineJobIn | IngestionJobIn | BenchmarkJobIn,
+        Meta(description="What to submit; `kind` says which."),
+    ]
     cron: Cron
     timezone: Zone = "UTC"
     starts_at: Annotated[datetime | None, Meta(description="Not due before this time.")] = None
@@ -93,7 +102,7 @@ class ScheduleOut(msgspec.Struct, frozen=True, kw_only=True):
 
     id: Annotated[UUID, Meta(description="Id of the schedule.")]
     name: Annotated[str, Meta(description="What it is for.")]
-    kind: Annotated[str, Meta(description="Kind of its jobs: `chat`, `pipeline` or `benchmark`.")]
+    kind: Annotated[str, Meta(description="Kind of its jobs: `chat`, `pipeline`, `ingestion` or `benchmark`.")]
     job: Annotated[dict[str, Any], Meta(description="What it submits.")]
     cron: Annotated[str, Meta(description="When it is due.")]
     timezone: Annotated[str, Meta(description="Time zone of `cron`.")]

@@ -20,6 +20,7 @@ from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from api.schedules.compile import compile_job
+from api.schedules.schemas import IngestionJobIn
 from api.triggers.schemas import (
     CALL_EXAMPLE,
     MAX_TRIGGERS,
@@ -169,6 +170,8 @@ async def list_trigger_calls(
 
 async def _columns(resources: Resources, principal: Principal, data: TriggerIn, trigger_id: UUID) -> dict[str, Any]:
     """Return the columns to store, with the template worked out. Raises errors that name the field."""
+    if isinstance(data.job, IngestionJobIn):
+        _require_fixed(data.job)
     compiled = await compile_job(resources, principal, data.job)
     field = "job.message" if data.job.__struct_config__.tag == "chat" else "job.input"
     for text in texts_of(compiled):
@@ -191,6 +194,17 @@ async def _columns(resources: Resources, principal: Principal, data: TriggerIn, 
         "calls_per_minute": data.calls_per_minute,
         "enabled": data.enabled,
     }
+
+
+def _require_fixed(job: IngestionJobIn) -> None:
+    """Raise InputError for addresses with values of a call: whoever calls doesn't choose what is fetched."""
+    for place, url in enumerate(job.urls):
+        if "{{" in url:
+            field = f"job.urls[{place}]"
+            raise InputError(
+                f"{field} must be a fixed address: callers can't choose what is fetched. Name each address, without {{{{…}}}}.",
+                field=field,
+            )
 
 
 def _secret(auth: TriggerAuth, chosen: str | None) -> str:

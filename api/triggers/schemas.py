@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from api.http.fields import CreatedAt, NextCursor, UpdatedAt
-from api.schedules.schemas import ChatJobIn, PipelineJobIn
+from api.schedules.schemas import ChatJobIn, IngestionJobIn, PipelineJobIn
 from api.webhooks.callbacks import CallbackEvents, CallbackInclude, CallbackUrl
 from schema.triggers import TriggerAuth
 
@@ -17,10 +17,10 @@ MAX_TRIGGERS = 100
 
 Name = Annotated[str, Meta(min_length=1, max_length=200, description="What it is for.")]
 Job = Annotated[
-    ChatJobIn | PipelineJobIn,
+    ChatJobIn | PipelineJobIn | IngestionJobIn,
     Meta(
         description="What to submit. In `message` or `input`, `{{$.issue.title}}` stands for a value of the call's body, which "
-        "the model gets marked as data."
+        "the model gets marked as data. The `urls` of an ingestion are fixed: callers can't choose what is fetched."
     ),
 ]
 AUTH = """How callers prove that they may: `secret` (in the path, or as `Authorization: Bearer`), `standard_webhooks` (signed as
@@ -59,7 +59,7 @@ class TriggerOut(msgspec.Struct, frozen=True, kw_only=True):
 
     id: Annotated[UUID, Meta(description="Id of the trigger.")]
     name: Name
-    kind: Annotated[str, Meta(description="Kind of its jobs: `chat` or `pipeline`.")]
+    kind: Annotated[str, Meta(description="Kind of its jobs: `chat`, `pipeline` or `ingestion`.")]
     job: Annotated[dict[str, Any], Meta(description="What it submits.")]
     auth: Annotated[TriggerAuth, Meta(description=AUTH)]
     calls_per_minute: CallsPerMinute

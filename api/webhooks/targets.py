@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from api.auth.principals import Principal
 from api.resources import Resources
+from schema.egress_uses import EgressUse
 from schema.errors import EgressFailed, EgressRefused, InputError
 from schema.job_kinds import KINDS
 from schema.webhooks import JOB_EVENTS, TEST_EVENT, WEBHOOK_EVENTS, WILDCARDS, selects
@@ -22,10 +23,12 @@ OWN_HEADERS = re.compile(
 MAX_HEADERS = 20
 
 
-async def check_url(resources: Resources, principal: Principal, url: str, field: str) -> None:
-    """Raise EgressRefused unless the tenant may have messages posted to this URL, as its name resolves now; InputError if it
-    doesn't resolve."""
-    policy = await resources.egress.policy(principal.tenant_id, "webhooks")
+async def check_url(
+    resources: Resources, principal: Principal, url: str, field: str, *, use: EgressUse = "webhooks"
+) -> None:
+    """Raise EgressRefused unless the tenant may have this URL called, as its name resolves now; InputError if it doesn't
+    resolve."""
+    policy = await resources.egress.policy(principal.tenant_id, use)
     try:
         await check_target(policy, url)
     except EgressRefused as refused:

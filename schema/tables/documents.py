@@ -85,6 +85,7 @@ class Document(Table, table=True):
         sa_column=Column("metadata", JSONB, nullable=False)
     )  # `metadata` is SQLAlchemy's
     source_url: str | None = None
+    source_etag: str | None = None
     newest_version: int
     live_version: int | None = None
     pages: int | None = None

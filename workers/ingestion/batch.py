@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 import structlog
@@ -23,9 +24,11 @@ from schema.queries.documents.ingestion import ClaimedFile, FileClaim, FileCount
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
 from tools.documents.blocks import Unreadable
+from workers.ingestion.addresses import fetch_addresses
 from workers.ingestion.context import IngestionContext
 from workers.ingestion.files import FileLeaseLost, FileRun
 from workers.ingestion.reembedding import reembed
+from workers.uploads.addresses import Fetched
 
 log = structlog.get_logger()
 
@@ -46,20 +49,23 @@ TOO_SLOW = f"The file was not ingested within {FILE_TIMEOUT_S / 60:.0f} minutes.
 async def ingest(
     context: IngestionContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
 ) -> None:
-    """Ingest the files of a claimed job, or re-embed a collection.
+    """Ingest the files of a claimed job, after fetching those that it names by address, or re-embed a collection.
 
-    Raises NothingIngested if no file could be read, and errors of stores and providers; then the job is retried, and finished
-    files stay finished.
+    Raises NothingIngested if no file could be read, what `fetch_addresses` raises, and errors of stores and providers; then the
+    job is retried, and finished files stay finished.
     """
     if collection_id := job.payload.get("reembed"):
         await reembed(context, job, collection_id, emit)
     else:
-        await _Batch(context, job, emit).run()
+        fetched = await fetch_addresses(context, job, emit) if "fetch" in job.payload else None
+        await _Batch(context, job, emit, fetched).run()
 
 
 class _Batch:
-    def __init__(self, context: IngestionContext, job: ClaimedJob, emit: Callable[[Event], None]) -> None:
-        self._context, self._job, self._emit = context, job, emit
+    def __init__(
+        self, context: IngestionContext, job: ClaimedJob, emit: Callable[[Event], None], fetched: Fetched | None
+    ) -> None:
+        self._context, self._job, self._emit, self._fetched = context, job, emit, fetched
         self._tenant_id, self._job_id, self._attempt = job.tenant_id, job.id, job.attempt
         self._log = log.bind(tenant_id=str(self._tenant_id), job_id=str(self._job_id), attempt=self._attempt)
         self._embedded_characters = 0
@@ -160,24 +166,35 @@ class _Batch:
             self._log.warning("files_not_released")
 
     async def _finish(self) -> None:
-        counts = await self._counts()
+        counts, fetched = await self._counts(), self._fetched or Fetched()
+        if fetched.refused and not (counts.total or fetched.unchanged):
+            only = len(fetched.refused) == 1
+            what = (
+                "The address" if only else f"None of the {len(fetched.refused)} addresses could be ingested. The first"
+            )
+            raise NothingIngested(f"{what} failed: {fetched.refused[0]['message']}")
         if counts.failed and not counts.ready:
             async with tenant_tx(self._context.pool, self._tenant_id) as db:
                 rows = await queries.list_files(db, self._tenant_id, self._job_id)
             first = next(row.error["message"] for row in rows if row.error is not None and row.state == "failed")
             files = "The file" if counts.total == 1 else f"None of the {counts.total} files could be read. The first"
             raise NothingIngested(f"{files} failed: {first}")
-        data = {name: getattr(counts, name) for name in ("total", "ready", "failed", "cancelled")}
+        data: dict[str, Any] = {name: getattr(counts, name) for name in ("total", "ready", "failed", "cancelled")}
+        data |= msgspec.to_builtins(self._fetched) if self._fetched else {}
         if self._embedded_characters:
             tokens = estimate_tokens(self._embedded_characters)
             used = UsageRecorded(model=self._job.model, input_tokens=tokens, output_tokens=0, estimated=True)
             self._emit(used.with_own_key() if self._job.credential else used)
-        self._emit(MessageCompleted(text=summarize(counts), data=data))
+        self._emit(MessageCompleted(text=summarize(counts, self._fetched), data=data))
 
 
-def summarize(counts: FileCounts) -> str:
+def summarize(counts: FileCounts, fetched: Fetched | None = None) -> str:
     """Return the result of a job as a sentence."""
+    if fetched is not None and not counts.total and not fetched.refused:
+        return "Nothing has changed."
     parts = [f"{counts.ready} of {counts.total} files {'is' if counts.ready == 1 else 'are'} ready"]
+    also = (("unchanged", fetched.unchanged), ("refused", len(fetched.refused))) if fetched is not None else ()
+    parts += [f"{count} {what}" for what, count in also if count]
     parts += [
         f"{count} {state}" for state, count in (("failed", counts.failed), ("cancelled", counts.cancelled)) if count
     ]

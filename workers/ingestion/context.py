@@ -4,15 +4,19 @@ from dataclasses import dataclass
 
 from schema.postgres.connections import Pool
 from tools.documents.reader_pool import ReaderPool
+from tools.egress import TenantEgress
 from workers.embedding.pool import EmbedderPool
 from workers.storage.contract import Storage
+from workers.uploads.limits import UploadLimits
 
 
 @dataclass(frozen=True)
 class IngestionContext:
-    """Resources of an ingestion worker. `pool` has the role `headrace_app`."""
+    """Resources of an ingestion worker. `pool` has the role `headrace_app`. `uploads` limits what a job fetches."""
 
     pool: Pool
     storage: Storage
     reader: ReaderPool
     embedders: EmbedderPool
+    egress: TenantEgress
+    uploads: UploadLimits

@@ -7,6 +7,7 @@ from uuid import UUID
 from schema.errors import Forbidden, NotFound, UnknownAgent, UnknownModel
 from schema.postgres.connections import Db
 from schema.queries.agents.pipelines import find_pipeline
+from schema.queries.documents.collections import find_collection_by_id
 from schema.queries.identity.callers import find_tenant_snapshot
 from schema.queries.jobs.submissions import Submitter
 from schema.queries.schedules.schedules import Owner, find_owner
@@ -33,12 +34,13 @@ class WorksFor(Protocol):
 @dataclass(frozen=True)
 class Permission:
     """A job that may be submitted: for which tenant, in whose name, with no more rights than whoever saved it had, and what its
-    payload needs besides the template."""
+    payload needs besides the template. `model` is the job's, or the embedder of its collection by now."""
 
     tenant: TenantSnapshot
     owner: Owner
     rights: frozenset[Right]
     payload: dict[str, Any]
+    model: str
 
 
 async def require_permission(
@@ -63,12 +65,19 @@ async def require_permission(
         pipeline = await find_pipeline(db, tenant_id, "", compiled.pipeline)
         if pipeline is None:
             raise NotFound(f"The pipeline of this {what} was deleted.")
-        return Permission(tenant, owner, rights, {"pipeline": str(pipeline.id), "version": pipeline.version})
+        newest = {"pipeline": str(pipeline.id), "version": pipeline.version}
+        return Permission(tenant, owner, rights, newest, compiled.model)
+    if compiled.collection is not None:
+        collection = await find_collection_by_id(db, tenant_id, compiled.collection)
+        if collection is None:
+            raise NotFound(f"The collection of this {what} was deleted. Save the {what} anew to make another.")
+        for_whom = {"by": schedule.created_by, "manages": "documents.manage" in rights}
+        return Permission(tenant, owner, rights, for_whom, collection.next_embedder or collection.embedder)
     if compiled.agent not in (None, AUTO) and compiled.agent not in tenant.agents:
         raise UnknownAgent(
             f"The agent {str(compiled.agent)[:80]!r} is gone, disabled or no longer granted to this tenant."
         )
-    return Permission(tenant, owner, rights, {})
+    return Permission(tenant, owner, rights, {}, compiled.model)
 
 
 def submitter(

@@ -89,7 +89,14 @@ class ScheduledJobs:
         while True:
             try:
                 submission = build_submission(
-                    tenant_id, schedule, compiled, job_id, payload=payload, submitted_by=by, statements=statements
+                    tenant_id,
+                    schedule,
+                    compiled,
+                    job_id,
+                    payload=payload,
+                    model=permission.model,
+                    submitted_by=by,
+                    statements=statements,
                 )
                 await submit(self.core, submission)
                 return

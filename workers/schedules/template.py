@@ -19,7 +19,7 @@ from workers.benchmarks.plan import BenchmarkSettings, total_steps
 class CompiledJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job to submit again and again. `rights` are those of whoever saved it, `right` is what its owner needs by now,
     `input_tokens` and `max_tokens` what it may use. A `pipeline` is the id of a tenant's own, of which the newest
-    version runs; `models` are all that it names."""
+    version runs; `models` are all that it names. A `collection` is the id of the one that documents are fetched into."""
 
     kind: Kind
     right: Right
@@ -31,6 +31,7 @@ class CompiledJob(msgspec.Struct, frozen=True, kw_only=True):
     parts: list[dict[str, Any]] | None = None
     title: str = ""
     pipeline: UUID | None = None
+    collection: UUID | None = None
     benchmark: BenchmarkSettings | None = None
     input_tokens: int = 0
     max_tokens: int | None = None
@@ -52,10 +53,12 @@ def build_submission(
     job_id: UUID,
     *,
     payload: dict[str, Any],
+    model: str,
     submitted_by: Submitter,
     statements: tuple[Statement, ...],
 ) -> Submission:
-    """Return one job of a schedule. `payload` completes the stored one; `statements` run in its transaction."""
+    """Return one job of a schedule. `payload` completes the stored one, `model` is the one that it has by now; `statements` run
+    in its transaction."""
     in_session = compiled.parts is not None
     goes_on = schedule.session_id if schedule.session == "continue" else None
     if compiled.benchmark is not None:
@@ -68,7 +71,7 @@ def build_submission(
         job_id=job_id,
         kind=KINDS[compiled.kind],
         payload={**compiled.payload, **payload},
-        model=compiled.model,
+        model=model,
         agent=compiled.agent,
         parts=compiled.parts,
         session_id=goes_on if in_session else None,

@@ -50,7 +50,7 @@ async def submit_call(
         job_id=job_id,
         kind=KINDS[compiled.kind],
         payload=payload if verdict is None else {**payload, "reserved": verdict.tokens},
-        model=compiled.model,
+        model=permission.model,
         agent=compiled.agent,
         parts=compiled.parts,
         new_session=in_session,

@@ -4,28 +4,22 @@ If the process dies in between, the notes let the bytes be deleted an hour later
 If the transaction is refused (queue, storage, limits), they are deleted at once.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
-
 from api.auth.principals import Principal
 from api.documents.access import NOT_YOURS
 from api.documents.collections import MAX_COLLECTIONS
 from api.documents.ingestion_job import ingestion_job
-from api.documents.upload.batch import Refusal
-from api.documents.upload.classify import CheckedFile
 from api.documents.upload.fields import Fields
 from api.http.json_body import JsonRequest
 from api.jobs.submit import Accepted, submit_and_follow
 from api.resources import Resources
 from schema.errors import Conflict, HeadraceError
 from schema.ids import new_id
-from schema.postgres.batch import Statement
 from schema.postgres.connections import Db
 from schema.queries.documents.collections import Collection, add_collection, find_collection
 from schema.queries.documents.file_removals import cancel_removals
@@ -34,16 +28,12 @@ from schema.queries.documents.uploads import (
     NewFile,
     UnchangedDocument,
     file_statements,
-    list_owned_by_others,
-    list_unchanged,
-    schedule_removals,
 )
 from schema.queries.jobs.submissions import Callback, Idempotency
-from schema.queries.tenants import audit
-from workers.storage.contract import Storage, new_name
 from workers.storage.removals import delete_unused_files
-
-MAX_CONCURRENT_PUTS = 8
+from workers.uploads.batch import Refusal
+from workers.uploads.classify import CheckedFile
+from workers.uploads.store import audit_upload, new_file, put_all, sort_files
 
 
 @dataclass(frozen=True)
@@ -79,29 +69,21 @@ async def commit(resources: Resources, upload: Upload) -> Committed:
     collection), IdempotencyReused, Unavailable; then nothing was accepted."""
     principal, pool = upload.principal, resources.core.pool
     async with principal.tx(pool) as db:
-        collection = await _collection(db, resources, principal, upload.fields.collection)
-        new_files = [_new_file(principal.tenant_id, upload, file) for file in upload.files]
-        same = await list_unchanged(db, principal.tenant_id, collection.id, upload.user_id, new_files)
-        not_changeable = set[int]()
-        if "documents.manage" not in principal.rights:
-            not_changeable = await list_owned_by_others(
-                db, principal.tenant_id, collection.id, upload.user_id, new_files, by=principal.actor
-            )
-        accepted_indexes = [
-            index for index in range(len(new_files)) if index not in same and index not in not_changeable
-        ]
-        if accepted_indexes:
-            await schedule_removals(db, principal.tenant_id, [new_files[index].stored_as for index in accepted_indexes])
-    refused = [Refusal(new_files[index].name, "not_yours", NOT_YOURS) for index in sorted(not_changeable - same.keys())]
-    unchanged = [_unchanged(new_files[index], row) for index, row in sorted(same.items())]
-    if not accepted_indexes:
+        collection = await find_or_add_collection(db, resources, principal, upload.fields.collection)
+        new_files = [new_file(principal.tenant_id, file, upload.fields.metadata) for file in upload.files]
+        manages = "documents.manage" in principal.rights
+        owner = (principal.tenant_id, collection.id, upload.user_id)
+        found = await sort_files(db, *owner, new_files, by=principal.actor, manages=manages)
+    refused = [Refusal(new_files[index].name, "not_yours", NOT_YOURS) for index in found.not_yours]
+    unchanged = [_unchanged(new_files[index], row) for index, row in sorted(found.same.items())]
+    if not found.new:
         return Committed(None, unchanged, refused)
-    files = [new_files[index] for index in accepted_indexes]
-    paths = [upload.files[index].path for index in accepted_indexes]
+    files = [new_files[index] for index in found.new]
+    paths = [upload.files[index].path for index in found.new]
     return Committed(await _store_and_submit(resources, upload, collection, files, paths), unchanged, refused)
 
 
-async def _collection(db: Db, resources: Resources, principal: Principal, name: str) -> Collection:
+async def find_or_add_collection(db: Db, resources: Resources, principal: Principal, name: str) -> Collection:
     """Return the collection, created if needed. Raises Conflict if the tenant has too many."""
     tenant_id, embedder = principal.tenant_id, resources.settings.embedders[0]
     found = await find_collection(db, tenant_id, name)
@@ -134,7 +116,7 @@ async def _store_and_submit(
         resources.background.run(delete_unused_files(pool, storage, tenant_id, names), "upload-forgotten")
 
     try:
-        await _put_all(storage, names, paths)
+        await put_all(storage, names, paths)
         accepted = await _submit(resources, upload, collection, files)
     except HeadraceError:
         delete_bytes_later()
@@ -144,49 +126,31 @@ async def _store_and_submit(
     return accepted
 
 
-async def _put_all(storage: Storage, names: Sequence[str], paths: Sequence[Any]) -> None:
-    """Store every file. If one fails, the error is raised once all others have ended, so nothing is still being written."""
-    semaphore = asyncio.Semaphore(MAX_CONCURRENT_PUTS)
-
-    async def put(name: str, path: Any) -> None:
-        async with semaphore:
-            await storage.put(name, path)
-
-    puts = (put(name, path) for name, path in zip(names, paths, strict=True))
-    for outcome in await asyncio.gather(*puts, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome
-
-
 async def _submit(resources: Resources, upload: Upload, collection: Collection, files: Sequence[NewFile]) -> Accepted:
     principal, job_id = upload.principal, new_id()
     rows = file_statements(principal.tenant_id, job_id, collection.id, upload.user_id, files, by=principal.actor)
     delete_notes = cancel_removals(principal.tenant_id, [file.stored_as for file in files])
+    audited = audit_upload(
+        principal.tenant_id,
+        job_id,
+        files,
+        actor=principal.actor,
+        private=upload.fields.private,
+        address=principal.address,
+        request_id=upload.request.request_id,
+    )
     submission = ingestion_job(
         principal,
         job_id,
         upload.request.request_id,
         upload.idempotency,
-        (delete_notes, *rows, _audit_statement(upload, job_id, files)),
+        (delete_notes, *rows, audited),
         model=collection.next_embedder or collection.embedder,
         payload={"collection": str(collection.id), "files": len(files)},
         callback=upload.callback,
         run_at=upload.run_at,
     )
     return await submit_and_follow(resources, principal, submission, input_tokens=0, max_tokens=1)
-
-
-def _new_file(tenant_id: UUID, upload: Upload, file: CheckedFile) -> NewFile:
-    return NewFile(
-        document_id=new_id(),
-        name=file.name,
-        stored_as=new_name(tenant_id),
-        size_bytes=file.size,
-        sha256=file.sha256,
-        media_type=file.media_type,
-        metadata=upload.fields.metadata,
-        source_url=file.source_url,
-    )
 
 
 def _unchanged(file: NewFile, row: UnchangedDocument) -> UploadedDocument:
@@ -198,12 +162,3 @@ def _unchanged(file: NewFile, row: UnchangedDocument) -> UploadedDocument:
         size_bytes=file.size_bytes,
         media_type=file.media_type,
     )
-
-
-def _audit_statement(upload: Upload, job_id: UUID, files: Sequence[NewFile]) -> Statement:
-    """Return the audit entry, for the same transaction. It has counts, but no file names."""
-    principal = upload.principal
-    detail = {"files": len(files), "bytes": sum(file.size_bytes for file in files), "private": upload.fields.private}
-    values = {"tenant_id": principal.tenant_id, "id": new_id(), "actor": principal.actor, "result": "ok"}
-    values |= {"action": "document.uploaded", "target": f"job:{job_id}", "address": principal.address}
-    return (audit.ADD, {**values, "request_id": upload.request.request_id, "detail": Jsonb(detail)})

@@ -1,33 +1,50 @@
 """Parses the fields of an upload: collection, private, metadata, name, URLs; from a form or from JSON."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from api.auth.principals import Principal
 from api.documents.collections import NAME, NAME_RULE
 from api.http.json_body import read_body
 from api.jobs.run_at import parse_time
-from api.settings import UploadLimits
 from api.webhooks.callbacks import CallbackUrl
 from schema.errors import InputError
 from schema.queries.documents.collections import DEFAULT
+from workers.uploads.limits import UploadLimits
 
 MAX_KEYS, MAX_KEY, MAX_METADATA, MAX_URL = 50, 100, 16 * 1024, 2000
 FIELDS = ("collection", "private", "metadata", "name", "url", "callback_url", "run_at")
 
 
-class UploadIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """URLs to fetch documents from."""
+class AddressesIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """URLs to fetch documents from, and what the documents get."""
 
-    urls: Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_URL)]], Meta(min_length=1, max_length=100)]
-    collection: Annotated[str, Meta(min_length=1, max_length=64)] = DEFAULT
-    private: bool = False
-    metadata: Annotated[dict[str, Any], Meta(extra={"max_bytes": 64 * 1024})] = {}
-    name: Annotated[str, Meta(max_length=1000)] | None = None
+    urls: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=MAX_URL)]],
+        Meta(min_length=1, max_length=100, description="URLs to fetch files from."),
+    ]
+    collection: Annotated[
+        str,
+        Meta(min_length=1, max_length=64, description="Name of the collection. It is created if it does not exist."),
+    ] = DEFAULT
+    private: Annotated[bool, Meta(description="Whether only you can see the documents.")] = False
+    metadata: Annotated[
+        dict[str, Any],
+        Meta(description="Your own key-value pairs to filter by.", extra={"max_bytes": 64 * 1024}),
+    ] = {}
+    name: Annotated[
+        Annotated[str, Meta(max_length=1000)] | None, Meta(description="Name of the document, with a single URL.")
+    ] = None
+
+
+class UploadIn(AddressesIn, frozen=True):
+    """The body of an upload by address."""
+
     callback_url: CallbackUrl | None = None
     run_at: datetime | None = None
 
@@ -48,15 +65,33 @@ class Fields:
 def from_json(body: bytes, limits: UploadLimits) -> Fields:
     """Read a JSON body. Raises InputError that names the field."""
     message: UploadIn = read_body(body, UploadIn)
+    return replace(read_addresses(message, limits), callback_url=message.callback_url, run_at=message.run_at)
+
+
+def read_addresses(message: AddressesIn, limits: UploadLimits) -> Fields:
+    """Return what a body says of documents by address. Raises InputError that names the field."""
     return Fields(
         collection=_collection(message.collection),
         private=message.private,
         metadata=_metadata(message.metadata),
         name=message.name,
         urls=_urls(message.urls, limits, "urls"),
-        callback_url=message.callback_url,
-        run_at=message.run_at,
     )
+
+
+def check_private(fields: Fields, principal: Principal) -> None:
+    """Raise InputError for private documents of somebody who is no user."""
+    if fields.private and principal.user_id is None:
+        raise InputError(
+            "Private documents belong to users, and this API key belongs to its tenant. Sign in, or omit private.",
+            field="private",
+        )
+
+
+def check_name(fields: Fields, file_count: int) -> None:
+    """Raise InputError for a name of several files."""
+    if fields.name is not None and file_count > 1:
+        raise InputError("name can only be set for a single file. Omit it; each file has its own name.", field="name")
 
 
 def from_form(form: list[tuple[str, str]], limits: UploadLimits) -> Fields:

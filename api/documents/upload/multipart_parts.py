@@ -4,20 +4,19 @@ The parser is `multipart`, which Litestar depends on. Limits that it lacks are e
 fields, number of parts.
 """
 
-import re
 from collections.abc import AsyncIterator
 from urllib.parse import unquote
 
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 
-from api.documents.upload.batch import TOO_LARGE, Batch, ReceivedFile
-from api.documents.upload.file_sink import FileSink
 from schema.errors import InputError
+from workers.uploads.batch import TOO_LARGE, Batch, ReceivedFile
+from workers.uploads.fetch import EXTENDED_NAME
+from workers.uploads.file_sink import FileSink
 
 MAX_BOUNDARY = 70  # RFC 2046
 MAX_PREAMBLE = 64 * 1024
 MAX_FIELD, MAX_FIELDS, MAX_FORM = 64 * 1024, 200, 256 * 1024
-EXTENDED_NAME = re.compile(r";\s*filename\*\s*=\s*utf-8'[^']*'([^;\s\"]+)", re.IGNORECASE)
 INVALID_FORM = "The body is not valid multipart/form-data, or it is incomplete. Send it again."
 
 

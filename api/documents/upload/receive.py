@@ -7,12 +7,12 @@ from contextlib import aclosing
 from litestar.exceptions import HTTPException, InternalServerException
 from multipart import parse_options_header
 
-from api.documents.upload.batch import Batch, storage_full, upload_too_large
 from api.documents.upload.fields import Fields, from_form, from_json
 from api.documents.upload.multipart_parts import FormReader, checked_boundary
 from api.http.json_body import JsonRequest, require_json
-from api.settings import UploadLimits
 from schema.errors import InputError
+from workers.uploads.batch import Batch, storage_full, upload_too_large
+from workers.uploads.limits import UploadLimits
 
 FORM = "multipart/form-data"
 FORM_OVERHEAD = 64 * 1024
@@ -20,7 +20,7 @@ FORM_OVERHEAD = 64 * 1024
 
 
 def check_headers(request: JsonRequest, limits: UploadLimits, space: int | None) -> None:
-    """Refuse a request by its headers. Raises HTTPException (413, 415), InputError, StorageFull."""
+    """Refuse a request by its headers. Raises UploadTooLarge, HTTPException (415), InputError, StorageFull."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != FORM:
         require_json(kind)
@@ -34,7 +34,8 @@ def check_headers(request: JsonRequest, limits: UploadLimits, space: int | None)
 
 
 async def receive(request: JsonRequest, batch: Batch, *, max_body: int) -> Fields:
-    """Read the body into the batch and return its fields. Raises InputError, StorageFull, HTTPException (413)."""
+    """Read the body into the batch and return its fields. Raises InputError, StorageFull, UploadTooLarge and HTTPException
+    (413)."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     try:
         async with (

@@ -11,7 +11,6 @@ from msgspec import Meta
 
 from api.auth.principals import Principal
 from api.chat.await_answer import wait_for_answer
-from api.documents.upload.batch import TOO_LARGE, Refusal
 from api.http.errors import FieldErrorOut, JobEnded, ProblemOut
 from api.http.headers import read_preferences, wants_events
 from api.http.json_body import JsonRequest
@@ -22,6 +21,7 @@ from schema.queries.documents.upload_checks import UploadedDocument, list_upload
 from schema.states import FileState
 from workers.logs import masked
 from workers.stream.follow import Follower
+from workers.uploads.batch import TOO_LARGE, Refusal
 
 
 class UploadedOut(msgspec.Struct, frozen=True, kw_only=True):

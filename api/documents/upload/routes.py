@@ -10,12 +10,9 @@ import msgspec
 from litestar import Response, Router, post
 
 from api.auth.principals import MayManageDocuments, MayWriteDocuments, Principal
-from api.documents.upload.batch import Batch
-from api.documents.upload.classify import UploadClassifier
 from api.documents.upload.commit import Upload, commit
 from api.documents.upload.documentation import ACCEPTED_202, BODY, OK_200, UNCHANGED_EXAMPLE
-from api.documents.upload.fetch import fetch_files
-from api.documents.upload.fields import Fields
+from api.documents.upload.fields import Fields, check_name, check_private
 from api.documents.upload.receive import check_headers, receive
 from api.documents.upload.response import all_refused_response, upload_out, upload_response
 from api.http.errors import FILE_CODES, problems
@@ -32,6 +29,9 @@ from schema.queries.documents.upload_checks import is_queue_full
 from schema.queries.documents.uploads import find_free_storage
 from schema.queries.jobs.submissions import QUEUE_IS_FULL, Idempotency, find_keyed_job
 from workers.stream.follow import Follower
+from workers.uploads.batch import Batch
+from workers.uploads.classify import UploadClassifier
+from workers.uploads.fetch import fetch_files
 
 ROUTE = "POST /api/documents"
 DESCRIPTION = """Uploads files or zip archives of files, or fetches them from URLs, and starts a job that ingests them. File
@@ -63,7 +63,7 @@ ROUTE_OPTIONS: dict[str, Any] = {
         202: ACCEPTED_202,
         **problems(*UPLOAD_ERRORS),
     },
-    "request_max_body_size": None,  # counted while they arrive: `api/documents/upload/batch.py`
+    "request_max_body_size": None,  # counted while they arrive: `workers/uploads/batch.py`
     "description": DESCRIPTION,
 }
 
@@ -135,16 +135,11 @@ async def _find_space(principal: Principal, resources: Resources) -> int | None:
 
 
 def _check_fields(fields: Fields, batch: Batch, principal: Principal) -> None:
-    if fields.private and principal.user_id is None:
-        raise InputError(
-            "Private documents belong to users, and this API key belongs to its tenant. Sign in, or omit private.",
-            field="private",
-        )
+    check_private(fields, principal)
     file_count = len(batch.received) + len(batch.refused) + len(fields.urls)
     if not file_count:
         raise InputError("Nothing was uploaded. Send files as multipart/form-data, or urls as JSON.", field="files")
-    if fields.name is not None and file_count > 1:
-        raise InputError("name can only be set for a single file. Omit it; each file has its own name.", field="name")
+    check_name(fields, file_count)
 
 
 def _idempotency(

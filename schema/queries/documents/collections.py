@@ -29,6 +29,8 @@ ORDER BY c.name COLLATE "C" LIMIT %(limit)s
 
 FIND = f"SELECT {SHOWN} FROM collections c WHERE c.tenant_id = %(tenant_id)s AND c.name = %(name)s"
 
+FIND_BY_ID = f"SELECT {SHOWN} FROM collections c WHERE c.tenant_id = %(tenant_id)s AND c.id = %(id)s"
+
 ADD = f"""
 WITH added AS (
   INSERT INTO collections (tenant_id, id, name, description, chunk_characters, chunk_overlap, embedder, created_by)
@@ -121,6 +123,11 @@ async def list_collections(db: Db, tenant_id: UUID, *, limit: int, after: str = 
 async def find_collection(db: Db, tenant_id: UUID, name: str) -> Collection | None:
     """Return one collection as it is listed."""
     return await fetch_one(db, FIND, {"tenant_id": tenant_id, "name": name}, into=Collection)
+
+
+async def find_collection_by_id(db: Db, tenant_id: UUID, collection_id: UUID) -> Collection | None:
+    """Return one collection by its id."""
+    return await fetch_one(db, FIND_BY_ID, {"tenant_id": tenant_id, "id": collection_id}, into=Collection)
 
 
 async def add_collection(

@@ -14,8 +14,9 @@ from psycopg.types.json import Jsonb
 
 from schema.postgres.batch import Statement
 from schema.postgres.connections import Db, fetch_all
-from schema.queries.jobs.submissions import NO_COLLECTION, STORAGE_FULL
+from schema.queries.jobs.submissions import JOB_LOST, NO_COLLECTION, STORAGE_FULL
 from schema.states import FileState
+from schema.storable import storable_json
 
 UNCOMMITTED_TTL_S = 3600
 """How long a file may be stored without a version: longer than any upload takes."""
@@ -36,6 +37,7 @@ class NewFile:
     media_type: str
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     source_url: str | None = None
+    source_etag: str | None = None
 
 
 class UnchangedDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +51,7 @@ class UnchangedDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 FILES = """
 jsonb_to_recordset(%(files)s::jsonb) AS f (place int, document_id uuid, name text, stored_as text, size_bytes bigint,
-  sha256 text, media_type text, metadata jsonb, source_url text)
+  sha256 text, media_type text, metadata jsonb, source_url text, source_etag text)
 """
 
 CHECK_COLLECTION = f"""
@@ -60,12 +62,14 @@ SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM collections WHERE tenant_id = %(tenan
 ADD_FILES = f"""
 WITH given AS MATERIALIZED (SELECT * FROM {FILES}),
 known AS (
-  INSERT INTO documents AS d (tenant_id, id, collection_id, user_id, name, metadata, source_url, newest_version, created_by)
-  SELECT %(tenant_id)s::uuid, document_id, %(collection_id)s::uuid, %(user_id)s::uuid, name, metadata, source_url, 1, %(by)s
+  INSERT INTO documents AS d (tenant_id, id, collection_id, user_id, name, metadata, source_url, source_etag,
+    newest_version, created_by)
+  SELECT %(tenant_id)s::uuid, document_id, %(collection_id)s::uuid, %(user_id)s::uuid, name, metadata, source_url, source_etag,
+    1, %(by)s
   FROM given ORDER BY name
   ON CONFLICT (tenant_id, collection_id, name, coalesce(user_id, {NO_USER})) DO UPDATE SET
     newest_version = d.newest_version + 1, metadata = d.metadata || excluded.metadata,
-    source_url = excluded.source_url, updated_at = now()
+    source_url = excluded.source_url, source_etag = excluded.source_etag, updated_at = now()
   RETURNING id, name, newest_version)
 INSERT INTO document_versions (tenant_id, document_id, version, job_id, place, state, stored_as, size_bytes, sha256, media_type)
 SELECT %(tenant_id)s::uuid, known.id, known.newest_version, %(job_id)s::uuid, given.place, 'queued', given.stored_as,
@@ -110,6 +114,24 @@ SELECT f.place FROM {FILES} JOIN documents d ON d.tenant_id = %(tenant_id)s AND 
 WHERE d.created_by IS DISTINCT FROM %(by)s
 """
 
+# What a server would have to send anew. A document that failed is fetched again, whatever the server says.
+ETAGS = f"""
+SELECT DISTINCT ON (d.source_url) d.source_url AS url, d.source_etag AS etag FROM documents d
+JOIN document_versions v ON v.tenant_id = d.tenant_id AND v.document_id = d.id AND v.version = d.newest_version
+WHERE d.tenant_id = %(tenant_id)s AND d.collection_id = %(collection_id)s AND d.source_url = ANY(%(urls)s::text[])
+  AND coalesce(d.user_id, {NO_USER}) = coalesce(%(user_id)s::uuid, {NO_USER})
+  AND d.source_etag IS NOT NULL AND v.state IN ('queued', 'running', 'ready')
+ORDER BY d.source_url, d.updated_at DESC
+"""
+
+# The attempt that fetched the files must still hold the job. A later one finds in its payload what became of the others.
+NOTE_FETCHED = f"""
+WITH noted AS (
+  UPDATE jobs SET payload = payload || jsonb_build_object('fetched', %(fetched)s::jsonb)
+  WHERE tenant_id = %(tenant_id)s AND id = %(job_id)s AND state = %(from_state)s AND attempt = %(attempt)s RETURNING id)
+SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM noted) THEN refuse('{JOB_LOST}') END
+"""
+
 FREE_STORAGE = """
 SELECT t.max_storage_bytes - coalesce(k.stored_bytes, 0) AS left
 FROM tenants t LEFT JOIN knowledge k ON k.tenant_id = t.id WHERE t.id = %(tenant_id)s
@@ -125,6 +147,21 @@ async def find_free_storage(db: Db, tenant_id: UUID) -> int | None:
     """Return how many bytes the tenant may still store; None is unlimited. Running uploads are not counted."""
     rows = await fetch_all(db, FREE_STORAGE, {"tenant_id": tenant_id})
     return rows[0]["left"] if rows else None
+
+
+async def list_etags(
+    db: Db, tenant_id: UUID, collection_id: UUID, user_id: UUID | None, urls: Sequence[str]
+) -> dict[str, str]:
+    """Return what servers called the content that documents of these addresses have now, by address."""
+    values = {"tenant_id": tenant_id, "collection_id": collection_id, "user_id": user_id, "urls": list(urls)}
+    return {row["url"]: row["etag"] for row in await fetch_all(db, ETAGS, values)}
+
+
+def note_fetched(tenant_id: UUID, job_id: UUID, attempt: int, fetched: dict[str, Any]) -> Statement:
+    """Return the statement that stores in a job's payload what became of its addresses; it refuses, with JOB_LOST, unless the
+    attempt holds the job."""
+    values: dict[str, Any] = {"tenant_id": tenant_id, "job_id": job_id, "attempt": attempt, "from_state": "running"}
+    return NOTE_FETCHED, values | {"fetched": storable_json(fetched)}
 
 
 async def list_unchanged(
@@ -166,6 +203,7 @@ def _values(tenant_id: UUID, collection_id: UUID, user_id: UUID | None, files: S
             "media_type": file.media_type,
             "metadata": file.metadata,
             "source_url": file.source_url,
+            "source_etag": file.source_etag,
         }
         for place, file in enumerate(files)
     ]

@@ -35,7 +35,7 @@ DISPATCH_SLOTS, SLOTTED_CAP = 16, 64
 """How many submits of a tenant may dispatch at the same time, if its cap is at least `SLOTTED_CAP`."""
 
 SESSION_BUSY, QUEUE_FULL, NOT_YOURS, STORAGE_FULL, NO_COLLECTION = "HR001", "HR002", "HR003", "HR004", "HR005"
-NOTHING_TO_RETRY, REMOVAL_STARTED, SCHEDULE_MOVED = "HR007", "HR008", "HR011"
+NOTHING_TO_RETRY, REMOVAL_STARTED, SCHEDULE_MOVED, JOB_LOST = "HR007", "HR008", "HR011", "HR012"
 
 QUEUE_IS_FULL = "Too many jobs of this tenant are waiting. Retry when some have finished."
 STORAGE_IS_FULL = "Your tenant's storage is full. Delete documents, or ask an admin to raise the limit."
@@ -51,6 +51,10 @@ class NothingToRetry(Exception):
 
 class ScheduleMoved(Exception):
     """A due time has its job already, or its schedule was changed meanwhile."""
+
+
+class JobLost(Exception):
+    """The attempt no longer holds its job."""
 
 
 class Idempotency(msgspec.Struct, frozen=True):
@@ -195,7 +199,7 @@ async def add_job(pool: Pool, job: Submission, *, window: int, has_room: bool = 
         statements = [*((sql, values) for sql in steps), *job.extra_statements]
         results = dict(zip(steps, await run_batch(pool, job.tenant_id, statements), strict=False))
     except psycopg.Error as error:
-        raise _refusal(error) or error from error
+        raise read_refusal(error) or error from error
     live = [job_id for (job_id,) in results[LIVE_JOBS].values] if LIVE_JOBS in results else []
     return Added(**results[ADD_JOB].first(), live=live)
 
@@ -252,12 +256,13 @@ REFUSALS: dict[str, Callable[[], Exception]] = {
     NO_COLLECTION: lambda: NotFound("No such collection. GET /api/collections lists them.", field="collection"),
     NOTHING_TO_RETRY: NothingToRetry,
     SCHEDULE_MOVED: ScheduleMoved,
+    JOB_LOST: JobLost,
     REMOVAL_STARTED: lambda: Unavailable("The upload took too long to store. Nothing was accepted; send it again."),
 }
 """What `refuse(code)` in a statement means."""
 
 
-def _refusal(error: psycopg.Error) -> Exception | None:
+def read_refusal(error: psycopg.Error) -> Exception | None:
     """Return what a failed batch means, or None if it isn't a refusal."""
     if error.diag.constraint_name == "idempotency_keys_pkey":
         return KeyTaken()

@@ -14,6 +14,7 @@ from tests.workers.jobs import change, rows
 
 MODEL = "offline/extractive"
 CHAT = {"kind": "chat", "message": "Good morning.", "model": MODEL}
+ADDRESSES: dict[str, Any] = {"kind": "ingestion", "urls": ["http://127.0.0.1/a.txt"]}
 MORNING: dict[str, Any] = {"name": "Morning", "job": CHAT, "cron": "0 8 * * *", "timezone": "Asia/Ho_Chi_Minh"}
 
 BAD: list[tuple[dict[str, Any], str, str]] = [
@@ -36,6 +37,20 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"job": {"kind": "benchmark", "iterations": 0}}, "job.iterations", "job.iterations must be at least 1."),
     ({"job": {"kind": "benchmark", "models": ["no/such"]}}, "job.models[0]", "There is no provider 'no'."),
     ({"job": {"kind": "benchmark"}, "session": "continue"}, "session", "only chats have sessions"),
+    ({"job": ADDRESSES, "session": "continue"}, "session", "only chats have sessions"),
+    ({"job": {"kind": "ingestion"}}, "job.urls", "job.urls is required."),
+    ({"job": {"kind": "ingestion", "urls": []}}, "job.urls", "job.urls must"),
+    ({"job": ADDRESSES | {"urls": ["http://10.0.0.1/a.txt"]}}, "job.urls[0]", "10.0.0.1"),
+    ({"job": ADDRESSES | {"urls": ["http://127.0.0.1/a", "ftp://127.0.0.1/a"]}}, "job.urls[1]", ""),
+    ({"job": ADDRESSES | {"urls": ["https://nowhere.invalid/a.txt"]}}, "job.urls[0]", "nowhere.invalid"),
+    ({"job": ADDRESSES | {"collection": "a b"}}, "job.collection", ""),
+    ({"job": ADDRESSES | {"private": True}}, "job.private", "belongs to its tenant"),
+    (
+        {"job": ADDRESSES | {"urls": ["http://127.0.0.1/a", "http://127.0.0.1/b"], "name": "x"}},
+        "job.name",
+        "single file",
+    ),
+    ({"job": ADDRESSES | {"metadata": {"a": {"b": 1}}}}, "job.metadata.a", ""),
 ]
 
 
@@ -197,3 +212,23 @@ async def test_nothing_of_a_stranger_is_seen(
         for path in ("", "/runs"):
             assert 404 == (await other.get(f"/api/schedules/{made['id']}{path}")).status_code
         assert [] == (await other.get("/api/schedules")).json()["items"]
+
+
+async def test_documents_of_addresses_can_be_scheduled_and_their_collection_is_made(api: httpx.AsyncClient) -> None:
+    job = ADDRESSES | {"collection": "prices", "metadata": {"from": "site"}}
+    made = await make(api, job=job)
+    assert ("ingestion", job | {"private": False, "name": None}) == (made["kind"], made["job"])
+    assert [made["id"]] == [one["id"] for one in (await api.get("/api/schedules?kind=ingestion")).json()["items"]]
+    assert 200 == (await api.get("/api/collections/prices")).status_code
+    run = await api.post(f"/api/schedules/{made['id']}/run")
+    assert 202 == run.status_code, run.text
+    found = (await api.get(f"/api/jobs/{run.json()['job_id']}")).json()
+    assert ("ingestion", "minilm") == (found["kind"], found["model"])
+
+
+async def test_a_schedule_whose_collection_is_gone_says_so(api: httpx.AsyncClient, database_url: str) -> None:
+    made = await make(api, job=ADDRESSES | {"collection": "gone"})
+    change(database_url, "DELETE FROM collections WHERE name = 'gone'")
+    run = await api.post(f"/api/schedules/{made['id']}/run")
+    assert 404 == run.status_code
+    assert "collection of this schedule was deleted" in run.json()["detail"]

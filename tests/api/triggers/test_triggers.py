@@ -241,3 +241,23 @@ async def test_strangers_use_up_nothing_of_the_owners(
     assert 202 == (await call(application, trigger)).status_code
     calls = (await api.get(f"{TRIGGERS}/{trigger['id']}/calls")).json()["items"]
     assert ["started"] + ["not_found"] * hooks.NOTED_REFUSED == [one["code"] for one in calls]
+
+
+ADDRESSES: dict[str, Any] = {"kind": "ingestion", "urls": ["http://127.0.0.1/a.txt"], "collection": "site"}
+
+
+async def test_a_call_fetches_the_triggers_addresses(
+    api: httpx.AsyncClient, application: httpx.AsyncClient, database_url: str
+) -> None:
+    trigger = await make(api, job=ADDRESSES)
+    answer = await call(application, trigger, {"url": "http://127.0.0.1/other.txt"})
+    assert 202 == answer.status_code, answer.text
+    (job,) = rows(database_url, "SELECT kind, payload FROM jobs WHERE id = %s", UUID(answer.json()["job_id"]))
+    assert ("ingestion", ADDRESSES["urls"]) == (job["kind"], job["payload"]["fetch"]["urls"])
+
+
+async def test_a_caller_cannot_choose_what_is_fetched(api: httpx.AsyncClient) -> None:
+    job = ADDRESSES | {"urls": ["http://127.0.0.1/a.txt", "http://127.0.0.1/{{$.path}}"]}
+    refused = await api.post(TRIGGERS, json={"name": "t", "job": job})
+    assert (400, "job.urls[1]") == (refused.status_code, refused.json()["errors"][0]["field"])
+    assert "callers can't choose what is fetched" in refused.json()["detail"]

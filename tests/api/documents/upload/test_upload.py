@@ -12,11 +12,11 @@ from uuid import UUID
 import httpx
 import pytest
 
-from api.documents.upload.classify import document_name
 from tests.api.documents.upload.uploads import PDF, change, files, notes, rows, stored, upload, versions
 from tests.api.people import bearer, deeds, signed_in
 from tests.conftest import TestTenant
 from tests.waiting import PATIENCE_S
+from workers.uploads.classify import document_name
 
 PROBLEM = "application/problem+json"
 

@@ -11,7 +11,7 @@ import httpx
 import psycopg
 from psycopg.rows import dict_row
 
-from api.settings import UploadLimits
+from workers.uploads.limits import UploadLimits
 
 LIMITS = UploadLimits(max_file=200_000, max_upload=1_000_000, max_files=600, max_urls=5)
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF"

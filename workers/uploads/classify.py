@@ -9,12 +9,12 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from api.documents.upload.batch import TOO_LARGE, Batch, ReceivedFile
 from tools.documents.blocks import Unreadable
 from tools.documents.display_names import clean_name
 from tools.documents.media_types import detect
 from tools.documents.zips import Unpacked, ZipLimits, unpack
 from workers.storage.private_files import FOLDER_MODE
+from workers.uploads.batch import TOO_LARGE, Batch, ReceivedFile
 
 MAX_NAME = 300
 DUPLICATE = "duplicate_name"
@@ -31,6 +31,7 @@ class CheckedFile:
     sha256: bytes
     media_type: str
     source_url: str | None = None
+    source_etag: str | None = None
 
 
 @dataclass
@@ -60,7 +61,8 @@ class UploadClassifier:
         with file.path.open("rb") as opened:
             kind = detect(opened, name)
         if kind.name != "zip":
-            self._add(CheckedFile(name, file.path, file.size, file.sha256, kind.media_type, file.source_url))
+            source = (file.source_url, file.source_etag)
+            self._add(CheckedFile(name, file.path, file.size, file.sha256, kind.media_type, *source))
             return
         members = self._unpack(file)
         self.batch.count_stored(-file.size)

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from litestar.exceptions import HTTPException
-
-from api.documents.upload.file_sink import FileSink
-from api.settings import UploadLimits
-from schema.errors import InputError, StorageFull
+from schema.errors import InputError, StorageFull, UploadTooLarge
 from schema.queries.jobs.submissions import STORAGE_IS_FULL
+from workers.uploads.file_sink import FileSink
+from workers.uploads.limits import UploadLimits
 
 TOO_LARGE = "too_large"
 
@@ -22,6 +20,7 @@ class ReceivedFile:
     size: int
     sha256: bytes
     source_url: str | None = None
+    source_etag: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Batch:
         self._file_count = 0
 
     def count_received(self, size: int) -> None:
-        """Count received bytes. Raises HTTPException (413) if the request is too large."""
+        """Count received bytes. Raises UploadTooLarge."""
         self.received_bytes += size
         if self.received_bytes > self.limits.max_upload:
             raise upload_too_large(self.limits)
@@ -73,11 +72,9 @@ class Batch:
         self.refused.append(Refusal(name, code, message))
 
 
-def upload_too_large(limits: UploadLimits) -> HTTPException:
+def upload_too_large(limits: UploadLimits) -> UploadTooLarge:
     """Return the error for a request that is too large as a whole."""
-    return HTTPException(
-        status_code=413, detail=f"An upload must not exceed {limits.max_upload:,} bytes. Send several uploads."
-    )
+    return UploadTooLarge(f"An upload must not exceed {limits.max_upload:,} bytes. Send several uploads.")
 
 
 def storage_full() -> StorageFull:
