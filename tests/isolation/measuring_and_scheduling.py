@@ -7,14 +7,18 @@ SCHEDULE = {"path.schedule_id": thing("schedule")}
 SCHEDULED = {
     **{"body.job.model": word("model"), "body.job.agent": word("agent"), "body.job.collections[]": thing("collection")},
     **{"body.job.model_name": word("other model"), "body.job.models[]": word("other model")},
-    "body.job.pipeline": word("other pipeline"),
+    **{"body.job.pipeline": word("other pipeline"), "body.job.collection": word("other collection")},
 }
+ADDRESSES_PLAIN = "body.job.urls[] body.job.metadata body.job.name"
 PROMPTS = {"body.job.dataset": word("other dataset")}
-SCHEDULE_PLAIN = """body.name body.cron body.timezone body.job.message body.job.input body.job.prompt body.job.prompts[]
+SCHEDULE_PLAIN = f"""{ADDRESSES_PLAIN}
+  body.name body.cron body.timezone body.job.message body.job.input body.job.prompt body.job.prompts[]
   body.job.callback_url body.job.callback_events[] body.callback_url body.callback_events[]"""
 TRIGGER = {"path.trigger_id": thing("trigger")}
 TRIGGERED = {name: ref for name, ref in SCHEDULED.items() if "model_name" not in name and "models" not in name}
-TRIGGER_PLAIN = "body.name body.job.message body.job.input body.callback_url body.callback_events[] body.secret"
+TRIGGER_PLAIN = (
+    f"{ADDRESSES_PLAIN} body.name body.job.message body.job.input body.callback_url body.callback_events[] body.secret"
+)
 CALLED = {"body.name": "t", "body.job.kind": "chat", "body.job.message": "hi {{$.x}}"}
 EACH_MORNING = {"body.name": "s", "body.cron": "0 8 * * *", "body.job.kind": "chat", "body.job.message": "hi"}
 
