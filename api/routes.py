@@ -21,6 +21,8 @@ from api.identity import api_keys, credentials, identity_providers, login, oidc_
 from api.jobs import routes as jobs
 from api.jobs import trace
 from api.openai import completions, embeddings, models
+from api.openai.responses import create as create_response
+from api.openai.responses import stored as stored_responses
 from api.pipelines import routes as pipelines
 from api.root_page import get_about
 from api.schedules import routes as schedules
@@ -61,7 +63,7 @@ NATIVE = (
 )
 """Under `/api`."""
 
-OPENAI = (completions.routes, embeddings.routes, models.routes)
+OPENAI = (completions.routes, embeddings.routes, models.routes, create_response.routes, stored_responses.routes)
 """Under `/v1`."""
 
 ROOT = (get_about, health.routes, well_known.routes)

@@ -115,7 +115,7 @@ async def build_chat(data: ChatIn, principal: Principal, resources: Resources) -
     }
     payload |= {name: value for name in ("system", "output_format") if (value := getattr(data, name)) is not None}
     if data.collections:
-        payload["collections"] = await _collection_ids(resources, principal, data.collections)
+        payload["collections"] = await find_collection_ids(resources, principal, data.collections)
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,
@@ -136,7 +136,7 @@ async def build_chat(data: ChatIn, principal: Principal, resources: Resources) -
     )
 
 
-async def _collection_ids(resources: Resources, principal: Principal, names: list[str]) -> list[str]:
+async def find_collection_ids(resources: Resources, principal: Principal, names: list[str]) -> list[str]:
     """Return the ids of collections. Raises Forbidden without the right to read documents, NotFound for an unknown one."""
     if "documents.read" not in principal.rights:
         raise Forbidden(

@@ -16,6 +16,7 @@ from schema.events import EVENTS, Event
 REF = "#/components/schemas/{name}"
 JOB_EVENT = Reference(REF.format(name="JobEvent"))
 COMPLETION_CHUNK = Reference(REF.format(name="CompletionChunk"))
+RESPONSE_EVENT = Reference(REF.format(name="ResponseEvent"))
 
 Id = Annotated[
     str, Meta(pattern="^[0-9]+$", description="The event's number, from 1 without gaps; resume with `Last-Event-ID`.")
@@ -75,13 +76,34 @@ class CompletionChunk(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
 
 
+class ResponseEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One event of a streamed response, as OpenAI sends it: the `data` of an event whose name is its `type`. The first is
+    `response.created`; `response.completed`, `response.incomplete` or `response.failed` is the last."""
+
+    type: Annotated[str, Meta(description="What happened, such as `response.output_text.delta`.")]
+    sequence_number: Annotated[
+        int, Meta(description="The event's number, from 0 without gaps; resume with `starting_after`.")
+    ]
+    response: Annotated[
+        dict[str, Any] | None, Meta(description="The response as it is now, in events that begin or end it.")
+    ] = None
+    output_index: Annotated[int | None, Meta(description="Index of the item of the output.")] = None
+    item_id: Annotated[str | None, Meta(description="Id of that item.")] = None
+    item: Annotated[dict[str, Any] | None, Meta(description="The item, when it begins and when it is complete.")] = None
+    content_index: Annotated[int | None, Meta(description="Index of a part of a message.")] = None
+    summary_index: Annotated[int | None, Meta(description="Index of a part of reasoning.")] = None
+    part: Annotated[dict[str, Any] | None, Meta(description="The part, when it begins and when it is complete.")] = None
+    delta: Annotated[str | None, Meta(description="Append this to the text, refusal, reasoning or arguments.")] = None
+
+
 def event_schemas() -> dict[str, Any]:
-    """Return the component schemas of streams: `JobEvent`, `CompletionChunk` and those they refer to."""
+    """Return the component schemas of streams: `JobEvent`, `CompletionChunk`, `ResponseEvent` and those they refer to."""
     frames = tuple(_frame(event) for event in EVENTS.values())
     union: Any = StreamClosed
     for frame in frames:
         union |= frame
-    (job_event, _), schemas = msgspec.json.schema_components((union, CompletionChunk), ref_template=REF)
+    shapes = (union, CompletionChunk, ResponseEvent)
+    (job_event, *_), schemas = msgspec.json.schema_components(shapes, ref_template=REF)
     job_event["oneOf"] = job_event.pop("anyOf")
     description = "One event of a job's stream, parsed: `event` says which, and `data` is its JSON."
     for ref in job_event["discriminator"]["mapping"].values():

@@ -1,0 +1,151 @@
+"""Turns the items of responses into messages, as chat completions have them.
+
+A response's items are flatter than messages: an assistant message and the function calls that follow it are one message, and
+the outputs of these calls are messages of their own, in which models read only text. Images of an output follow as the user's.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from api.openai.responses.schemas import ContentPartIn, ImageUrlIn, ItemIn
+from api.openai.responses.tools import flat_name
+from schema.errors import InputError
+
+Message = dict[str, Any]
+
+ROLES = ("user", "assistant", "system", "developer")
+DROPPED = frozenset(
+    {
+        *("mcp_call", "mcp_list_tools", "web_search_call", "file_search_call", "code_interpreter_call", "reasoning"),
+        *("image_generation_call", "computer_call", "computer_call_output", "compaction", "tool_search_call"),
+        *("tool_search_output", "compaction_summary"),
+    }
+)
+"""Items of tools that others ran in earlier turns: models without these tools can't read them."""
+
+
+class Conversation:
+    """Messages that grow item by item. `messages` are those of an earlier conversation, whose calls may await outputs."""
+
+    def __init__(self, messages: Sequence[Message] = ()) -> None:
+        self.messages: list[Message] = list(messages)
+        self._images: list[Message] = []
+        self._reasoning: Message = {}
+        self._awaited: dict[str, None] = {}
+        for message in messages:
+            self._awaited |= dict.fromkeys(call["id"] for call in message.get("tool_calls") or ())
+            self._awaited.pop(message.get("tool_call_id", ""), None)
+
+    def add(self, item: ItemIn, place: str, *, goes_on: bool = False) -> None:
+        """Add an item. `goes_on`: it is of the same response as the one before, so their texts are one. Raises InputError that
+        names the place of an item that can't be read."""
+        match item.type:
+            case "message":
+                self._add_message(item, place, goes_on=goes_on)
+            case "function_call":
+                self._add_call(item, place)
+            case "function_call_output":
+                self._add_output(item, place)
+            case kind if kind not in DROPPED:
+                raise InputError(
+                    f"{place} has the type {kind!r}, which is not supported. Send messages, function calls and their "
+                    "outputs, reasoning and item references.",
+                    field=place,
+                )
+
+    def add_reasoning(self, fields: Message) -> None:
+        """Add what a vendor wants back with the assistant's message that follows."""
+        self._reasoning = fields
+
+    def finish(self) -> list[Message]:
+        """Return all messages. Raises InputError for a call without an output, and where nothing was said."""
+        self._flush_images()
+        for call_id in self._awaited:
+            raise InputError(f"No tool output found for function call {call_id}.", field="input")
+        if not any(message["role"] not in ("system", "developer") for message in self.messages):
+            raise InputError("input must not be empty.", field="input")
+        return self.messages
+
+    def _add_message(self, item: ItemIn, place: str, *, goes_on: bool) -> None:
+        if item.role not in ROLES:
+            raise InputError(f"{place}.role must be one of {', '.join(ROLES)}.", field=f"{place}.role")
+        content = _content(item.content, f"{place}.content", of_user=item.role == "user")
+        last = self.messages[-1] if self.messages else {}
+        if goes_on and _is_text_of_assistant(last) and isinstance(content, str) and item.role == "assistant":
+            last["content"] += content
+            return
+        self._append({"role": item.role, "content": content})
+
+    def _add_call(self, item: ItemIn, place: str) -> None:
+        if item.status == "incomplete":
+            return
+        if not item.call_id or not item.name:
+            raise InputError(f"{place} must have a call_id and a name.", field=place)
+        if item.call_id in self._awaited:
+            raise InputError(f"{place}.call_id is that of an earlier call: {item.call_id!r}.", field=f"{place}.call_id")
+        name = flat_name(item.namespace, item.name) if item.namespace else item.name
+        call = {"id": item.call_id, "type": "function", "function": {"name": name, "arguments": item.arguments or "{}"}}
+        if not self.messages or self.messages[-1]["role"] != "assistant" or self._reasoning:
+            self._append({"role": "assistant", "content": None})
+        self.messages[-1].setdefault("tool_calls", []).append(call)
+        self._awaited[item.call_id] = None
+
+    def _add_output(self, item: ItemIn, place: str) -> None:
+        if item.call_id not in self._awaited:
+            message = f"No tool call found for function call output with call_id {str(item.call_id)[:200]}."
+            raise InputError(message, field=f"{place}.call_id")
+        del self._awaited[item.call_id]
+        content = _content(item.output if isinstance(item.output, (str, list)) else "", f"{place}.output", of_user=True)
+        if not isinstance(content, str):
+            self._images += [part for part in content if part["type"] != "text"]
+            content = "\n".join(part["text"] for part in content if part["type"] == "text")
+        self.messages.append({"role": "tool", "tool_call_id": item.call_id, "content": content})
+
+    def _append(self, message: Message) -> None:
+        self._flush_images()
+        if message["role"] == "assistant":
+            message |= self._reasoning
+        self._reasoning = {}
+        self.messages.append(message)
+
+    def _flush_images(self) -> None:
+        if self._images:
+            images, self._images = self._images, []
+            self.messages.append({"role": "user", "content": images})
+
+
+def _is_text_of_assistant(message: Message) -> bool:
+    return message.get("role") == "assistant" and isinstance(message["content"], str) and not message.get("tool_calls")
+
+
+def _content(content: str | list[ContentPartIn] | None, place: str, *, of_user: bool) -> str | list[Message]:
+    """Return the content of a message: text if there is nothing else."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    parts = [_part(part, f"{place}[{i}]", of_user=of_user) for i, part in enumerate(content)]
+    if all(part["type"] == "text" for part in parts) and (len(parts) == 1 or not of_user):
+        return "".join(part["text"] for part in parts)
+    return parts
+
+
+def _part(part: ContentPartIn, place: str, *, of_user: bool) -> Message:
+    match part.type:
+        case "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" if part.text is not None:
+            return {"type": "text", "text": part.text}
+        case "refusal" if part.refusal is not None and not of_user:
+            return {"type": "refusal", "refusal": part.refusal}
+        case "input_image" | "image_url" if of_user:
+            return {"type": "image_url", "image_url": _image(part, place)}
+    raise InputError(
+        f"{place} has the type {part.type!r}, which is not supported here, or lacks its content. Use input_text, or "
+        "input_image with an image_url in messages of the user.",
+        field=place,
+    )
+
+
+def _image(part: ContentPartIn, place: str) -> Message:
+    url = part.image_url.url if isinstance(part.image_url, ImageUrlIn) else part.image_url
+    if not url:
+        raise InputError(f"{place} must have an image_url; files by id are not supported.", field=f"{place}.image_url")
+    detail = part.detail if part.detail in ("auto", "low", "high") else None
+    return {"url": url, **({"detail": detail} if detail else {})}

@@ -1,0 +1,258 @@
+"""`POST /v1/responses`, and an estimate of its input's tokens.
+
+A streamed response is told at once, so that clients have its id; providers' failures are then part of it. A client that closes
+the connection cancels the job, unless it runs in the background.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import Response, Router, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody
+from msgspec import Meta
+
+from api.auth.principals import MayChat, Principal
+from api.chat.response_modes import JOB_ERRORS
+from api.chat.routes import find_collection_ids
+from api.grants.model_access import Target, resolve_target
+from api.http.body_limits import LARGE_BODY
+from api.http.disconnect import ClientDisconnected, cancel_on_disconnect
+from api.http.errors import JobEnded, problems
+from api.http.headers import read_idempotency
+from api.http.json_body import JsonRequest
+from api.http.sse import EVENT_STREAM, EventStream
+from api.jobs.submit import Accepted, submit_and_follow, submitter
+from api.openai.completions import CLIENT_CLOSED_REQUEST
+from api.openai.responses.frames import collect_frames, fold_frames
+from api.openai.responses.history import read_history
+from api.openai.responses.lookup import fold_now
+from api.openai.responses.objects import RESPONSE_EXAMPLE, ResponseOut
+from api.openai.responses.options import ignored_fields, response_options
+from api.openai.responses.response_stream import ResponseStream
+from api.openai.responses.schemas import ResponseIn
+from api.openai.responses.stored_request import StoredRequest, stored_request, write_request
+from api.openai.responses.tools import read_tools
+from api.openapi.headers import JOB_RESPONSE_HEADERS
+from api.openapi.operations import RESPONSE_EVENTS, described
+from api.resources import AppResources, Resources
+from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
+from graphs.providers.tokens import estimate_tokens
+from schema.errors import InputError, NotFound
+from schema.ids import new_id
+from schema.job_kinds import KINDS
+from schema.queries.jobs.jobs import find_job_status
+from schema.queries.jobs.submissions import Submission
+from workers.queue.cancel import cancel
+
+ROUTE = "POST /v1/responses"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request for a response, and its job."""
+
+    stored: StoredRequest
+    request: JsonRequest
+    resources: Resources
+    principal: Principal
+    accepted: Accepted
+    ignored: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        ignored = {"X-Headrace-Ignored": self.ignored} if self.ignored else {}
+        return {"X-Job-ID": str(self.accepted.submitted.job_id), **self.accepted.headers, **ignored}
+
+    def cancel_job(self) -> None:
+        """Cancel the job, unless it runs in the background, or another request created it: that client may still wait."""
+        if self.stored.background or self.accepted.submitted.replayed:
+            return
+        core, job_id = self.resources.core, self.accepted.submitted.job_id
+        self.resources.background.run(cancel(core, self.principal.tenant_id, job_id), "cancel-disconnected")
+
+
+@post(
+    "/responses",
+    status_code=200,
+    opt=LARGE_BODY
+    | described(
+        example={"model": "auto", "input": "What is a headrace?"},
+        response=RESPONSE_EXAMPLE,
+        other_media_types={EVENT_STREAM: RESPONSE_EVENTS},
+        request_headers=("Idempotency-Key", *CALLBACK_HEADERS),
+        response_headers={**JOB_RESPONSE_HEADERS, 200: (*JOB_RESPONSE_HEADERS[200], "X-Headrace-Ignored")},
+    ),
+    responses={
+        200: ResponseSpec(
+            ResponseOut, description="The response, or its events with `stream`.", generate_examples=False
+        ),
+        **problems(*JOB_ERRORS, "not_found"),
+    },
+    summary="Create a response",
+    tags=["openai"],
+)
+async def create_response(
+    data: JSONBody[ResponseIn], request: JsonRequest, principal: MayChat, resources: AppResources
+) -> Response[Any]:
+    """Compatible with OpenAI's API. Closing the connection cancels the response, unless it runs in the `background`. Fields
+    and tools that change nothing are named in `X-Headrace-Ignored`."""
+    call = await _submit(data, request, principal, resources)
+    try:
+        return await _respond(call)
+    except ClientDisconnected:
+        call.cancel_job()
+        return Response(None, status_code=CLIENT_CLOSED_REQUEST)
+    except BaseException:
+        call.accepted.follower.close()
+        raise
+
+
+async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, resources: Resources) -> Call:
+    _reject_unsupported(data)
+    tools = read_tools(data.tools or [])
+    options, stored = response_options(data, tools), stored_request(data, tools)
+    target = await resolve_target(resources, principal, data.model, None)
+    messages = await read_history(resources, principal, data, target.model)
+    payload: dict[str, Any] = {
+        "messages": messages,
+        "options": msgspec.json.encode(options).decode(),
+        "response": write_request(stored),
+        **({"asked_model": True} if target.model_requested else {}),
+        **({} if stored.store else {"hidden": True}),
+        **({"truncation": "auto"} if stored.truncation == "auto" else {}),
+    }
+    if tools.collections:
+        payload["collections"] = await find_collection_ids(resources, principal, tools.collections)
+    submission = await _submission(data, request, principal, resources, target, payload)
+    accepted = await submit_and_follow(
+        resources,
+        principal,
+        submission,
+        input_tokens=estimate_tokens(len(msgspec.json.encode(messages))),
+        max_tokens=data.max_output_tokens,
+    )
+    ignored = ignored_fields(await request.body(), data, tools, options, target.model)
+    return Call(stored, request, resources, principal, accepted, ignored)
+
+
+async def _submission(
+    data: ResponseIn,
+    request: JsonRequest,
+    principal: Principal,
+    resources: Resources,
+    target: Target,
+    payload: dict[str, Any],
+) -> Submission:
+    job_id = new_id()
+    return Submission(
+        tenant_id=principal.tenant_id,
+        job_id=job_id,
+        kind=KINDS["chat"],
+        payload=payload,
+        model=target.model,
+        agent=target.agent,
+        idempotency=read_idempotency(request.headers, ROUTE, data, visible_user_id=principal.visible_user_id),
+        request_id=request.request_id,
+        callback=await read_callback(resources, principal, request.headers),
+        submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
+    )
+
+
+def _reject_unsupported(data: ResponseIn) -> None:
+    if data.prompt is not None:
+        raise InputError("prompt is not supported: no templates are stored here. Send instructions.", field="prompt")
+    if data.conversation is not None:
+        message = "conversation is not supported. Continue a response by its id, with previous_response_id."
+        raise InputError(message, field="conversation")
+    if data.background and data.store is False:
+        message = "A response in the background must be stored, since nobody waits for it. Omit store."
+        raise InputError(message, field="store")
+
+
+async def _respond(call: Call) -> Response[Any]:
+    if call.stored.stream:
+        return _stream(call)
+    if call.stored.background:
+        call.accepted.follower.close()
+        return Response(await _now(call), status_code=200, headers=call.headers)
+    return Response(await _wait(call), status_code=200, headers=call.headers)
+
+
+async def _now(call: Call) -> ResponseOut:
+    """Return the response as it is, which is queued unless its key was used before."""
+    job_id, principal = call.accepted.submitted.job_id, call.principal
+    async with principal.tx(call.resources.core.pool) as db:
+        job = await find_job_status(db, principal.tenant_id, job_id)
+    if job is None:
+        raise NotFound("The response was deleted.")
+    return (await fold_now(call.resources, principal, job, call.stored)).response()
+
+
+async def _wait(call: Call) -> ResponseOut:
+    """Return the complete response. Raises JobEnded if it failed or took too long."""
+    limit_s, job_id = call.resources.settings.completion_timeout_s, call.accepted.submitted.job_id
+    try:
+        frames = await cancel_on_disconnect(call.request.receive, collect_frames(call.accepted.follower), limit_s)
+    except TimeoutError as error:
+        call.cancel_job()
+        message = f"The response was not complete within {limit_s:g} s. Use background or stream for long ones."
+        raise JobEnded("timeout", message, str(job_id)) from error
+    fold, _ = fold_frames(job_id, call.stored, frames)
+    if fold.failure is not None:
+        error = fold.failure.error
+        raise JobEnded(error.code, error.message, str(job_id), error.retry_after_s)
+    return fold.response()
+
+
+def _stream(call: Call) -> EventStream:
+    stream = ResponseStream(call.accepted.follower, call.stored)
+    streams = call.resources.streams if call.stored.background else None
+    return EventStream(_events(stream, call), streams=streams, headers=call.headers)
+
+
+async def _events(stream: ResponseStream, call: Call) -> AsyncGenerator[bytes, None]:
+    try:
+        async with aclosing(stream.read()) as events:
+            async for event in events:
+                yield event
+    finally:
+        if not stream.ended:
+            call.cancel_job()
+
+
+class InputTokensOut(msgspec.Struct, frozen=True, kw_only=True):
+    """How many tokens the input of a response has."""
+
+    object: Annotated[Literal["response.input_tokens"], Meta(description="Always `response.input_tokens`.")] = (
+        "response.input_tokens"
+    )
+    input_tokens: Annotated[int, Meta(description="Tokens of the input, estimated.")]
+
+
+@post(
+    "/responses/input_tokens",
+    status_code=200,
+    opt=LARGE_BODY
+    | described(
+        example={"model": "auto", "input": "What is a headrace?"},
+        response={"object": "response.input_tokens", "input_tokens": 12},
+    ),
+    responses=problems("model_unknown", "agent_unknown", "not_found"),
+    summary="Count the tokens of a response's input",
+    tags=["openai"],
+)
+async def count_input_tokens(data: JSONBody[ResponseIn], principal: MayChat, resources: AppResources) -> InputTokensOut:
+    """Takes the request of a response, and estimates the tokens of its messages and tools. No model is called."""
+    _reject_unsupported(data)
+    options = response_options(data, read_tools(data.tools or []))
+    target = await resolve_target(resources, principal, data.model, None)
+    messages = await read_history(resources, principal, data, target.model)
+    told = [messages, options.get("tools"), options.get("response_format")]
+    return InputTokensOut(input_tokens=sum(estimate_tokens(len(msgspec.json.encode(one))) for one in told if one))
+
+
+routes = Router("/", route_handlers=[create_response, count_input_tokens])
