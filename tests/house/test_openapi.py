@@ -118,7 +118,7 @@ def test_every_code_that_has_a_status_has_an_example() -> None:
 @pytest.mark.parametrize("name", [name for name in sorted(OPERATIONS) if "text/event-stream" in str(OPERATIONS[name])])
 def test_streams_say_what_their_events_are(name: str) -> None:
     kinds = OPERATIONS[name]["responses"]["200"]["content"]
-    told = "CompletionChunk" if " /v1/" in name else "JobEvent"
+    told = "ResponseEvent" if " /v1/responses" in name else "CompletionChunk" if " /v1/" in name else "JobEvent"
     assert {"$ref": f"#/components/schemas/{told}"} == kinds["text/event-stream"]["schema"]
 
 

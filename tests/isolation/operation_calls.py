@@ -192,9 +192,11 @@ class Matrix:
 
 
 def put(body: Values, name: str, value: Any) -> None:
-    """Set a field of a body by its place: `ids[]`, `owner.email`."""
+    """Set a field of a body by its place: `ids[]`, `owner.email`, `items[].id`."""
     head, _, rest = name.partition(".")
-    if rest:
+    if rest and head.endswith("[]"):
+        put(body.setdefault(head[:-2], [{}])[0], rest, value)
+    elif rest:
         put(body.setdefault(head, {}), rest, value)
     elif head.endswith("[]"):
         body[head[:-2]] = [value]

@@ -69,6 +69,15 @@ OPENAI_PLAIN = """body.messages[].content body.messages[].content[].text body.me
   body.function_call body.web_search_options body.user body.metadata body.service_tier body.prediction body.verbosity
   body.safety_identifier body.prompt_cache_key body.prompt_cache_retention"""
 
+RESPONSE_PLAIN = """body.input body.input[].type body.input[].role body.input[].content body.input[].content[].type
+  body.input[].content[].text body.input[].content[].refusal body.input[].content[].image_url
+  body.input[].content[].image_url.url body.input[].content[].detail body.input[].call_id body.input[].name
+  body.input[].namespace body.input[].arguments body.input[].output body.input[].output[].type body.input[].output[].text
+  body.input[].output[].refusal body.input[].output[].image_url body.input[].output[].image_url.url
+  body.input[].output[].detail body.input[].encrypted_content body.input[].status body.instructions body.conversation
+  body.conversation.id body.include[] body.tools[] body.tool_choice body.text body.reasoning body.metadata body.prompt
+  body.user body.safety_identifier body.prompt_cache_key body.prompt_cache_retention body.service_tier"""
+
 HOOK = {"path.endpoint_id": thing("webhook endpoint")}
 HOOK_PLAIN = "body.url body.events[] body.description body.kinds[] body.agents[] body.headers"
 NEW_HOOK = {"body.url": "http://127.0.0.1:9/hook", "body.events": ["job.*"]}
@@ -112,6 +121,32 @@ CALLS: dict[str, Call] = {
         {"body.model": word("model")},
         "body.input body.input[] body.user",
         {"body.input": "hi"},
+    ),
+    "POST /v1/responses": Call(
+        "chat",
+        {
+            "body.model": word("model"),
+            "body.previous_response_id": thing("job as response"),
+            "body.input[].id": thing("item of a job"),
+        },
+        RESPONSE_PLAIN,
+        {"body.background": True, "body.input[].type": "item_reference"},
+    ),
+    "POST /v1/responses/input_tokens": Call(
+        "chat",
+        {
+            "body.model": word("model"),
+            "body.previous_response_id": thing("job as response"),
+            "body.input[].id": thing("item of a job"),
+        },
+        RESPONSE_PLAIN,
+        {"body.input[].type": "item_reference"},
+    ),
+    "GET /v1/responses/{response_id}": Call("jobs.read", {"path.response_id": thing("job as response")}),
+    "DELETE /v1/responses/{response_id}": Call("jobs.write", {"path.response_id": thing("job as response")}),
+    "POST /v1/responses/{response_id}/cancel": Call("jobs.write", {"path.response_id": thing("job as response")}),
+    "GET /v1/responses/{response_id}/input_items": Call(
+        "jobs.read", {"path.response_id": thing("job as response")}, "query.after"
     ),
     "GET /v1/models": Call("models.read"),
     "GET /v1/models/{model_id}": Call("models.read", {"path.model_id": thing("model")}),

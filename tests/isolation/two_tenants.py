@@ -19,7 +19,7 @@ from schema.api_keys import new_api_key, read_api_key
 from schema.egress_uses import EGRESS_USES
 from schema.ids import new_id
 from tests.api.people import PASSWORD, hashed
-from tests.isolation import hooked_things
+from tests.isolation import hooked_things, stored_responses
 from tests.secret import VAULT
 from tools.configured import ToolDefinition
 from workers.webhooks.secrets import EndpointSecrets, seal_secrets
@@ -343,6 +343,8 @@ class Holder:
 
 KINDS: dict[str, Callable[[Holder], str | None]] = {
     **{kind: lambda holder, kind=kind: holder.job(kind) for kind in JOBS},
+    "job as response": stored_responses.add_response,
+    "item of a job": stored_responses.add_item,
     "session": Holder.session,
     "answer": Holder.answer,
     "rated answer": lambda holder: holder.answer(rated=True),
@@ -397,6 +399,8 @@ UNKNOWN: dict[str, Callable[[], str]] = {
     **{kind: lambda: f"openai/{uuid4().hex}" for kind in ("model", "other model")},
     "pair of benchmarks": lambda: f"{uuid4()},{uuid4()}",
     **{kind: lambda: f"nobody-{uuid4().hex[:8]}" for kind in ("tenant", "spare tenant", "same tenant")},
+    "job as response": lambda: f"resp_{uuid4().hex}",
+    "item of a job": lambda: f"msg_{uuid4().hex}_0",
     "actor": lambda: f"user:{uuid4()}",
     "target": lambda: f"key:{uuid4()}",
 }

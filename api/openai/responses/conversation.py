@@ -7,7 +7,7 @@ the outputs of these calls are messages of their own, in which models read only 
 from collections.abc import Sequence
 from typing import Any
 
-from api.openai.responses.schemas import ContentPartIn, ImageUrlIn, ItemIn
+from api.openai.responses.schemas import ContentPartIn, ItemImageIn, ItemIn
 from api.openai.responses.tools import flat_name
 from schema.errors import InputError
 
@@ -144,7 +144,7 @@ def _part(part: ContentPartIn, place: str, *, of_user: bool) -> Message:
 
 
 def _image(part: ContentPartIn, place: str) -> Message:
-    url = part.image_url.url if isinstance(part.image_url, ImageUrlIn) else part.image_url
+    url = part.image_url.url if isinstance(part.image_url, ItemImageIn) else part.image_url
     if not url:
         raise InputError(f"{place} must have an image_url; files by id are not supported.", field=f"{place}.image_url")
     detail = part.detail if part.detail in ("auto", "low", "high") else None

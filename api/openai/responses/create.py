@@ -42,6 +42,7 @@ from api.resources import AppResources, Resources
 from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError, NotFound
+from schema.events import read_frames
 from schema.ids import new_id
 from schema.job_kinds import KINDS
 from schema.queries.jobs.jobs import find_job_status
@@ -183,8 +184,11 @@ async def _respond(call: Call) -> Response[Any]:
 
 
 async def _now(call: Call) -> ResponseOut:
-    """Return the response as it is, which is queued unless its key was used before."""
-    job_id, principal = call.accepted.submitted.job_id, call.principal
+    """Return the response as it is: queued, unless its key was used before."""
+    submitted, principal = call.accepted.submitted, call.principal
+    job_id = submitted.job_id
+    if not submitted.replayed:
+        return fold_frames(job_id, call.stored, read_frames(submitted.queued))[0].response()
     async with principal.tx(call.resources.core.pool) as db:
         job = await find_job_status(db, principal.tenant_id, job_id)
     if job is None:

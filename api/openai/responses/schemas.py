@@ -23,7 +23,7 @@ class SkippedIn(msgspec.Struct, frozen=True):
     """An object that nobody reads here."""
 
 
-class ImageUrlIn(msgspec.Struct, frozen=True):
+class ItemImageIn(msgspec.Struct, frozen=True):
     """An image by URL, as chat completions have it."""
 
     url: Annotated[
@@ -38,7 +38,7 @@ class ContentPartIn(msgspec.Struct, frozen=True):
     text: Annotated[LongText | None, Meta(description="The text.")] = None
     refusal: Annotated[LongText | None, Meta(description="Text of a refusal.")] = None
     image_url: Annotated[
-        Annotated[str, Meta(max_length=MAX_IMAGE_URL)] | ImageUrlIn | None,
+        Annotated[str, Meta(max_length=MAX_IMAGE_URL)] | ItemImageIn | None,
         Meta(description="A `data:` URL, or a URL that the model provider can fetch."),
     ] = None
     detail: Annotated[
