@@ -68,6 +68,10 @@ class MessageCompleted(Event, frozen=True):
     vendor: Annotated[str | None, Meta(description="The provider that `extra` is from, and goes back to.")] = None
     resolved_model: Annotated[str | None, Meta(description="The model that answered, in its provider's words.")] = None
     system_fingerprint: Annotated[str | None, Meta(description="The provider's version of its server.")] = None
+    sealed_reasoning: Annotated[
+        str | None,
+        Meta(description="What goes back to the provider, sealed: for clients of `/v1/responses` that asked for it."),
+    ] = None
 
 
 class UsageRecorded(Event, frozen=True):

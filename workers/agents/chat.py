@@ -7,6 +7,7 @@ from schema.events import Event, UsageRecorded
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
 from workers.agents.context import AgentContext
+from workers.agents.reasoning_seal import sealing
 from workers.agents.run_agent import run_agent
 
 
@@ -15,6 +16,7 @@ async def answer_chat(
 ) -> None:
     """Run a claimed job's agent, or the plain chat graph. Chats over documents, and those with an output format, which is
     checked, run as an agent in any case."""
+    emit = sealing(context.tools.vault, job, emit)
     if job.agent is not None or job.payload.get("collections") or job.payload.get("output_format"):
         await run_agent(context, job, messages, emit)
         return

@@ -7,9 +7,12 @@ the outputs of these calls are messages of their own, in which models read only 
 from collections.abc import Sequence
 from typing import Any
 
+from api.http.openai_chunks import NOT_EXTRA
 from api.openai.responses.schemas import ContentPartIn, ItemImageIn, ItemIn
 from api.openai.responses.tools import flat_name
+from graphs.messages import VENDOR_MARK
 from schema.errors import InputError
+from schema.sealed_reasoning import NOTHING, ReturnedReasoning
 
 Message = dict[str, Any]
 
@@ -30,7 +33,8 @@ class Conversation:
     def __init__(self, messages: Sequence[Message] = ()) -> None:
         self.messages: list[Message] = list(messages)
         self._images: list[Message] = []
-        self._reasoning: Message = {}
+        self._returned = NOTHING
+        self._is_new = False
         self._awaited: dict[str, None] = {}
         for message in messages:
             self._awaited |= dict.fromkeys(call["id"] for call in message.get("tool_calls") or ())
@@ -53,9 +57,9 @@ class Conversation:
                     field=place,
                 )
 
-    def add_reasoning(self, fields: Message) -> None:
-        """Add what a vendor wants back with the assistant's message that follows."""
-        self._reasoning = fields
+    def add_reasoning(self, returned: ReturnedReasoning) -> None:
+        """Add what a vendor wants back with the assistant's message that follows, and with its calls."""
+        self._returned, self._is_new = returned, True
 
     def finish(self) -> list[Message]:
         """Return all messages. Raises InputError for a call without an output, and where nothing was said."""
@@ -84,10 +88,17 @@ class Conversation:
         if item.call_id in self._awaited:
             raise InputError(f"{place}.call_id is that of an earlier call: {item.call_id!r}.", field=f"{place}.call_id")
         name = flat_name(item.namespace, item.name) if item.namespace else item.name
-        call = {"id": item.call_id, "type": "function", "function": {"name": name, "arguments": item.arguments or "{}"}}
-        if not self.messages or self.messages[-1]["role"] != "assistant" or self._reasoning:
+        function, extra = (
+            {"name": name, "arguments": item.arguments or "{}"},
+            self._returned.calls.get(item.call_id, {}),
+        )
+        if not self.messages or self.messages[-1]["role"] != "assistant" or self._is_new:
             self._append({"role": "assistant", "content": None})
-        self.messages[-1].setdefault("tool_calls", []).append(call)
+        message = self.messages[-1]
+        calls = message.setdefault("tool_calls", [])
+        calls.append({**extra, "id": item.call_id, "type": "function", "function": function})
+        if self._returned.reasoning:  # between calls and their outputs models go on thinking
+            message |= {"reasoning_content": self._returned.reasoning, VENDOR_MARK: self._returned.vendor}
         self._awaited[item.call_id] = None
 
     def _add_output(self, item: ItemIn, place: str) -> None:
@@ -103,9 +114,12 @@ class Conversation:
 
     def _append(self, message: Message) -> None:
         self._flush_images()
-        if message["role"] == "assistant":
-            message |= self._reasoning
-        self._reasoning = {}
+        if message["role"] != "assistant" or not self._is_new:
+            self._returned = NOTHING
+        if self._returned.extra or self._returned.calls:
+            extra = {name: value for name, value in self._returned.extra.items() if name not in NOT_EXTRA}
+            message |= {**extra, VENDOR_MARK: self._returned.vendor}
+        self._is_new = False
         self.messages.append(message)
 
     def _flush_images(self) -> None:

@@ -16,6 +16,7 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from api.auth.principals import MayChat, Principal
+from api.chat.model_options import in_order
 from api.chat.response_modes import JOB_ERRORS
 from api.chat.routes import find_collection_ids
 from api.grants.model_access import Target, resolve_target
@@ -47,6 +48,7 @@ from schema.ids import new_id
 from schema.job_kinds import KINDS
 from schema.queries.jobs.jobs import find_job_status
 from schema.queries.jobs.submissions import Submission
+from workers.agents.reasoning_seal import SEALS
 from workers.queue.cancel import cancel
 
 ROUTE = "POST /v1/responses"
@@ -120,10 +122,11 @@ async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, 
     messages = await read_history(resources, principal, data, target.model)
     payload: dict[str, Any] = {
         "messages": messages,
-        "options": msgspec.json.encode(options).decode(),
+        "options": in_order(options),
         "response": write_request(stored),
         **({"asked_model": True} if target.model_requested else {}),
         **({} if stored.store else {"hidden": True}),
+        **({SEALS: True} if stored.seals_reasoning else {}),
         **({"truncation": "auto"} if stored.truncation == "auto" else {}),
     }
     if tools.collections:

@@ -48,6 +48,7 @@ from schema.events import (
     UsageRecorded,
     decode_event,
 )
+from schema.sealed_reasoning import ReturnedReasoning, returned_reasoning
 
 INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Why a model stopped early → what responses call it."""
@@ -87,6 +88,7 @@ class ResponseFold:
         self._incomplete: str | None = None
         self._completed = MessageCompleted(text="")
         self._usage: UsageRecorded | None = None
+        self._thoughts: list[str] = []
 
     @property
     def ended(self) -> bool:
@@ -137,6 +139,10 @@ class ResponseFold:
             notice=self._completed.notice or msgspec.UNSET,
         )
 
+    def returned(self) -> ReturnedReasoning:
+        """Return what goes back to the vendor with this response's messages."""
+        return returned_reasoning(self._completed, "".join(self._thoughts), self._model.partition("/")[0])
+
     def _apply(self, frame: Frame, event: Event) -> None:
         match event:
             case MessageDelta():
@@ -177,29 +183,36 @@ class ResponseFold:
 
     def _add_delta(self, seq: int, event: MessageDelta) -> None:
         if event.text and (unsent := self._dedup.text(seq, event)):
-            self._reasoning.close()
+            self._end_thought()
             self._messages.add_text(unsent)
+        if event.refusal and (unsent := self._dedup.refusal(event)):
+            self._end_thought()
+            self._messages.add_refusal(unsent)
         if event.tool_calls:
-            self._close_words()
+            self._end_thought()
+            if not self.request.seals_reasoning:
+                self._messages.close()
             for piece in self._dedup.tool_calls(event):
                 self._calls.add(piece)
 
     def _add_reasoning(self, event: ReasoningDelta) -> None:
         if unsent := self._dedup.reasoning(event):
+            self._thoughts.append(unsent)
             self._messages.close()
             self._reasoning.add(unsent)
 
     def _complete(self, event: MessageCompleted) -> None:
         remaining = self._dedup.remaining_text(event)
         self._completed = event
+        self._reasoning.close(event.sealed_reasoning if self.request.seals_reasoning else None)
         if remaining:
-            self._reasoning.close()
             self._messages.add_text(remaining)
+        if event.refusal and (unsent := event.refusal.removeprefix(self._dedup.refused)):
+            self._messages.add_refusal(unsent)
         for citation in event.citations or ():
             self._messages.cite(msgspec.convert(citation, CitationAdded))
         self._calls.add_whole(event.tool_calls or ())
         if not self._messages.said and not self._calls.made:
-            self._reasoning.close()
             self._messages.open_empty()
         self._close_all("incomplete" if event.finish_reason in INCOMPLETE else "completed")
 
@@ -217,6 +230,13 @@ class ResponseFold:
         self._completed_at = unix_time(_read_moment(frame.data).at)
         # No SDK knows an event for cancelled responses, and some throw at one.
         self._tell("response.incomplete" if status == "cancelled" else f"response.{status}")
+
+    def _end_thought(self) -> None:
+        """End the reasoning before words or calls. Its item stays open where the blob that comes last belongs to it."""
+        if self.request.seals_reasoning:
+            self._reasoning.tell_text()
+        else:
+            self._reasoning.close()
 
     def _close_words(self) -> None:
         self._reasoning.close()

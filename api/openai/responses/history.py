@@ -53,6 +53,7 @@ async def _continue(resources: Resources, principal: Principal, previous_id: str
         message = f"Response with id '{previous_id}' has not ended. Wait for its end, or cancel it."
         raise InputError(message, field=field)
     conversation, said = Conversation(said_before(previous)), False
+    conversation.add_reasoning(fold.returned())
     for place, item in enumerate(fold.response().output):
         conversation.add(msgspec.convert(item, ItemIn), f"output[{place}]", goes_on=said)
         said = said or item["type"] == "message"

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from schema.event_base import Notice
+from schema.event_base import CachedTokens, CacheWriteTokens, Notice, ReasoningTokens
 from schema.events import UsageRecorded
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
@@ -17,14 +17,14 @@ Item = dict[str, Any]
 class InputDetailsOut(msgspec.Struct, frozen=True):
     """More about the tokens of the input."""
 
-    cached_tokens: Annotated[int, Meta(description="Tokens that the provider had cached.")] = 0
-    cache_write_tokens: Annotated[int, Meta(description="Tokens that the provider wrote to its cache.")] = 0
+    cached_tokens: CachedTokens = 0
+    cache_write_tokens: CacheWriteTokens = 0
 
 
 class OutputDetailsOut(msgspec.Struct, frozen=True):
     """More about the tokens of the output."""
 
-    reasoning_tokens: Annotated[int, Meta(description="Tokens of reasoning.")] = 0
+    reasoning_tokens: ReasoningTokens = 0
 
 
 class ResponseUsageOut(msgspec.Struct, frozen=True):
@@ -113,9 +113,9 @@ def usage_out(usage: UsageRecorded | None) -> ResponseUsageOut | None:
         return None
     return ResponseUsageOut(
         usage.input_tokens,
-        InputDetailsOut(getattr(usage, "cached_tokens", 0), getattr(usage, "cache_write_tokens", 0)),
+        InputDetailsOut(usage.cached_tokens, usage.cache_write_tokens),
         usage.output_tokens,
-        OutputDetailsOut(getattr(usage, "reasoning_tokens", 0)),
+        OutputDetailsOut(usage.reasoning_tokens),
         usage.input_tokens + usage.output_tokens,
     )
 

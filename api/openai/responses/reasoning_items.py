@@ -11,9 +11,12 @@ class ReasoningItems:
     def __init__(self, writer: EventWriter) -> None:
         self._writer = writer
         self._index: int | None = None
+        self._is_told = False
 
     def add(self, text: str) -> None:
         """Write more reasoning."""
+        if self._is_told:
+            self.close()
         if self._index is None:
             self._index = self._writer.open_item("rs", "reasoning", summary=[])
             self._part()["text"] = ""
@@ -25,13 +28,19 @@ class ReasoningItems:
         """Complete the open reasoning, if there is some; `sealed` is what the client may send back."""
         if self._index is None:
             return
-        part = self._part()
-        self._writer.tell("response.reasoning_summary_text.done", **self._place(), text=part["text"])
-        self._writer.tell("response.reasoning_summary_part.done", **self._place(), part=part)
+        self.tell_text()
         if sealed is not None:
             self._writer.items[self._index]["encrypted_content"] = sealed
         self._writer.close_item(self._index)
-        self._index = None
+        self._index, self._is_told = None, False
+
+    def tell_text(self) -> None:
+        """Tell that the text of the open reasoning is complete. The item is not, as long as its blob may come."""
+        if self._index is None or self._is_told:
+            return
+        self._is_told, part = True, self._part()
+        self._writer.tell("response.reasoning_summary_text.done", **self._place(), text=part["text"])
+        self._writer.tell("response.reasoning_summary_part.done", **self._place(), part=part)
 
     def _place(self) -> dict[str, Any]:
         assert self._index is not None
