@@ -17,7 +17,7 @@ NAMESPACE = UUID("6f3c0a3e-0f0a-5a0e-9d43-6b1f6f2f1c55")
 
 
 class ReturnedReasoning(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What goes back to `vendor` with an answer: its reasoning, its own fields of the message, and those of calls by their ids."""
+    """What goes back to `vendor` with an answer: reasoning, its own fields of the message, and those of calls by their ids."""
 
     vendor: str = ""
     reasoning: str = ""

@@ -83,6 +83,7 @@ class AttemptFinisher:
             used=usage_by_model(usage),
             agent=completed.agent,
             detail={**message_detail(completed), **vendor_extra(completed)} or None,
+            drop_messages=bool(job.payload.get("hidden")),
         )
 
     async def cancelled(self, text: str, usage: UsageRecorded | None, *, mode: CancelMode) -> None:

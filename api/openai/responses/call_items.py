@@ -100,7 +100,8 @@ class ToolRuns:
         item = self._writer.items[index]
         if item["status"] != "in_progress":
             return
-        item |= {"status": "completed", "output": output} if ok else {"status": "failed", "error": output}
+        error = {"type": "mcp_tool_execution_error", "content": [{"type": "text", "text": output}]}
+        item |= {"status": "completed", "output": output} if ok else {"status": "failed", "error": error}
         self._writer.tell(
             "response.mcp_call.completed" if ok else "response.mcp_call.failed", **self._writer.place(index)
         )

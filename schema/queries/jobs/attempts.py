@@ -155,7 +155,8 @@ class Ending:
     `parts` None stores no answer. `usage` is what was used in all, {input_tokens, output_tokens, …}, and `used` what was used
     of each model, which is charged with the end, in the same transaction, at that model's price. `forget`
     removes what the user said too (`on_busy=rollback`). `agent` is who answered where a router chose; `detail` is what the
-    message says besides its parts (renderer, citations, whether it was kept from before).
+    message says besides its parts (renderer, citations, whether it was kept from before). `drop_messages` removes the
+    conversation that the job was sent with.
     """
 
     state: State
@@ -171,6 +172,7 @@ class Ending:
     forget: bool = False
     agent: str | None = None
     detail: dict[str, Any] | None = None
+    drop_messages: bool = False
 
 
 @dataclass(frozen=True)
@@ -267,6 +269,7 @@ def _finish_values(
         "message_status": ending.message_status,
         "agent": ending.agent,
         "detail": _json(ending.detail),
+        "drop_messages": ending.drop_messages,
         "usage": _json(ending.usage),
         "used": _json([_usage_row(used, is_first=place == 0) for place, used in enumerate(ending.used)]),
         "audit_id": new_id(),
