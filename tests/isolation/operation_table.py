@@ -32,9 +32,11 @@ AUDIT = {"query.actor": word("actor"), "query.target": word("target")}
 AUDIT_PLAIN = "query.action query.result query.cursor query.since query.until"
 CHAT = {
     **{"body.session_id": thing("session"), "body.model": word("model"), "body.agent": word("agent")},
-    "body.collections[]": thing("collection"),
+    **{"body.collections[]": thing("collection"), "body.attachments[].document_id": thing("document")},
 }
-CHAT_PLAIN = f"body.message body.message[].text body.message[].image_url.url {CALLBACK_PLAIN}"
+CHAT_PLAIN = f"""body.message body.message[].text body.message[].image_url.url body.attachments[].name body.attachments[].data
+  body.system body.response_format body.tools[] body.tool_choice body.tool_results[].tool_call_id body.tool_results[].text
+  body.metadata {CALLBACK_PLAIN}"""
 LATER = {"body.message": "hi", "header.Prefer": "respond-async"}
 USER_PLAIN = "body.name body.password"
 PROVIDER = {"path.provider_id": thing("provider")}
