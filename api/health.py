@@ -31,7 +31,7 @@ from schema.ids import new_id
 from schema.job_kinds import QUEUES
 from schema.notices import NO_LANGUAGE_MODEL
 from schema.postgres.batch import run_batch
-from schema.postgres.connections import was_refused
+from schema.postgres.connections import is_frozen, was_refused
 from schema.redis_names import CONTROL, HEALTH_CHECK, ROUTES_BY_WORDS
 from schema.vault import PLATFORM
 from workers.redis.client import RedisUnavailable
@@ -195,7 +195,9 @@ def describe_failure(error: BaseException) -> str:
 
 async def _postgres(resources: Resources) -> None:
     """Commit a write, as a request does. Raises WritesRefused if one was refused of late: the disk may be too full for more
-    than this."""
+    than this; and StandsStill while requests are refused because it did not answer them."""
+    if is_frozen(resources.core.pool):
+        raise StandsStill
     row = {"tenant_id": PLATFORM, "id": new_id()}
     await run_batch(resources.health_pool, PLATFORM, [(ADD_SESSION, row), (DELETE_SESSION, row)])
     if was_refused(resources.core.pool, REFUSED_S):
@@ -256,6 +258,10 @@ class PartDown(Exception):
 
 class WritesRefused(PartDown):
     """Postgres refused a write a moment ago."""
+
+
+class StandsStill(PartDown):
+    """Postgres accepts connections and does not answer."""
 
 
 class NotSubscribed(PartDown):

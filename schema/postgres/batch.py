@@ -16,7 +16,6 @@ from functools import cache
 from operator import itemgetter
 from typing import Any, TypeVar
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 import msgspec
 import psycopg
@@ -25,7 +24,7 @@ from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq.abc import PGresult
 
-from schema.postgres.connections import Db, Pool, connection, tenant_share
+from schema.postgres.connections import Db, Pool, connection, prepared_by_batches, tenant_share
 
 Statement = tuple[str, Mapping[str, Any]]
 ScopedStatement = tuple[UUID, UUID | None, Statement]
@@ -42,9 +41,6 @@ SET_SCOPE = """SELECT set_config('headrace.tenant_id', %(tenant_id)s, true),
 SET_TENANT = "SELECT set_config('headrace.tenant_id', %(tenant_id)s, true)"
 SET_TENANT_AND_FORGETTABLE = """SELECT set_config('headrace.tenant_id', %(tenant_id)s, true),
   set_config('synchronous_commit', 'off', true)"""
-
-_prepared: WeakKeyDictionary[Db, dict[bytes, tuple[str, ...]]] = WeakKeyDictionary()
-"""The prepared statements of each connection, with the columns of their results; empty until the first result."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +109,8 @@ async def run_each(pool: Pool, statements: Sequence[ScopedStatement]) -> list[Ro
 
 
 async def _run(pool: Pool, statements: Sequence[Statement]) -> list[Rows]:
-    """Run statements, of which the first sets the tenant: psycopg deallocates all prepared statements of a connection
-    after a rollback, including ours, and then that one is missing before others are prepared again."""
+    """Run statements, of which the first sets the tenant. A pooler may give us a server process that doesn't know what we
+    prepared; then that one is missing before others are prepared again."""
     async with connection(pool) as db:
         try:
             return await _exchange(db, statements)
@@ -135,7 +131,7 @@ async def _exchange(db: Db, statements: Sequence[Statement]) -> list[Rows]:
 
 
 async def _send_and_receive(db: Db, statements: Sequence[Statement]) -> list[Rows]:
-    pgconn, known = db.pgconn, _prepared.setdefault(db, {})
+    pgconn, known = db.pgconn, prepared_by_batches.setdefault(db, {})
     pgconn.enter_pipeline_mode()
     sent = _send(db, statements, known)
     pgconn.pipeline_sync()

@@ -14,23 +14,50 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import psycopg
+from psycopg._preparing import PrepareManager
 from psycopg.rows import DictRow, class_row, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from schema.errors import Unavailable
 from schema.postgres import outage_log
+from schema.postgres.freezes import FreezeWatch
 from schema.postgres.logins import PROOF, Role, check_proof, login_conninfo
 from schema.postgres.outages import patience_s
 from schema.postgres.tenant_shares import TenantShares
+
+
+class _Statements(PrepareManager):
+    """The prepared statements of psycopg. After a rollback it deallocates all of a connection, also those that others have
+    prepared (`schema/postgres/batch.py`), who then would use what isn't there: an error in Postgres' log each time."""
+
+    def maintain_gen(self, conn: Any) -> Any:
+        if None in self._to_flush:
+            prepared_by_batches.pop(conn, None)
+        yield from super().maintain_gen(conn)
+
+
+class Connection(psycopg.AsyncConnection[DictRow]):
+    """A connection whose prepared statements are known."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._prepared = _Statements()
+
 
 Db = psycopg.AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Db]
 Row = TypeVar("Row")
 """A frozen struct with a field for each column; a statement that fills one names its columns, as `*` may grow."""
 
+prepared_by_batches: WeakKeyDictionary[Db, dict[bytes, tuple[str, ...]]] = WeakKeyDictionary()
+"""The statements of `schema/postgres/batch.py` that each connection has, with the columns of their results; empty until the
+first result."""
+
 _checking: set[str] = set()  # names of pools whose idle connections are being checked
 
 _shares: WeakKeyDictionary[Pool, TenantShares] = WeakKeyDictionary()
+
+_watches: WeakKeyDictionary[Pool, FreezeWatch] = WeakKeyDictionary()
 
 _refused_at: WeakKeyDictionary[Pool, float] = WeakKeyDictionary()
 
@@ -61,7 +88,7 @@ def pool_for(
         timeout=POOL_TIMEOUT_S,
         max_idle=300,
         reconnect_timeout=5,
-        connection_class=psycopg.AsyncConnection[DictRow],
+        connection_class=cast(type[Db], Connection),
         kwargs=connection_options(name),
     )
     pool._pool = _LastUsedFirst()  # pyright: ignore[reportPrivateUsage] -- psycopg_pool has no setting for it
@@ -127,6 +154,19 @@ def tenant_share(pool: Pool, tenant_id: UUID) -> AbstractAsyncContextManager[Non
 
 
 @asynccontextmanager
+async def watch_freezes(pool: Pool) -> AsyncGenerator[FreezeWatch, None]:
+    """Within, end what a Postgres that stands still holds up, and refuse more of it at once."""
+    watch = _watches[pool] = FreezeWatch(str(pool.conninfo))
+    task = asyncio.get_running_loop().create_task(watch.run(), name="freeze-watch")
+    try:
+        yield watch
+    finally:
+        del _watches[pool]
+        task.cancel()
+        await asyncio.wait({task})
+
+
+@asynccontextmanager
 async def system_tx(pool: Pool) -> AsyncGenerator[Db, None]:
     """A transaction of the dispatcher or the sweeper, across tenants; `pool` has the role `headrace_system`."""
     async with connection(pool) as db, db.pipeline(), db.transaction():
@@ -136,11 +176,18 @@ async def system_tx(pool: Pool) -> AsyncGenerator[Db, None]:
 @asynccontextmanager
 async def connection(pool: Pool) -> AsyncGenerator[Db, None]:
     """A connection for single statements, without a transaction. Raises Unavailable."""
+    if is_frozen(pool):
+        raise Unavailable("The database does not answer.", effect="nothing")
+    watch = _watches.get(pool)
     try:
         db = await _take(pool)
+        if watch is not None:
+            watch.begin(db)
         try:
             yield db
         finally:
+            if watch is not None:
+                watch.end(db)
             # After a cancellation the connection may still be in pipeline mode, and must not be reused.
             if db.pgconn.pipeline_status:
                 await db.close()
@@ -201,6 +248,12 @@ def _check_idle(pool: Pool) -> None:
     _checking.add(pool.name)
     task = asyncio.get_running_loop().create_task(pool.check(), name="pool-check")
     task.add_done_callback(lambda _: _checking.discard(pool.name))
+
+
+def is_frozen(pool: Pool) -> bool:
+    """Whether Postgres stands still, as far as the pool's watch knows."""
+    watch = _watches.get(pool)
+    return watch is not None and watch.frozen
 
 
 def was_refused(pool: Pool, within_s: float) -> bool:

@@ -14,7 +14,7 @@ import structlog
 
 log = structlog.get_logger()
 
-POOL_LOGGER = "psycopg.pool"
+POOL_LOGGER, CONNECTION_LOGGER = "psycopg.pool", "psycopg"
 FAILED_ATTEMPTS = ("error connecting in ", "reconnection attempt in ")
 STALE_CONNECTIONS = (
     "discarding broken connection",
@@ -24,6 +24,8 @@ STALE_CONNECTIONS = (
     "rollback failed",
     "error resetting connection",
 )
+IGNORED = "error ignored "
+"""What a connection says that breaks within a transaction; its object is `[BAD]` then."""
 STALE_S = 60.0
 """How long after an outage other connections may still turn out to be broken by it."""
 
@@ -79,6 +81,9 @@ class OutageFilter(logging.Filter):
         if text.startswith(STALE_CONNECTIONS):
             self._outage.connection_broke()
             return False
+        if text.startswith(IGNORED) and isinstance(record.args, tuple) and "[BAD]" in repr(record.args[:1]):
+            self._outage.connection_broke()
+            return False
         return True
 
 
@@ -88,7 +93,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def quiet_pools() -> None:
-    """Let the pools' lines pass the filter; once for a process."""
-    logger = logging.getLogger(POOL_LOGGER)
-    if not any(isinstance(one, OutageFilter) for one in logger.filters):
-        logger.addFilter(OutageFilter(PROCESS))
+    """Let the lines of the pools and their connections pass the filter; once for a process."""
+    for logger in map(logging.getLogger, (POOL_LOGGER, CONNECTION_LOGGER)):
+        if not any(isinstance(one, OutageFilter) for one in logger.filters):
+            logger.addFilter(OutageFilter(PROCESS))

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from schema.postgres.connections import Pool, limit_tenants, pool_for, tenant_tx
+from schema.postgres.connections import Pool, limit_tenants, pool_for, tenant_tx, watch_freezes
 from schema.queries.tenants.usage import get_spending
 from workers.limits.limits import Limits
 from workers.queue.capacity import CapacityCache
@@ -53,6 +53,7 @@ async def open_job_core(settings: JobCoreSettings) -> AsyncGenerator[JobCore, No
         limit_tenants(pool, max(1, settings.pool_size // 2))  # the others' requests always find a connection
         await pool.open()
         stack.push_async_callback(pool.close)
+        await stack.enter_async_context(watch_freezes(pool))
         redis = RedisClient(address)
         stack.push_async_callback(redis.close)
         hub = Hub(address, redis, pool, process=process_name())

@@ -12,24 +12,27 @@ import pytest
 
 from api.local.local_stores import Stores
 from api.local.processes import descendants
+from schema.api_keys import new_api_key
 from tests.conftest import make_tenant
 from tests.counterparts.behaviours import text
 from tests.journeys.agent_setup import add_agent, add_http_tool, script
 from tests.journeys.client import Client, assert_complete
 from tests.system import ModelProcess, System
-from tests.waiting import PATIENCE_S, wait_for
+from tests.waiting import PATIENCE_S, eventually, wait_for
 
 Fragile = tuple[Stores, System]
 ASK = {"message": "Tell me.", "model": "openai/text-5"}
 
 
 @pytest.fixture(autouse=True)
-def mended(fragile: Fragile):
-    """Postgres runs again after each test, whatever became of it."""
+async def mended(fragile: Fragile) -> AsyncIterator[None]:
+    """Postgres runs again after each test, whatever became of it, and the API knows."""
     yield
-    postgres = fragile[0].postgres
-    assert postgres is not None
-    postgres.start()
+    stores, system = fragile
+    assert stores.postgres is not None
+    stores.postgres.start()
+    async with Client(system.url, {"Authorization": f"Bearer {new_api_key()}"}) as stranger:
+        await eventually(lambda: status_of(stranger, "/api/jobs"), 401)
 
 
 async def test_a_request_without_postgres_is_told_when_to_come_again(fragile: Fragile, fragile_client: Client):
@@ -93,6 +96,35 @@ async def test_a_frozen_postgres_makes_no_live_worker_a_lost_one(fragile: Fragil
     with psycopg.connect(stores.database_url) as db:
         sql = "SELECT outcome FROM attempts WHERE job_id = %s"
         assert [("succeeded",)] == db.execute(sql, (stream.job_id,)).fetchall()
+
+
+async def test_a_frozen_postgres_is_a_503_and_what_is_sent_again_is_done_once(fragile: Fragile, fragile_client: Client):
+    """All is answered while Postgres stands still, and what of it had arrived there is done when it goes on."""
+    stores, _ = fragile
+    assert stores.postgres is not None
+    assert stores.postgres.pid is not None
+    keyed = {"Idempotency_Key": "frozen", "Prefer": "respond-async"}
+
+    async def accept() -> int:
+        return (await fragile_client.post("/api/chat", ASK, **keyed))[0]
+
+    assert 200 == await status_of(fragile_client, "/api/jobs")
+    with frozen(stores.postgres.pid):
+        assert [503] * 2 == await asyncio.gather(accept(), status_of(fragile_client, "/api/jobs"))
+        await eventually(lambda: status_of(fragile_client, "/health/ready"), 503)
+    await eventually(accept, 202)
+    [job] = (await fragile_client.get("/api/jobs"))["items"]
+    await eventually(lambda: state_of(fragile_client, job["id"]), "succeeded")
+
+
+async def status_of(client: Client, path: str) -> int:
+    async with client.http.get(path) as answer:
+        assert answer.status != 503 or int(answer.headers["Retry-After"]) > 0
+        return answer.status
+
+
+async def state_of(client: Client, job_id: str) -> str:
+    return (await client.job(job_id))["state"]
 
 
 @asynccontextmanager

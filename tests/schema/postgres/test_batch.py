@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -106,3 +107,49 @@ async def test_batches_of_all_kinds_work_after_a_rollback_on_their_connection(po
     await count(pool, tenant)
     await run_each(pool, [(tenant.id, None, read)])
     assert [1] == [row["one"] for rows in await run_batch(pool, tenant.id, [read]) for row in rows.dicts()]
+
+
+async def _reader_fails(pool: Pool, tenant: TestTenant) -> None:
+    async with tenant_tx(pool, tenant.id) as db:
+        await db.execute("SELECT 1")
+        raise LookupError
+
+
+async def _statement_fails(pool: Pool, tenant: TestTenant) -> None:
+    async with tenant_tx(pool, tenant.id) as db:
+        await db.execute("SELECT 2")
+        await db.execute(BAD)
+        await db.execute("SELECT 3")
+
+
+async def _statement_fails_and_is_read(pool: Pool, tenant: TestTenant) -> None:
+    async with tenant_tx(pool, tenant.id) as db:
+        await (await db.execute(BAD)).fetchone()
+
+
+async def _batch_fails(pool: Pool, tenant: TestTenant) -> None:
+    await run_batch(pool, tenant.id, [(ADD, session(tenant)), (BAD, {})])
+
+
+async def test_what_a_rollback_deallocates_is_prepared_again_without_an_error(
+    pool: Pool, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each such error is a line in the log of Postgres."""
+    failed: list[str | None] = []
+    exchange = batch._exchange
+
+    async def noting(*arguments: Any) -> list[Rows]:
+        try:
+            return await exchange(*arguments)
+        except psycopg.Error as error:
+            failed.append(error.sqlstate)
+            raise
+
+    monkeypatch.setattr(batch, "_exchange", noting)
+    ways = [_reader_fails, _statement_fails, _statement_fails_and_is_read, _batch_fails]
+    for way in [*ways, *reversed(ways), *ways]:
+        assert 0 == await count(pool, tenant)
+        with pytest.raises((LookupError, psycopg.Error)):
+            await way(pool, tenant)
+    assert 0 == await count(pool, tenant)
+    assert ["HR001"] * 3 == failed
