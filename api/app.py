@@ -13,7 +13,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Tag
 
-from api.audit.refusals import RefusalLog
+from api.audit.refusals import RefusalBounds, record_refusal
 from api.auth.principals import authorise, document_rights, get_principal
 from api.http.body_budget import budget_for
 from api.http.body_limits import SMALL_BODY_BYTES, allow_large_bodies
@@ -39,16 +39,25 @@ with `POST /api/auth/keys`. On this page, press **Authorize** and paste the key 
 """
 
 
+def fresh_state(settings: ApiSettings) -> dict[str, Any]:
+    """What an application knows before it starts. Whoever puts it into a stopped one has a new application."""
+    return {
+        "settings": settings,
+        "streams": OpenStreams(),
+        "bodies": budget_for(settings.max_body, settings.body_timeout_s),
+        "refusals": RefusalBounds(),
+    }
+
+
+@asynccontextmanager
+async def _lifespan(app: Litestar) -> AsyncIterator[None]:
+    async with open_resources(app.state.settings, app.state.streams) as resources:
+        app.state.resources = resources
+        yield
+
+
 def create_app(settings: ApiSettings) -> Litestar:
     """Return the application. `app.state.streams.close()` ends its streams on shutdown."""
-    streams = OpenStreams()
-
-    @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with open_resources(settings, streams) as resources:
-            app.state.resources = resources
-            yield
-
     app = Litestar(
         route_handlers=[
             Router("/api", route_handlers=list(NATIVE)),
@@ -60,16 +69,16 @@ def create_app(settings: ApiSettings) -> Litestar:
             "principal": Provide(get_principal, sync_to_thread=False),
             "resources": Provide(get_resources, sync_to_thread=False),
         },
-        after_exception=[RefusalLog().record],
+        after_exception=[record_refusal],
         cors_config=_cors(settings.cors_origins),
         exception_handlers=EXCEPTION_HANDLERS,
         guards=[authorise],
-        lifespan=[lifespan],
+        lifespan=[_lifespan],
         logging_config=None,
         openapi_config=_openapi(),
         request_class=JsonRequest,
         request_max_body_size=min(SMALL_BODY_BYTES, settings.max_body),
-        state=State({"streams": streams, "bodies": budget_for(settings.max_body, settings.body_timeout_s)}),
+        state=State(fresh_state(settings)),
     )
     allow_large_bodies(app, settings.max_body)
     document_rights(app)

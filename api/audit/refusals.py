@@ -45,7 +45,7 @@ class _Window:
 
 
 class RefusalBounds:
-    """How many refusals may still be written."""
+    """How many refusals a process may still write."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -65,24 +65,20 @@ class RefusalBounds:
         return left_out
 
 
-class RefusalLog:
-    """Hook of the application that sees every error. One for a process."""
-
-    def __init__(self) -> None:
-        self._bounds = RefusalBounds()
-
-    async def record(self, error: Exception, scope: Scope) -> None:
-        """Record a refused change in the log of the caller's tenant; one that only admins may make also in the platform's.
-        Raises nothing."""
-        principal: Principal | None = scope.get("user")
-        if not isinstance(error, Forbidden) or principal is None or scope.get("method") in READING:
-            return
-        resources: Resources = scope["litestar_app"].state.resources
-        logs = {principal.tenant_id, PLATFORM} if _is_for_admins(scope) else {principal.tenant_id}
-        for tenant_id in logs:
-            left_out = self._bounds.admit(tenant_id, principal.actor)
-            if left_out is not None:
-                await _write(resources, principal, tenant_id, _target(scope), left_out)
+async def record_refusal(error: Exception, scope: Scope) -> None:
+    """Hook of the application that sees every error: record a refused change in the log of the caller's tenant; one that only
+    admins may make also in the platform's. Raises nothing."""
+    principal: Principal | None = scope.get("user")
+    if not isinstance(error, Forbidden) or principal is None or scope.get("method") in READING:
+        return
+    state = scope["litestar_app"].state
+    resources: Resources = state.resources
+    bounds: RefusalBounds = state.refusals
+    logs = {principal.tenant_id, PLATFORM} if _is_for_admins(scope) else {principal.tenant_id}
+    for tenant_id in logs:
+        left_out = bounds.admit(tenant_id, principal.actor)
+        if left_out is not None:
+            await _write(resources, principal, tenant_id, _target(scope), left_out)
 
 
 def _is_for_admins(scope: Scope) -> bool:

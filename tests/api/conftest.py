@@ -1,17 +1,19 @@
 """Two ways to call the API: in this process without any worker (`api`), and as it runs in production (`system`)."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
 import pytest
 from litestar import Litestar
 
-from api.app import create_app
+from api.app import create_app, fresh_state
 from api.settings import ApiSettings
 from schema.api_keys import new_api_key
 from schema.bootstrap import ensure_api_key
@@ -69,7 +71,7 @@ def settings(database_url: str, redis_url: str, folder: Path) -> ApiSettings:
 async def application(settings: ApiSettings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application in this process; no worker runs, and nobody is signed in. The tests of a module share it,
     since it takes longer to make than most of them."""
-    async with serving(create_app(settings)) as client:
+    async with serving(settings) as client:
         yield client
 
 
@@ -115,8 +117,34 @@ async def nobody_has_failed(core: JobCore) -> None:
     await core.redis.call("FLUSHDB")
 
 
+@contextmanager
+def lent(settings: ApiSettings) -> Iterator[Litestar]:
+    """An application with these settings. To make one takes longer than most tests, so a stopped one is used again, with a
+    fresh state: the key has all that the routes are made of."""
+    key = settings.cors_origins, settings.max_body
+    app = _stopped[key].pop() if _stopped[key] else create_app(settings)
+    app.state.update(fresh_state(settings))
+    yield app
+    _stopped[key].append(app)
+
+
+_stopped: dict[Any, list[Litestar]] = defaultdict(list)
+
+
 @asynccontextmanager
-async def serving(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(app: Litestar | ApiSettings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of `app`, or of one with these settings."""
+    if isinstance(app, Litestar):
+        async with _started(app) as client:
+            yield client
+    else:
+        with lent(app) as application:
+            async with _started(application) as client:
+                yield client
+
+
+@asynccontextmanager
+async def _started(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
     """A client of `app`, which is started and stopped in a task of its own: Litestar's lifespan can't change tasks, and
     pytest ends fixtures in another than it begins them in."""
     started, stop = asyncio.Event(), asyncio.Event()

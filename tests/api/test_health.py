@@ -60,7 +60,7 @@ async def test_health_says_how_to_connect_a_language_model_where_none_is(
     settings: ApiSettings, env: dict[str, str], hint: str | None
 ) -> None:
     own = replace(settings, providers=ProviderSettings.from_env(env))
-    async with serving(create_app(own)) as client:
+    async with serving(own) as client:
         part = (await client.get("/health")).json()["parts"]["language_model"]
     assert ("up", hint) == (part["status"], part.get("hint"))
 
@@ -85,7 +85,7 @@ async def test_a_part_that_does_not_answer_in_time_is_told_of_in_a_sentence(
 
     monkeypatch.setattr("api.health.CHECK_TIMEOUT_S", 0.01)
     monkeypatch.setattr("api.health._storage", never)
-    async with serving(create_app(settings)) as client:
+    async with serving(settings) as client:
         _, wrong = await health_of(client)
     assert "It did not answer within 0.01 seconds." == wrong["storage"]
 
@@ -114,7 +114,7 @@ def test_what_is_wrong_is_said_to_people_without_addresses(error: BaseException,
 
 async def test_without_redis_it_is_ready_because_jobs_are_accepted(settings: ApiSettings) -> None:
     away = ApiSettings(database_url=settings.database_url, redis_url="redis://127.0.0.1:1/0", vault=VAULT)
-    async with serving(create_app(away)) as client:
+    async with serving(away) as client:
         assert 200 == (await client.get("/health/live")).status_code
         ready = await client.get("/health/ready")
         assert (200, "up") == (ready.status_code, ready.json()["status"])

@@ -9,7 +9,6 @@ import httpx
 import psycopg
 import pytest
 
-from api.app import create_app
 from api.auth import principals
 from api.auth.tokens import access_tokens, external_tokens
 from api.settings import ApiSettings
@@ -42,7 +41,7 @@ def callers_are_cached_for_long() -> Any:
 @pytest.fixture(scope="module")
 async def there(settings: ApiSettings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of another process."""
-    async with serving(create_app(settings)) as client:
+    async with serving(settings) as client:
         yield client
 
 

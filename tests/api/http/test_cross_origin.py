@@ -5,7 +5,6 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from api.app import create_app
 from api.settings import ApiSettings
 from schema.errors import InputError
 from tests.api.conftest import calling, serving
@@ -53,7 +52,7 @@ async def test_any_other_page_may_not(api: httpx.AsyncClient, origin: str) -> No
 
 
 async def test_by_default_no_page_may(settings: ApiSettings, tenant: TestTenant) -> None:
-    async with serving(create_app(replace(settings, cors_origins=()))) as there, calling(there, tenant.key) as client:
+    async with serving(replace(settings, cors_origins=())) as there, calling(there, tenant.key) as client:
         answer = await client.get("/v1/models", headers={"Origin": PAGE})
     assert "access-control-allow-origin" not in answer.headers
 

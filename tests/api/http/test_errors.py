@@ -7,7 +7,6 @@ from typing import Any, Literal
 import httpx
 import pytest
 
-from api.app import create_app
 from api.settings import ApiSettings
 from schema.errors import Unavailable
 from tests.api.conftest import serving
@@ -116,7 +115,7 @@ async def test_a_body_that_is_too_large_is_413(api: httpx.AsyncClient, path: str
 
 async def test_only_bodies_with_texts_and_images_are_large(settings: ApiSettings, tenant: TestTenant) -> None:
     """Where the fields together are small, more than 1 MB can only be meant to harm."""
-    async with serving(create_app(replace(settings, max_body=4 << 20))) as api:
+    async with serving(replace(settings, max_body=4 << 20)) as api:
         api.headers["Authorization"] = f"Bearer {tenant.key}"
         long = {"message": [{"type": "image_url", "image_url": {"url": "data:" + "x" * (3 << 20)}}], "agent": "nobody"}
         assert (await refused(api, long))[:2] == (400, "agent")
@@ -201,7 +200,7 @@ async def test_a_key_is_taken_from_either_header(api: httpx.AsyncClient, tenant:
 
 async def test_without_postgres_requests_are_told_to_come_again(settings: ApiSettings, tenant: TestTenant) -> None:
     away = ApiSettings(database_url="postgresql://nobody@127.0.0.1:1/none", redis_url=settings.redis_url, vault=VAULT)
-    async with serving(create_app(away)) as client:
+    async with serving(away) as client:
         answer = await client.post("/api/chat", json={"message": "a"}, headers=tenant.headers)
         assert (answer.status_code, code_of(answer), answer.headers["retry-after"]) == (503, "unavailable", "2")
         assert (await client.get("/health/ready")).status_code == 503

@@ -11,7 +11,6 @@ import pytest
 from psycopg.rows import DictRow, dict_row
 from structlog.testing import capture_logs
 
-from api.app import create_app
 from api.settings import ApiSettings
 from schema.vault import Sealed
 from tests.api.conftest import serving
@@ -145,7 +144,7 @@ async def test_a_wrong_body_is_refused_with_its_field_and_without_the_key(
 async def test_this_machine_is_no_provider_unless_an_admin_allows_it(
     settings: ApiSettings, tenant: TestTenant, base_url: str
 ) -> None:
-    async with serving(create_app(replace(settings, egress=EgressPolicy()))) as api:
+    async with serving(replace(settings, egress=EgressPolicy())) as api:
         api.headers.update(tenant.headers)
         answer = await put(api, base_url=base_url)
     assert (400, "base_url") == (answer.status_code, answer.json()["errors"][0]["field"])

@@ -10,7 +10,6 @@ import psycopg
 import pytest
 from argon2 import PasswordHasher
 
-from api.app import create_app
 from api.auth import passwords
 from api.auth.passwords import HASHER
 from api.identity.login_sessions import derive_successor, new_refresh_token, read_refresh_token
@@ -190,7 +189,7 @@ async def test_after_twenty_failures_an_address_is_not_listened_to(api: httpx.As
 async def test_without_redis_people_still_sign_in(settings: ApiSettings, tenant: TestTenant, database_url: str) -> None:
     email = some_email()
     make_user(database_url, tenant.id, email)
-    async with serving(create_app(replace(settings, redis_url="redis://127.0.0.1:9/0"))) as api:
+    async with serving(replace(settings, redis_url="redis://127.0.0.1:9/0")) as api:
         assert 200 == (await log_in(api, tenant, email)).status_code
 
 

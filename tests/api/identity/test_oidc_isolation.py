@@ -6,7 +6,6 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from api.app import create_app
 from api.auth.login_throttle import MAX_ADDRESS_FAILURES
 from api.settings import ApiSettings
 from tests.api.browser import Browser, register
@@ -168,5 +167,5 @@ async def test_people_sign_in_while_redis_is_away(
     settings: ApiSettings, provider: OidcProvider, tenant: TestTenant, database_url: str
 ) -> None:
     register(database_url, tenant, provider)
-    async with serving(create_app(replace(settings, redis_url="redis://127.0.0.1:9/0"))) as api:
+    async with serving(replace(settings, redis_url="redis://127.0.0.1:9/0")) as api:
         assert 200 == (await Browser(api).sign_in(tenant)).status_code

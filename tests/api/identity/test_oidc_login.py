@@ -8,7 +8,6 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from api.app import create_app
 from api.auth.oidc import login_state
 from api.settings import ApiSettings
 from tests.api.browser import ISSUER, Browser, register
@@ -157,7 +156,7 @@ async def test_a_provider_that_is_slow_is_not_waited_for(
 ) -> None:
     register(database_url, tenant, provider)
     provider.behave = "slow"
-    async with serving(create_app(replace(settings, egress=replace(settings.egress, timeout_s=0.3)))) as api:
+    async with serving(replace(settings, egress=replace(settings.egress, timeout_s=0.3))) as api:
         answer = await Browser(api).sign_in(tenant)
     assert (502, True) == (answer.status_code, "in time" in answer.json()["detail"])
 
@@ -282,7 +281,7 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(
     path = f"/api/auth/oidc/{tenant.slug}/idp"
     here = (await browser.get(path)).headers["set-cookie"]
     home = "https://headrace.example.com"
-    async with serving(create_app(replace(settings, issuer=home))) as api:
+    async with serving(replace(settings, issuer=home)) as api:
         safe = Browser(api, home)
         there = (await safe.get(path)).headers["set-cookie"]
         assert 200 == (await safe.sign_in(tenant)).status_code

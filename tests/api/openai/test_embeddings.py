@@ -11,7 +11,6 @@ import openai
 import psycopg
 import pytest
 
-from api.app import create_app
 from api.openai.embeddings import LOCAL_MODEL
 from api.settings import ApiSettings
 from graphs.embeddings.purposes import Purpose
@@ -250,7 +249,7 @@ async def test_the_local_model_is_listed(ai: openai.AsyncOpenAI):
 
 
 async def test_another_embedder_of_the_installation_is_what_auto_means(settings: ApiSettings, tenant: TestTenant):
-    async with serving(create_app(replace(settings, embedders=(MODEL,)))) as client:
+    async with serving(replace(settings, embedders=(MODEL,))) as client:
         client.headers.update(tenant.headers)
         answer = await post(client, model="auto", input="hi")
     assert 3 == len(answer.json()["data"][0]["embedding"])

@@ -7,7 +7,6 @@ import httpx
 import psycopg
 import pytest
 
-from api.app import create_app
 from api.settings import ApiSettings
 from schema.ids import new_id
 from tests.api.conftest import serving
@@ -86,7 +85,7 @@ async def test_without_redis_everything_but_the_limits_is_told(settings: ApiSett
     owner = make_tenant(database_url, role="owner")
     limit(database_url, owner, requests_per_minute=60)
     away = ApiSettings(database_url=settings.database_url, redis_url="redis://127.0.0.1:1/0", vault=VAULT)
-    async with serving(create_app(away)) as client:
+    async with serving(away) as client:
         told = await read(client, owner)
     assert (None, 0) == (told["limits"], told["jobs"]["all"])
 

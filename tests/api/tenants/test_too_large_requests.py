@@ -2,7 +2,6 @@
 
 import httpx
 
-from api.app import create_app
 from api.settings import ApiSettings
 from tests.api.conftest import serving
 from tests.conftest import TestTenant
@@ -66,7 +65,7 @@ async def test_without_redis_the_sentences_are_the_same(
 ) -> None:
     limit(database_url, tenant, budget_day_nanos=5 * CENT_NANOS)
     away = ApiSettings(database_url=settings.database_url, redis_url="redis://127.0.0.1:1/0", vault=settings.vault)
-    async with serving(create_app(away)) as api:
+    async with serving(away) as api:
         api.headers.update(tenant.headers)
         refused = await ask(api)
     assert (429, "budget_exceeded") == (refused.status_code, refused.json()["code"])
