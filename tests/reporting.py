@@ -1,22 +1,25 @@
-"""A pytest plugin that tells the number of tests, names a failure when it happens, and hands out the slow test files first."""
+"""A pytest plugin that tells the number of tests, names a failure when it happens, hands out the slow test files first, and
+says at the end which files took longest."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-JOURNEYS = "tests/journeys"
-ON_THEIR_OWN = tuple(
-    f"{JOURNEYS}/{path}"
-    for path in (
-        *("local/", "secrets/test_canaries", "clients/test_hostile_connections"),
-        *("faults/test_postgres_outage", "faults/test_redis_outage"),
-    )
+SLOW_FIRST = (
+    *("tests/journeys", "tests/chaos/test_quick", "tests/api/test_schema_holds", "tests/isolation", "tests/api"),
+    "tests/workers",
 )
-"""Journeys that don't use the shared system."""
+"""Folders and files that take long. The journeys go before all others: a process has its running system only while it runs
+them."""
 
-SLOW_FIRST = (JOURNEYS, "tests/chaos", "tests/isolation", "tests/api/test_schema_holds", "tests/api", "tests/workers")
+NAMED = 10
+"""How many of the slowest files a whole run names at its end."""
+
+WHOLE_RUN_FILES = 100
+"""Of a run of fewer files, whoever started it knows which it was."""
 
 
 class Reporting:
@@ -26,6 +29,7 @@ class Reporting:
         self._config = config
         self._failed = 0
         self._collected = False
+        self._seconds: dict[str, float] = defaultdict(float)
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
         """Each process collects all tests; the first to be ready tells their number."""
@@ -36,6 +40,7 @@ class Reporting:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._seconds[report.nodeid.split("::")[0]] += report.duration
         terminal: Any = self._config.pluginmanager.get_plugin("terminalreporter")
         if not report.failed or terminal is None:
             return
@@ -47,7 +52,10 @@ class Reporting:
         terminal.write_line(f"FAILED {report.nodeid}{where}{reason}", red=True)
 
     def pytest_terminal_summary(self, terminalreporter: Any, exitstatus: int) -> None:
-        """The last line but one; pytest's own closes the run."""
+        """The last lines but one; pytest's own closes the run."""
+        if len(self._seconds) >= WHOLE_RUN_FILES:
+            for line in slowest(self._seconds):
+                terminalreporter.write_line(line)
         if self._failed:
             terminalreporter.write_line("Run only what failed: ./headrace test --lf", red=True)
         elif exitstatus == pytest.ExitCode.OK:
@@ -58,17 +66,19 @@ class Reporting:
 
 
 class BySlowness(LoadFileScheduling):
-    """A file stays in one process, and all journeys of the shared running system do. The slow ones go first, so that no process
-    works on alone at the end."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        shares = nodeid.startswith(JOURNEYS) and not nodeid.startswith(ON_THEIR_OWN)
-        return JOURNEYS if shares else super()._split_scope(nodeid)
+    """A file stays in one process. The slow ones go first, so that no process works on alone at the end."""
 
     def schedule(self) -> None:
         if self.collection is None:
             self.config.option.loadscopereorder = False  # by the number of tests, which says little about time
         super().schedule()
+
+
+def slowest(seconds: Mapping[str, float]) -> list[str]:
+    """Say which files took longest, and all of them together; a process waits for most of that time."""
+    paths = sorted(seconds, key=lambda path: -seconds[path])[:NAMED]
+    total = f"The slowest of {len(seconds)} files, which took {sum(seconds.values()):,.0f} s together:"
+    return [total, *(f"{seconds[path]:6.1f} s  {path}" for path in paths)]
 
 
 def slowness(path: str) -> int:

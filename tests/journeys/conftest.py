@@ -1,4 +1,6 @@
-"""One running headrace for all journeys that leave it whole, and one over stores of its own for those that break them."""
+"""One running headrace for all journeys that leave it whole, and one over stores of its own for those that break them. Each
+process of tests has its own, from its first journey that wants it to its last journey.
+"""
 
 import asyncio
 import contextlib
@@ -46,18 +48,18 @@ def keep_commits(database_url: str) -> None:
         db.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = on')
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelProcess]:
     with ModelProcess(tmp_path_factory.mktemp("model")) as process:
         yield process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_url(stores: Stores, migrated: str) -> str:
     return _create_database(stores.database_url, "journeys", template="headrace_template")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared(
     stores: Stores, shared_url: str, provider: ModelProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[System]:
@@ -68,12 +70,17 @@ def shared(
         yield system
 
 
+KEPT = "ingestion"
+"""The worker that the next test about documents finds running; nothing else notices it."""
+
+
 @pytest.fixture
 async def system(shared: System) -> AsyncIterator[System]:
     """The shared system; processes that the test killed are started again, those it added are stopped."""
     yield shared
     for name in list(shared.processes):
-        if name not in shared.roles:
+        keeps = name == KEPT and shared.processes[name].poll() is None
+        if name not in shared.roles and not keeps:
             shared.kill(name)
             del shared.processes[name]
     for name in shared.roles:
@@ -93,7 +100,7 @@ async def client(system: System, tenant: TestTenant) -> AsyncIterator[Client]:
         yield opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def erp_url(shared: System) -> Iterator[str]:
     """The demo's ERP, a process that checks its callers' tokens against the shared system's keys."""
     keys = f"{shared.url}/.well-known/jwks.json"
@@ -106,7 +113,7 @@ def erp_url(shared: System) -> Iterator[str]:
             process.terminate()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fragile(provider: ModelProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stores, System]]:
     """A system over stores of its own, which tests may kill and must start again."""
     with open_stores(tmp_path_factory.mktemp("fragile-stores"), durable=False) as stores:

@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import TestTenant, make_tenant
 from tests.journeys.client import Client
 from tests.system import System
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 FILES = 500 if os.environ.get("HEADRACE_TESTS") == "full" else 16
 KILLS = 12 if FILES == 500 else 2
@@ -41,13 +41,6 @@ def letters(count: int) -> dict[str, bytes]:
         lines = [f"Letter {same}, part {part}. " + "The mill pays its invoices in time. " * 12 for part in range(6)]
         files[f"letters/{number:03}.txt"] = "\n\n".join(lines).encode()
     return files
-
-
-@pytest.fixture
-async def worker(system: System) -> str:
-    system.start("ingestion")
-    await system.ready("ingestion")
-    return "ingestion"
 
 
 @pytest.fixture
@@ -167,6 +160,7 @@ async def test_a_deploy_in_the_middle_of_a_batch_spends_no_try(
     with psycopg.connect(shared_url) as db:
         tries = db.execute("SELECT max(tries) FROM document_versions WHERE tenant_id = %s", (tenant.id,)).fetchone()
     assert (1,) == tries
+    await asyncio.to_thread(system.processes[worker].wait, PATIENCE_S)
 
 
 async def test_a_batch_that_is_cancelled_keeps_what_is_finished(

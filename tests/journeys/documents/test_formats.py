@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
 from tests.journeys.client import Client
 from tests.system import ROOT, System
@@ -54,21 +53,12 @@ UNSENT = re.compile(r"[\x00-\x1f\x7f]")
 """What no client puts into a name."""
 
 
-@pytest.fixture
-async def worker(system: System) -> psutil.Process:
-    system.start("ingestion")
-    await system.ready("ingestion")
-    return psutil.Process(system.processes["ingestion"].pid)
-
-
 async def told_of(client: Client, job_id: str) -> list[Any]:
     async with await client.follow(job_id) as stream:
         return await stream.rest()
 
 
-async def test_every_format_is_ingested_searched_and_cited(
-    system: System, client: Client, worker: psutil.Process
-) -> None:
+async def test_every_format_is_ingested_searched_and_cited(system: System, client: Client, worker: str) -> None:
     taken = await client.upload({name: content for name, (content, *_) in FORMATS.items()}, collection="formats")
     assert [] == taken["refused"]
     told = await told_of(client, taken["job_id"])
@@ -86,14 +76,15 @@ async def test_every_format_is_ingested_searched_and_cited(
 
 
 async def test_hostile_files_fail_by_themselves_and_the_worker_goes_on(
-    system: System, client: Client, worker: psutil.Process, tmp_path: Path
+    system: System, client: Client, worker: str, tmp_path: Path
 ) -> None:
     """Those that are small enough to be sent quickly; the others are in `tests/tools/documents`."""
     module = "tests.tools.documents.hostile_files"
     await asyncio.to_thread(subprocess.run, [sys.executable, "-m", module, str(tmp_path)], cwd=ROOT, check=True)
     paths = [tmp_path / str(number) for number in range(len(HOSTILE))]
     chosen = [(case, path) for case, path in zip(HOSTILE, paths, strict=True) if path.stat().st_size < SMALL][::EVERY]
-    before = worker.memory_info().rss
+    process = psutil.Process(system.processes[worker].pid)
+    before = process.memory_info().rss
     names = (f"{number} {UNSENT.sub('', Path(case.name).name)[-60:]}" for number, (case, _) in enumerate(chosen))
     files = dict(zip(names, (path.read_bytes() for _, path in chosen), strict=True))
     taken = await client.upload({**files, "good.txt": b"The mill stands by the river."})
@@ -106,7 +97,7 @@ async def test_hostile_files_fail_by_themselves_and_the_worker_goes_on(
     assert all(one["message"].endswith((".", "!")) for one in taken["refused"])
     assert "good.txt" in [event.data["name"] for event in told if event.type == "document.ready"]
     assert not [event for event in told if event.type == "job.restarted"]
-    assert worker.is_running()
-    assert worker.memory_info().rss - before < 200 * MIB
+    assert process.is_running()
+    assert process.memory_info().rss - before < 200 * MIB
     states = Counter(one["state"] for one in (await client.get("/api/documents?limit=100"))["items"])
     assert {"ready", "failed"} >= set(states)

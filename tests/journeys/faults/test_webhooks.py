@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
 
 import pytest
@@ -21,17 +21,23 @@ from tests.workers.jobs import rows
 Fragile = tuple[Stores, System]
 
 
-@pytest.fixture
-async def deliverer(fragile: Fragile) -> AsyncIterator[System]:
-    """The system with a worker that delivers; whoever was killed runs again after each test."""
+@pytest.fixture(scope="module")
+def with_deliverer(fragile: Fragile) -> Iterator[System]:
+    """The system with a worker that delivers."""
     _, system = fragile
     system.start("default")
-    await system.ready("default")
     yield system
     system.kill("default")
     del system.processes["default"]
-    for name in system.roles:
-        await back(system, name)
+
+
+@pytest.fixture
+async def deliverer(with_deliverer: System) -> AsyncIterator[System]:
+    """It; whoever was killed runs again after each test."""
+    await with_deliverer.ready("default")
+    yield with_deliverer
+    for name in ("default", *with_deliverer.roles):
+        await back(with_deliverer, name)
 
 
 async def back(system: System, name: str) -> None:
