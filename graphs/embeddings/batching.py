@@ -150,6 +150,8 @@ class Batcher:
             length = len(call.texts[index])
             if texts and (chars + length > self._max_chars or self._differs_in_length(chars // texts, length)):
                 break
+            if texts and self.embedder.by_purpose and call.purpose != next(iter(batch)).purpose:
+                break
             self._lane_order.rotate(-1)
             batch.setdefault(call, []).append(index)
             texts, chars, call.next = texts + 1, chars + length, call.next + 1
@@ -180,9 +182,9 @@ class Batcher:
             self._fail(call, error)
 
     async def _send(self, batch: _Batch) -> None:
-        prepare = self.embedder.prepare
+        prepare, purpose = self.embedder.prepare, next(iter(batch)).purpose
         texts = [prepare(call.texts[index], call.purpose) for call, indices in batch.items() for index in indices]
-        vectors = iter(await self.embedder.embed_prepared(texts))
+        vectors = iter(await self.embedder.embed_prepared(texts, purpose))
         for call, indices in batch.items():
             call.receive(indices, [next(vectors) for _ in indices])
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from graphs.providers.contract import Embedder
+from graphs.providers.contract import Embedder, Purpose, PurposeEmbedder
 from graphs.providers.errors import ProviderInvalidResponse
 from schema.errors import ProviderError
 
@@ -34,21 +34,26 @@ class HostedEmbedder:
     provider: Embedder
     retry_delay_s: RetryDelay | None = None
 
-    async def embed(self, texts: Sequence[str], model: str) -> list[list[float]]:
+    @property
+    def by_purpose(self) -> bool:
+        """Whether the vendor must know what texts are embedded for, so that a call is for one purpose."""
+        return isinstance(self.provider, PurposeEmbedder)
+
+    async def embed(self, texts: Sequence[str], model: str, purpose: Purpose = "query") -> list[list[float]]:
         """Return one vector of length 1 per text, in order, all of one size. Without texts, no call is made.
 
         Raises ProviderInvalidResponse for invalid vectors, and the provider's last error.
         """
         found: list[list[float]] = []
         for batch in split_batches(texts):
-            found += await self._embed_batch(batch, model)
+            found += await self._embed_batch(batch, model, purpose)
         self._check(found)
         return found
 
-    async def _embed_batch(self, texts: Sequence[str], model: str) -> list[list[float]]:
+    async def _embed_batch(self, texts: Sequence[str], model: str, purpose: Purpose) -> list[list[float]]:
         for tries in range(1, MAX_TRIES + 1):
             try:
-                return [_normalised(self.name, vector) for vector in await self.provider.embed(texts, model)]
+                return [_normalised(self.name, vector) for vector in await self._call(texts, model, purpose)]
             except ProviderError as error:
                 if self.retry_delay_s is None or not error.retryable or tries == MAX_TRIES:
                     raise
@@ -56,6 +61,11 @@ class HostedEmbedder:
                 log.warning("embedding_retried", provider=self.name, code=error.code, tries=tries, delay_s=delay_s)
             await asyncio.sleep(delay_s)
         raise AssertionError("unreachable")
+
+    async def _call(self, texts: Sequence[str], model: str, purpose: Purpose) -> list[list[float]]:
+        if isinstance(self.provider, PurposeEmbedder):
+            return await self.provider.embed_for(texts, model, purpose)
+        return await self.provider.embed(texts, model)
 
     def _check(self, vectors: list[list[float]]) -> None:
         sizes = sorted({len(vector) for vector in vectors})

@@ -5,9 +5,8 @@ OpenAI's, …) get texts unchanged. Texts that are only compared with texts of t
 """
 
 from fnmatch import fnmatchcase
-from typing import Literal
 
-Purpose = Literal["query", "passage"]
+from graphs.providers.contract import Purpose
 
 _SENTENCE = "Represent this sentence for searching relevant passages: "
 _INSTRUCT = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery: "

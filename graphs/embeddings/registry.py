@@ -48,14 +48,21 @@ class OpenEmbedder:
     async def embed(self, texts: Sequence[str], purpose: Purpose = "query") -> list[list[float]]:
         """Return one vector of length 1 per text, in order. The purpose is `passage` for what queries search, and `query` for
         everything else. Raises what the engine or provider raises."""
-        return await self.embed_prepared([self.prepare(text, purpose) for text in texts])
+        return await self.embed_prepared([self.prepare(text, purpose) for text in texts], purpose)
 
     def prepare(self, text: str, purpose: Purpose) -> str:
         """Return the text as the model sees it."""
         return purpose_prefix(self.model, purpose) + clean(text)
 
-    async def embed_prepared(self, texts: Sequence[str]) -> list[list[float]]:
-        """As `embed`, for texts from `prepare`; both purposes may share a call."""
+    @property
+    def by_purpose(self) -> bool:
+        """Whether a call can be for texts of one purpose only."""
+        return isinstance(self.embedder, HostedEmbedder) and self.embedder.by_purpose
+
+    async def embed_prepared(self, texts: Sequence[str], purpose: Purpose = "query") -> list[list[float]]:
+        """As `embed`, for texts from `prepare`; both purposes may share a call, unless it is `by_purpose`."""
+        if isinstance(self.embedder, HostedEmbedder):
+            return await self.embedder.embed(texts, self.model, purpose)
         return await self.embedder.embed(texts, self.model)
 
     async def measure(self) -> int:

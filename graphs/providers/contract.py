@@ -253,3 +253,16 @@ class Embedder(Protocol):
     async def embed(self, texts: Sequence[str], model: str) -> list[list[float]]:
         """Return one vector per text, in order. Without texts, no call is made."""
         ...
+
+
+Purpose = Literal["query", "passage"]
+"""What a text is embedded for: to search with, or to be found."""
+
+
+@runtime_checkable
+class PurposeEmbedder(Embedder, Protocol):
+    """An embedder whose vendor must know what for; others have prefixes (`graphs/embeddings/purposes.py`)."""
+
+    async def embed_for(self, texts: Sequence[str], model: str, purpose: Purpose) -> list[list[float]]:
+        """As `embed`, for one purpose."""
+        ...

@@ -1,7 +1,7 @@
 """Parameters of a request that are not in OpenAI's protocol, or that only the vendor understands, and who takes them.
 
-Vendors of OpenAI's protocol get them as they came. Ollama has its own places for some. Others ignore them, and callers are
-told so.
+Vendors of OpenAI's protocol get them as they came. Ollama, Google and Cohere have their own places for some. The others are
+ignored, and callers are told so.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,6 +27,12 @@ OLLAMA_OPTIONS = frozenset(
 
 OLLAMA_FIELDS = frozenset({"keep_alive", "think"})
 """Extras that are fields of such a request."""
+
+GOOGLE = frozenset({"google", "top_k"})
+"""Extras that Google takes: `google` has what is its own ({thinking_config, safety_settings, cached_content})."""
+
+COHERE_FIELDS = frozenset({"documents", "citation_options", "safety_mode", "thinking", "priority", "strict_tools"})
+"""Extras that are fields of a request to Cohere, which OpenAI has none like."""
 
 OPTIONS = "options"
 """An extra with Ollama's options under their own names."""
@@ -77,6 +83,10 @@ def ignored_extras(provider: str, names: Iterable[str]) -> list[str]:
             return sorted(names)
         case "ollama":
             return sorted(set(names) - OLLAMA_OPTIONS - OLLAMA_FIELDS - {OPTIONS})
+        case "google":
+            return sorted(set(names) - GOOGLE)
+        case "cohere":
+            return sorted(set(names) - COHERE_FIELDS - {"top_k"})
         case _:
             return []
 

@@ -9,7 +9,9 @@ from typing import Protocol
 
 import aiohttp
 
+from graphs.providers.cohere import provider as cohere
 from graphs.providers.contract import Provider, ProviderTimeouts
+from graphs.providers.google import provider as google
 from graphs.providers.ollama import provider as ollama
 
 
@@ -68,6 +70,28 @@ NATIVE: dict[str, NativeProvider] = {
             url_shape="host:port or http://host:port",
             lists_own=True,
             fallback=ollama.FIRST_MODEL,
+        ),
+        NativeProvider(
+            name=google.NAME,
+            build=google.Google,
+            url_env="GEMINI_BASE_URL",
+            key_env=("GEMINI_API_KEY",),  # not GOOGLE_API_KEY: people set that for maps and the like
+            base_url=google.ADDRESS,
+            needs_key=True,
+            parse_url=google.parse_address,
+            url_shape="a URL such as https://generativelanguage.googleapis.com, without a password",
+            preferred=("gemini-3.5-flash", "gemini-3-flash-preview", "gemini-2.5-flash"),
+        ),
+        NativeProvider(
+            name=cohere.NAME,
+            build=cohere.Cohere,
+            url_env="COHERE_BASE_URL",
+            key_env=("COHERE_API_KEY", "CO_API_KEY"),
+            base_url=cohere.ADDRESS,
+            needs_key=True,
+            parse_url=cohere.parse_address,
+            url_shape="a URL such as https://api.cohere.com, without a password",
+            preferred=("command-a-03-2025", "command-r7b-12-2024"),
         ),
     )
 }

@@ -7,7 +7,7 @@ minute, per process.
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 import structlog
@@ -149,7 +149,8 @@ def build_provider(access: ProviderAccess, session: aiohttp.ClientSession, setti
     if (native := NATIVE.get(access.name)) is not None:
         return native.build(session, access.base_url, key=access.key, timeouts=settings.timeouts)
     vendor = VENDORS[access.name].at(access.base_url)
-    return OpenAICompatible(session, vendor, key=access.key, timeouts=settings.timeouts)
+    vendor = replace(vendor, headers=(*vendor.headers, *access.headers))
+    return OpenAICompatible(session, vendor, key=access.key, timeouts=settings.timeouts, models=access.models)
 
 
 def open_session(resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:

@@ -42,13 +42,16 @@ OFFLINE = ModelRef(offline.NAME, offline.MODEL)
 class ProviderAccess:
     """A provider's address and key. The key is left out of `repr`.
 
-    `sealed`: the key is a tenant's own, opened only when the provider is built (`tenant_providers.py`).
+    `sealed`: the key is a tenant's own, opened only when the provider is built (`tenant_providers.py`). `models` are those
+    of a vendor that can't list them, `headers` what else it is sent.
     """
 
     name: str
     base_url: str
     key: str = field(default="", repr=False)
     sealed: bool = False
+    models: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,15 +210,23 @@ def _vendor_access(vendor: Vendor, env: Mapping[str, str]) -> ProviderAccess | N
     set_name = next((name for name in vendor.base_url_env if env.get(name, "").strip()), "")
     if not (key or set_name):
         return None
-    url = env[set_name].strip().rstrip("/") if set_name else vendor.base_url
-    if set_name:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-            raise ValueError(
-                f"{set_name} is not a valid URL; it must look like http://host:port/v1, without a password."
-            )
-        url += vendor.path if not parts.path.strip("/") else ""
-    return ProviderAccess(vendor.name, url, key)
+    url = _vendor_url(vendor, set_name, env) if set_name else vendor.base_url
+    models = tuple(name.strip() for name in env.get(vendor.models_env, "").split(",") if name.strip())
+    headers = tuple((header, _key((name,), env)) for header, name in vendor.header_env if env.get(name, "").strip())
+    return ProviderAccess(vendor.name, url, key, models=models, headers=headers)
+
+
+def _vendor_url(vendor: Vendor, set_name: str, env: Mapping[str, str]) -> str:
+    url = env[set_name].strip().rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise ValueError(f"{set_name} is not a valid URL; it must look like http://host:port/v1, without a password.")
+    if vendor.parse_url is None:
+        return url
+    try:
+        return vendor.parse_url(url, env.get(vendor.version_env, ""))
+    except ValueError as exc:
+        raise ValueError(f"{vendor.version_env} or the query of {set_name}: {exc}.") from exc
 
 
 def _check_complete(access: ProviderAccess) -> None:

@@ -20,7 +20,7 @@ from graphs.providers.native import NATIVE
 from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.registry import ModelList, Providers, build_provider
 from graphs.providers.settings import SUPPORTED, ProviderAccess, ProviderSettings, own_address
-from schema.errors import EgressRefused, SecretUnreadable
+from schema.errors import EgressRefused, InputError, SecretUnreadable
 from schema.ttl_cache import TtlCache
 from schema.vault import Sealed, Vault
 from tools.egress import EgressPolicy, Resolver
@@ -110,11 +110,14 @@ class TenantProviderPool:
             return None
         try:
             policy = self._policy.for_tenant(hosts)
-            url = parse_base_url(text, policy)
+            plain, query = _without_version(service, text)
+            url = parse_base_url(plain, policy)
             await admit_name(url, policy, self._resolver)
+            address = _as_called(service, url + query)
         except EgressRefused as refused:
             raise EgressRefused(refused.message, field="base_url") from None
-        address = _as_called(service, url)
+        except ValueError as error:
+            raise InputError(f"base_url: {error}.", field="base_url") from None
         return None if own and address == own else address
 
     def _build(self, credential: TenantCredential) -> Provider:
@@ -133,7 +136,7 @@ class TenantProviderPool:
             raise RuntimeError("TenantProviderPool is used before `async with` or after it")
         policy = self._policy.for_tenant(credential.hosts)
         try:
-            url = parse_base_url(credential.base_url or "", policy)
+            url = parse_base_url(_without_version(credential.service, credential.base_url or "")[0], policy)
         except EgressRefused as refused:
             message = f"The address of {credential.service} was refused: {refused.message}"
             raise ProviderAddressRefused(message) from None
@@ -184,12 +187,21 @@ def _access(credential: TenantCredential) -> ProviderAccess:
     return ProviderAccess(credential.service, credential.base_url or own_address(credential.service), sealed=True)
 
 
+def _without_version(service: str, text: str) -> tuple[str, str]:
+    """Return an address without the query that names the version of the API, and the query: no other one is allowed."""
+    vendor = VENDORS.get(service)
+    plain, mark, query = text.partition("?")
+    if vendor is None or vendor.parse_url is None or not query.startswith("api-version="):
+        return text, ""
+    return plain, mark + query
+
+
 def _as_called(service: str, url: str) -> str:
-    """Return a checked address as its provider calls it."""
+    """Return a checked address as its provider calls it. Raises ValueError."""
     if (native := NATIVE.get(service)) is not None:
         return native.parse_url(url)
     vendor = VENDORS.get(service)
-    return url + vendor.path if vendor is not None and not URL(url).path.strip("/") else url
+    return url if vendor is None or vendor.parse_url is None else vendor.parse_url(url, "")
 
 
 def _rank(credential: TenantCredential) -> int:

@@ -72,8 +72,8 @@ def error_for_status(  # noqa: PLR0911 -- one return per kind of answer reads be
     message, code = parse_error_body(body)
     excerpt = safe_excerpt(message, key)
     said, named = _said(excerpt), _named(status, safe_excerpt(code, key))
-    retry_after_s = parse_retry_after(headers)
-    if status in (401, 403) or (status == 400 and BAD_KEY_REASON in body):
+    retry_after_s = parse_retry_after(headers) or retry_delay_in(body)
+    if status in (401, 403, 498) or (status == 400 and BAD_KEY_REASON in body):
         # A vendor may echo the key here in a form that the mask misses, so nothing is quoted.
         return ProviderRejectedKey(f"{provider} rejected the key ({status}). Check the key and its permissions.")
     if status == 429 and code not in QUOTA_CODES:
@@ -161,3 +161,13 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
     if math.isnan(wait_s):
         return None
     return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
+
+
+def retry_delay_in(body: str) -> float | None:
+    """Return the seconds to wait that Google names in a body, as `details: [{"retryDelay": "17s"}]`, at most an hour."""
+    found = _RETRY_DELAY.search(body)
+    return min(float(found[1]), MAX_RETRY_AFTER_S) if found else None
+
+
+_RETRY_DELAY = re.compile(r'"retryDelay":\s*"(\d{1,6}(?:\.\d{1,9})?)s"')
+

@@ -43,8 +43,10 @@ class OpenAICompatible:
         *,
         key: str = "",
         timeouts: ProviderTimeouts | None = None,
+        models: Sequence[str] = (),
     ) -> None:
         self.name = vendor.name
+        self.headers, self._models = vendor.headers, tuple(models)
         self._vendor = vendor
         self._key = key
         self._timeouts = timeouts or ProviderTimeouts()
@@ -56,7 +58,9 @@ class OpenAICompatible:
         body = request_body(request, self._vendor)
         events = SseSplitter(self.name)
         chunks = ChunkReader(self.name, request, self._key)
-        async with self._http.open("chat/completions", body, model=request.model) as response:
+        async with self._http.open(
+            self._vendor.route("chat/completions", request.model), body, model=request.model
+        ) as response:
             while not chunks.ended:
                 piece = await self._read(response, chunks)
                 deltas = chunks.feed(events.feed(piece) if piece else events.flush())
@@ -76,7 +80,7 @@ class OpenAICompatible:
             session,
             provider=self.name,
             base_url=self._vendor.base_url,
-            headers=headers,
+            headers=dict(self._vendor.headers) | headers,
             timeouts=self._timeouts,
             key=self._key,
         )
@@ -90,29 +94,28 @@ class OpenAICompatible:
             raise
 
     async def list_models(self) -> list[ModelInfo]:
-        """GET /models. Raises ProviderInvalidResponse if the response is not a list of models."""
-        data = await self._list_client.request("GET", self._vendor.models)
+        """GET /models, or the models that were named, of a vendor whose list tells nothing. Raises ProviderInvalidResponse if
+        the response is not a list of models."""
+        if not self._vendor.lists:
+            return [ModelInfo(self.name, model) for model in self._models]
+        data = await self._list_client.request("GET", self._vendor.route(self._vendor.models))
         found = decode_response(self.name, msgspec.json.Decoder(_Models).decode, data)
         listed = found.models if found.data is None else found.data
         if listed is None:
             raise ProviderInvalidResponse(f"{self.name} sent something that is not a list of models.")
-        prefix = self._vendor.id_prefix
-        return [
-            ModelInfo(self.name, name.removeprefix(prefix), int(m.created or 0))
-            for m in listed
-            if (name := m.id or m.name)
-        ]
+        return [ModelInfo(self.name, name, int(m.created or 0)) for m in listed if (name := m.id or m.name)]
 
     async def check_key(self) -> None:
         """GET the vendor's cheapest endpoint that requires the key."""
-        await self._list_client.request("GET", self._vendor.key_check)
+        await self._list_client.request("GET", self._vendor.route(self._vendor.key_check))
 
     async def embed(self, texts: Sequence[str], model: str) -> list[list[float]]:
         """POST /embeddings, all texts in one call."""
         if not texts:
             return []
         body = msgspec.json.encode({"model": model, "input": list(texts), "encoding_format": "float"})
-        data = await self._http.request("POST", "embeddings", body, self._timeouts.first_token_s, model=model)
+        path, limit_s = self._vendor.route("embeddings", model), self._timeouts.first_token_s
+        data = await self._http.request("POST", path, body, limit_s, model=model)
         found = decode_response(self.name, msgspec.json.Decoder(_Vectors).decode, data).data
         if len(found) != len(texts):
             raise ProviderInvalidResponse(f"{self.name} sent {len(found)} vectors for {len(texts)} texts.")

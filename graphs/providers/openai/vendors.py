@@ -3,8 +3,11 @@
 A vendor is configured when one of its `key_env` or `base_url_env` names is set (`registry.py` reads them).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
+
+from graphs.providers.openai import azure
 
 Auth = Literal["bearer", "api-key", "x-api-key"]
 """How a key is sent: as `Authorization: Bearer …`, or in a header of this name."""
@@ -14,26 +17,35 @@ Auth = Literal["bearer", "api-key", "x-api-key"]
 class Vendor:
     """How one vendor differs from the others.
 
-    `base_url` is empty if every user has an address of their own. `path` is appended to an address from the environment
-    that has no path. `preferred` are the models to use when none is named: the first that the vendor lists. `lists_own`:
-    the listed models were loaded by the server's owner, so the first one is a good choice.
+    `base_url` is empty if every user has an address of their own. `preferred` are the models to use when none is named: the
+    first that the vendor lists. `lists_own`: the listed models were loaded by the server's owner, so the first one is a good
+    choice.
 
     `models` is the path of its model list, `key_check` that of the cheapest GET that fails with a wrong key (a whole URL if
-    it is on another host); `list_auth` and `list_headers` replace chat's for both. `id_prefix` is stripped from listed names.
+    it is on another host); `list_auth` and `list_headers` replace chat's for both. `lists` is False if the list tells nothing
+    of what can be called; then `models_env` names the models.
+
+    `headers` are sent with every request; `header_env` are pairs of a header and the setting that has its value. `version_env`
+    is the setting with the version of the API, which `parse_url` puts into an address; `version` is that of the address.
     """
 
     name: str
     base_url: str = ""
     key_env: tuple[str, ...] = ()
     base_url_env: tuple[str, ...] = ()
-    path: str = ""
     auth: Auth = "bearer"
     needs_key: bool = True
     models: str = "models"
     key_check: str = "models"
     list_auth: Auth | None = None
     list_headers: tuple[tuple[str, str], ...] = ()
-    id_prefix: str = ""
+    lists: bool = True
+    models_env: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    header_env: tuple[tuple[str, str], ...] = ()
+    version_env: str = ""
+    version: str = ""
+    parse_url: Callable[[str, str], str] | None = None
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     developer_role: bool = False
     stream_usage: bool = True
@@ -45,7 +57,13 @@ class Vendor:
         if base_url.rstrip("/") == self.base_url:
             return self
         if not self.base_url:  # every user has an address: this one is the vendor itself
-            return replace(self, base_url=base_url)
+            address, version = azure.split_version(base_url)
+            found = replace(self, base_url=address, version=version)
+            return (
+                found
+                if azure.knows_usage(version)
+                else replace(found, max_tokens_field="max_tokens", stream_usage=False)
+            )
         return replace(
             self,
             base_url=base_url,
@@ -58,7 +76,15 @@ class Vendor:
             developer_role=False,
             preferred=(),
             lists_own=True,
+            headers=(),
         )
+
+    def route(self, name: str, model: str = "") -> str:
+        """Return the path of a route, with the version that the address names."""
+        if not self.version:
+            return name
+        path = azure.deployment_path(name, model) if model and azure.is_dated(self.version) else name
+        return f"{path}{'&' if '?' in path else '?'}api-version={self.version}"
 
 
 VENDORS: dict[str, Vendor] = {
@@ -87,30 +113,18 @@ VENDORS: dict[str, Vendor] = {
             preferred=("claude-sonnet-4-6", "claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001"),
         ),
         Vendor(
-            "google",
-            "https://generativelanguage.googleapis.com/v1beta/openai",  # ai.google.dev/gemini-api/docs/openai
-            key_env=("GEMINI_API_KEY",),  # not GOOGLE_API_KEY: people set that for maps and the like
-            base_url_env=("GEMINI_BASE_URL",),
-            id_prefix="models/",
-            preferred=("gemini-3.5-flash", "gemini-3-flash-preview", "gemini-2.5-flash"),
-        ),
-        Vendor(
-            "cohere",
-            "https://api.cohere.ai/compatibility/v1",  # docs.cohere.com/docs/compatibility-api
-            key_env=("COHERE_API_KEY", "CO_API_KEY"),
-            base_url_env=("COHERE_BASE_URL",),
-            models="models?endpoint=chat&page_size=1000",  # without them it is a page of 20, rerankers and all
-            key_check="models?page_size=1",
-            preferred=("command-a-03-2025", "command-r7b-12-2024"),
-        ),
-        Vendor(
             "azure",
             key_env=("AZURE_OPENAI_API_KEY",),
             base_url_env=("AZURE_OPENAI_ENDPOINT",),
-            path="/openai/v1",
             auth="api-key",
+            # Its list has the models that could be deployed; those that are, only their owner can name.
+            lists=False,
+            models_env="AZURE_OPENAI_DEPLOYMENTS",
+            version_env="OPENAI_API_VERSION",
+            parse_url=azure.read_address,
             max_tokens_field="max_completion_tokens",
             developer_role=True,
+            lists_own=True,
         ),
         Vendor(
             "openrouter",
@@ -118,6 +132,8 @@ VENDORS: dict[str, Vendor] = {
             key_env=("OPENROUTER_API_KEY",),
             base_url_env=("OPENROUTER_BASE_URL",),
             key_check="key",  # its list of models is public
+            headers=(("X-Title", "headrace"),),  # the name of the application, in its owner's statistics
+            header_env=(("HTTP-Referer", "OPENROUTER_HTTP_REFERER"),),
             preferred=("openrouter/auto",),
         ),
         Vendor(
@@ -127,6 +143,7 @@ VENDORS: dict[str, Vendor] = {
             base_url_env=("HUGGINGFACE_BASE_URL",),
             # The router's model list doesn't check a token: it refuses fine-grained ones that may chat all the same.
             key_check="https://huggingface.co/api/whoami-v2",
+            header_env=(("X-HF-Bill-To", "HUGGINGFACE_BILL_TO"),),  # the organisation that pays
         ),
         Vendor(
             "groq",

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import ClassVar
 
 import pytest
 
 from graphs.embeddings.batching import Batcher
+from graphs.embeddings.hosted import HostedEmbedder
 from graphs.embeddings.registry import OpenEmbedder
 from graphs.providers.errors import ProviderOverloaded, ProviderRefused
 from tests.waiting import PATIENCE_S
@@ -201,3 +203,22 @@ async def test_a_question_does_not_share_a_local_call_with_chunks_and_a_hosted_o
         one = Batcher(OpenEmbedder(engine, "test", "m", hosted=hosted))
         await asyncio.gather(*(one.embed([text], lane=lane) for lane, text in texts.items()))
         assert [[texts[lane] for lane in call] for call in calls] == engine.calls
+
+
+async def test_a_vendor_that_must_know_the_purpose_gets_a_call_for_each():
+    class Purposeful(RecordingEngine):
+        purposes: ClassVar[list[str]] = []
+
+        async def embed_for(self, texts: Sequence[str], model: str, purpose: str) -> list[list[float]]:
+            self.purposes.append(purpose)
+            return await self.embed(texts, model)
+
+    engine = Purposeful()
+    one = Batcher(OpenEmbedder(HostedEmbedder("test", engine), "test", "m", hosted=True), concurrency=1)
+    wanted = (("1", "query"), ("2", "passage"), ("3", "passage"), ("4", "query"))
+    vectors = await asyncio.gather(*(one.embed([text], lane=text, purpose=purpose) for text, purpose in wanted))
+
+    assert [[[1.0]]] * 4 == vectors
+    assert [("query", ["1"]), ("passage", ["2", "3"]), ("query", ["4"])] == list(
+        zip(engine.purposes, engine.calls, strict=True)
+    )

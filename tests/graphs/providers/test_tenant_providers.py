@@ -365,8 +365,7 @@ def test_a_base_url_is_put_together_from_what_was_checked(given: str, kept: str)
 
 async def test_a_model_list_is_read_in_every_shape_that_vendors_give_it() -> None:
     shapes = [
-        ("google", {"data": [{"id": "models/gemini-x"}]}, ["gemini-x"]),
-        ("cohere", {"models": [{"name": "command-x", "endpoints": ["chat"]}]}, ["command-x"]),
+        ("groq", {"models": [{"name": "command-x", "endpoints": ["chat"]}]}, ["command-x"]),
         (
             "anthropic",
             {"data": [{"type": "model", "id": "claude-x", "created_at": "2026-01-01T00:00:00Z"}]},
@@ -382,7 +381,7 @@ async def test_a_model_list_is_read_in_every_shape_that_vendors_give_it() -> Non
 async def test_googles_word_for_a_wrong_key_is_understood() -> None:
     said = [{"error": {"code": 400, "message": "API key not valid.", "details": [{"reason": "API_KEY_INVALID"}]}}]
     async with ModelListServer(said, status=400) as server, aiohttp.ClientSession() as session:
-        provider = OpenAICompatible(session, replace(VENDORS["google"], base_url=server.url), key="k")
+        provider = OpenAICompatible(session, VENDORS["openai"].at(server.url), key="k")
         with pytest.raises(ProviderRejectedKey):
             await provider.check_key()
 
@@ -396,7 +395,7 @@ async def test_hugging_faces_tokens_are_checked_where_they_are_made() -> None:
 
 
 def test_another_address_knows_nothing_of_a_vendors_own_ways() -> None:
-    for name in ("anthropic", "cohere", "huggingface"):
+    for name in ("anthropic", "huggingface"):
         vendor = VENDORS[name].at("http://127.0.0.1:1/v1")
         assert ("models", "models", None, ()) == (
             vendor.models,

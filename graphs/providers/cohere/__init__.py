@@ -1,0 +1,1 @@
+"""Cohere, over its own protocol: `/v2/chat` of docs.cohere.com."""

@@ -1,0 +1,1 @@
+"""Google's Gemini, over its own protocol: `generateContent` of ai.google.dev."""
