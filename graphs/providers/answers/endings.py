@@ -11,7 +11,8 @@ _LENGTH = (
 _TOOL_CALLS = "tool_calls tool_call tool_use function_call function_calls tools tool"
 _CONTENT_FILTER = (
     "content_filter content_filtered content-filter safety recitation blocklist prohibited_content spii language image_safety "
-    "refusal sensitive guardrail_intervened guardrails moderation"
+    "refusal sensitive guardrail_intervened guardrails moderation model_armor escalation image_prohibited_content "
+    "image_recitation error_toxic"
 )
 REASONS: dict[str, FinishReason] = {
     **dict.fromkeys(_STOP.split(), "stop"),

@@ -8,14 +8,14 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import msgspec
 
+from graphs.providers.answers.fields import number, record, records, text, vectors
+from graphs.providers.answers.json_payloads import read_json
+from graphs.providers.answers.reader import read_answer
 from graphs.providers.capabilities import Capabilities, from_name
 from graphs.providers.cohere.reader import CohereReader
 from graphs.providers.cohere.request import NAME, request_body
 from graphs.providers.contract import Delta, ModelInfo, ModelRequest, ProviderTimeouts, Purpose
 from graphs.providers.errors import ModelUnknown, ProviderInvalidResponse
-from graphs.providers.http.answers import read_answer
-from graphs.providers.http.fields import number, read_json, record, records, text, vectors
-from graphs.providers.http.sse import SseSplitter
 from graphs.providers.http.vendor_client import VendorClient
 from schema.ttl_cache import TtlCache
 
@@ -55,11 +55,12 @@ class Cohere:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `Provider.stream`."""
         reader = CohereReader(request, self._key)
-        async with self._http.open("v2/chat", request_body(request), model=request.model) as response:
-            answer = read_answer(response, SseSplitter(NAME), reader, end_mark_s=self._timeouts.end_mark_s)
-            async with aclosing(answer) as deltas:
-                async for delta in deltas:
-                    yield delta
+        async with (
+            self._http.open("v2/chat", request_body(request), model=request.model) as response,
+            aclosing(read_answer(response, reader, end_mark_s=self._timeouts.end_mark_s)) as deltas,
+        ):
+            async for delta in deltas:
+                yield delta
 
     async def list_models(self) -> list[ModelInfo]:
         """GET /v1/models, all pages: those that chat, and those that embed."""

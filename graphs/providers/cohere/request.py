@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from graphs.providers.answers.fields import record, text
 from graphs.providers.contract import ImagePart, Message, ModelRequest, Part, TextPart, ToolCallPart, ToolResultPart
 from graphs.providers.extras import COHERE_FIELDS
-from graphs.providers.http.fields import record, text
 
 NAME = "cohere"
 _BUDGETS = {"minimal": 512, "low": 1024, "medium": 8192}

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
+from graphs.providers.answers.fields import text
 from graphs.providers.contract import ImagePart, Message, Part, TextPart, ToolCallPart, ToolResultPart
 from graphs.providers.errors import ProviderRefused
-from graphs.providers.http.fields import text
 
 NAME = "google"
 NO_SIGNATURE = "skip_thought_signature_validator"

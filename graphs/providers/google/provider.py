@@ -8,14 +8,15 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import msgspec
 
+from graphs.providers.answers.fields import number, record, records, text, vectors
+from graphs.providers.answers.json_payloads import read_json
+from graphs.providers.answers.reader import read_answer
 from graphs.providers.capabilities import Capabilities
 from graphs.providers.contract import Delta, ModelInfo, ModelRequest, ProviderTimeouts, Purpose
 from graphs.providers.errors import ModelUnknown, ProviderInvalidResponse, ProviderRefused
 from graphs.providers.google.messages import NAME
-from graphs.providers.google.reader import GoogleReader, GoogleSplitter
+from graphs.providers.google.reader import GoogleReader
 from graphs.providers.google.request import request_body, wants_thoughts
-from graphs.providers.http.answers import read_answer
-from graphs.providers.http.fields import number, read_json, record, records, text, vectors
 from graphs.providers.http.vendor_client import VendorClient
 from schema.ttl_cache import TtlCache
 
@@ -73,11 +74,12 @@ class Google:
     async def _generate(self, request: ModelRequest, body: bytes) -> AsyncGenerator[Delta, None]:
         path = f"{model_path(request.model)}:streamGenerateContent?alt=sse"
         reader = GoogleReader(request, self._key)
-        async with self._http.open(path, body, model=request.model) as response:
-            answer = read_answer(response, GoogleSplitter(NAME), reader, end_mark_s=self._timeouts.end_mark_s)
-            async with aclosing(answer) as deltas:
-                async for delta in deltas:
-                    yield delta
+        async with (
+            self._http.open(path, body, model=request.model) as response,
+            aclosing(read_answer(response, reader, end_mark_s=self._timeouts.end_mark_s)) as deltas,
+        ):
+            async for delta in deltas:
+                yield delta
 
     async def list_models(self) -> list[ModelInfo]:
         """GET models, all pages: those that generate content, and those that embed."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
+from graphs.providers.answers.fields import record, text
 from graphs.providers.contract import ModelRequest
 from graphs.providers.errors import ProviderRefused
 from graphs.providers.google.messages import NAME, system_and_contents
-from graphs.providers.http.fields import record, text
 
 _THINKS = re.compile(r"(models/)?gemini-(2\.5-(pro|flash(?!-lite|-image))|[3-9]|flash-latest|pro-latest)")
 _NO_THOUGHTS = re.compile(r"image|tts|audio|live|embed")

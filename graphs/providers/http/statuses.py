@@ -170,4 +170,3 @@ def retry_delay_in(body: str) -> float | None:
 
 
 _RETRY_DELAY = re.compile(r'"retryDelay":\s*"(\d{1,6}(?:\.\d{1,9})?)s"')
-

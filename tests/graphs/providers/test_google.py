@@ -23,10 +23,10 @@ from graphs.providers.contract import (
     ToolResultPart,
     Usage,
 )
-from graphs.providers.errors import ProviderInvalidResponse, ProviderOverloaded, ProviderRefused, ProviderStreamCut
+from graphs.providers.errors import ProviderOverloaded, ProviderRefused, ProviderSaidNothing, ProviderStreamCut
 from graphs.providers.google.messages import NO_SIGNATURE
 from graphs.providers.google.provider import Google, model_path, parse_address
-from graphs.providers.google.reader import GoogleReader, GoogleSplitter
+from graphs.providers.google.reader import GoogleReader
 from graphs.providers.google.request import request_body
 from tests.counterparts.behaviours import Turn, fails, says
 from tests.counterparts.google_server import GoogleServer
@@ -50,8 +50,7 @@ def read(*answers: Any, model: str = "m") -> list[Delta]:
     reader = GoogleReader(ask(model))
     deltas = reader.feed([one if isinstance(one, bytes) else msgspec.json.encode(one) for one in answers])
     reader.check()
-    finished = reader.finish()
-    return [*deltas, *reader.drain(), finished]
+    return [*deltas, *reader.finish()]
 
 
 def candidate(*parts: dict[str, Any], reason: str | None = "STOP", **fields: Any) -> dict[str, Any]:
@@ -188,7 +187,7 @@ def test_signatures_go_back_to_google_alone_and_a_call_without_one_says_so(messa
 async def test_a_signed_call_is_answered_and_a_lost_signature_costs_a_second_request() -> None:
     async with GoogleServer() as server, aiohttp.ClientSession() as session:
         google = Google(session, server.url, timeouts=QUICK)
-        step = Turn(calls=(("look", {"city": "Huế"}), ("look", {})), signed=True)
+        step = Turn(calls=(("look", {"city": "Huế"}), ("look", {"n": 1})), signed=True)
         server.script(step, says("rain"), says("rain again"), model="gemini-3-x")
         asked = Message.of("user", "weather?")
         first, second, end = await collect(google, conversation(asked, tools=(LOOK,)))
@@ -242,8 +241,10 @@ def test_an_answer_that_was_broken_off_is_an_error_that_may_pass(reason: str | N
 
 @pytest.mark.parametrize("parts", [(), ({"text": ""},), ({"text": "hm", "thought": True},)])
 def test_an_answer_without_a_word_is_an_error_that_may_pass(parts: tuple) -> None:
-    with pytest.raises(ProviderStreamCut):
+    with pytest.raises(ProviderSaidNothing) as caught:
         read(candidate(*parts))
+
+    assert caught.value.retryable
 
 
 def test_a_withheld_answer_says_why_in_googles_words() -> None:
@@ -320,28 +321,13 @@ def test_nothing_after_the_finish_reason_can_fail_an_answer() -> None:
     reader.feed([msgspec.json.encode(candidate({"text": "water"})), b"{broken", b'{"error": {"code": 500}}'])
 
     reader.check()
-    assert "stop" == reader.finish().reason
+    assert "stop" == reader.finish()[-1].reason
 
 
-def split(data: bytes) -> list[bytes]:
-    splitter = GoogleSplitter("google")
-    return [*(payload for at in range(len(data)) for payload in splitter.feed(data[at : at + 1])), *splitter.flush()]
+def test_an_array_instead_of_a_stream_is_read_too() -> None:
+    whole = msgspec.json.encode([candidate({"text": "wa"}, reason=None), candidate({"text": "ter"})])
 
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b'data: {"a":1}\r\n\r\ndata: {"a":2}\r\n\r\n', b': hi\ndata:{"a":1}\n\ndata: {"a":2}',
-        b'[{"a":1}\n,\r\n{"a":\n2}\n]\n', b'data: {"a":1}\n\n{\n "a": 2\n}\n',
-    ],
-)  # fmt: skip
-def test_payloads_are_found_with_and_without_frames(data: bytes) -> None:
-    assert [{"a": 1}, {"a": 2}] == [msgspec.json.decode(payload) for payload in split(data)]
-
-
-def test_a_page_of_a_proxy_is_not_googles_protocol() -> None:
-    with pytest.raises(ProviderInvalidResponse):
-        split(b"<html>\n<body>Bad gateway</body>\n</html>")
+    assert "water" == text_of(read(whole))
 
 
 async def test_an_error_within_a_data_line_is_googles_own() -> None:

@@ -1,28 +1,15 @@
 """Reads the fields that are needed from JSON of a vendor, each by itself: one of a wrong type counts as absent, so that an odd
 field beside it costs nothing.
 
-Not for: counts of tokens and names (`reported.py`), or what a field means (the readers of each protocol).
+Not for: JSON that is badly written (`json_payloads.py`), counts of tokens and names (`reported.py`), or what a field means
+(the readers of each protocol).
 """
 
-import json
 from typing import Any, cast
 
 import msgspec
 
 from graphs.providers.errors import ProviderInvalidResponse
-
-
-def read_json(provider: str, payload: bytes) -> Any:
-    """Return the value of a payload. A byte that is no UTF-8 and NaN are read as Python does; anything else that is no JSON
-    raises ProviderInvalidResponse."""
-    try:
-        return msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    try:
-        return json.loads(payload.decode("utf-8-sig", "replace"))
-    except (ValueError, RecursionError) as exc:
-        raise ProviderInvalidResponse(f"{provider} sent something that is not its protocol.") from exc
 
 
 def record(value: Any, *path: str) -> dict[str, Any]:
