@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from langgraph.runtime import Runtime
 
+from graphs.chat.answer import answer
 from graphs.chat.context import Question
-from graphs.chat.graph import answer
 from graphs.chat.history import trim
 from graphs.data_marks import DataMark
 from graphs.messages import read_message, stored_message, with_answered_calls, with_file_texts
@@ -79,11 +78,9 @@ def estimate_prompt(payload: dict[str, Any], stored: Sequence[StoredMessage]) ->
 async def run_chat(provider: Provider, run: ChatRun, emit: Callable[[Event], None]) -> None:
     """Answer one chat, emitting its events as they happen; the last two are MessageCompleted and UsageRecorded.
 
-    The graph has one node, so there is nothing to decide between nodes and no state to keep: its node is called, which costs
-    half a millisecond less than a run of the graph. Raises ProviderError. Cancelling the task closes the provider's connection.
+    Raises ProviderError. Cancelling the task closes the provider's connection.
     """
     request = read_options(run.model.partition("/")[2], run.options)
     mark = DataMark.new()
     shown = [with_file_texts(message, mark) for message in run.shown(run.messages)]
-    question = Question(shown, provider, request, run.model, emit)
-    await answer({}, Runtime(context=question))
+    await answer(Question(shown, provider, request, run.model, emit))

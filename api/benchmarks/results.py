@@ -130,12 +130,17 @@ def write_csv(iterations: Sequence[Iteration]) -> str:
         error = one.error or {}
         fields: dict[str, Any] = {
             "started_at": one.started_at.isoformat(),
-            "cost_usd": f"{one.cost_nanos / NANOS:.9f}",
+            "cost_usd": _cost(one.cost_nanos / NANOS, one.output_tokens, 9),
             "error_code": error.get("code", ""),
             "error_message": error.get("message", ""),
         }
         writer.writerow([_cell(fields.get(name, getattr(one, name, ""))) for name in CSV_COLUMNS])
     return out.getvalue()
+
+
+def _cost(usd: float, output_tokens: int | None, digits: int) -> str:
+    """Return a cost for people; a model that answered for nothing has no price here, which isn't the same as being free."""
+    return "no price" if not usd and output_tokens else f"{usd:.{digits}f}"
 
 
 def _cell(value: Any) -> Any:
@@ -162,7 +167,7 @@ def write_markdown(detail: BenchmarkDetailOut) -> str:
             answered,
             result.input_tokens,
             result.output_tokens,
-            f"{result.cost_usd:.6f}",
+            _cost(result.cost_usd, result.output_tokens, 6),
             errors,
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")

@@ -48,7 +48,7 @@ INTERNAL_STATES: dict[PublicState, list[State]] = {"queued": list(WAITING)}
 
 def _shown_fields(job: jobs.Job) -> dict[str, Any]:
     """Return what is shown otherwise than it is stored. The row keeps `auto`, so that a retry selects again."""
-    answered = (job.result or {}).get("agent") if job.agent == AUTO else None
+    answered = ((job.result or {}).get("agent") or (job.error or {}).get("agent")) if job.agent == AUTO else None
     return {
         "state": public_state(job.state),
         "priority": priority_name(job.priority),

@@ -10,7 +10,7 @@ from msgspec import Meta
 from api.http.paging import NextCursor
 from schema.states import CancelMode, Priority, PublicState, WaitingFor
 
-ERROR = "Why it failed: `code` and `message`; null if it did not."
+ERROR = "Why it failed: `code` and `message`, and `agent` if one was chosen; null if it did not."
 
 
 class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What differs from run to run and doesn't belong into the state."""
+"""What an answer needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -3,16 +3,19 @@
 import msgspec
 
 from graphs.agents.graphs import BUILDERS
-from graphs.chat.graph import build_chat
 from graphs.pipelines.builtin import BUILTIN, TOPOLOGY_FILE
 from graphs.pipelines.topology import END, START, Edge, Node, Topology
 
 KINDS = {START: "start", END: "end"}
+CHAT = Topology(
+    [Node(START, "start", "start"), Node("answer", "node", "answer"), Node(END, "end", "end")],
+    [Edge(START, "answer", conditional=False), Edge("answer", END, conditional=False)],
+)
 
 
 def compiled_topologies() -> dict[str, Topology]:
-    """Return the topology of every built-in pipeline, read from its compiled graph."""
-    return {name: _topology(build_chat() if name == "chat" else BUILDERS[name]().compile()) for name in BUILTIN}
+    """Return the topology of every built-in pipeline, read from its compiled graph; a plain chat has none."""
+    return {name: CHAT if name == "chat" else _topology(BUILDERS[name]().compile()) for name in BUILTIN}
 
 
 def _topology(compiled: object) -> Topology:

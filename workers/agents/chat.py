@@ -14,7 +14,7 @@ from workers.agents.run_agent import run_agent
 async def answer_chat(
     context: AgentContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
 ) -> None:
-    """Run a claimed job's agent, or the plain chat graph. Chats over documents, and those with an output format, which is
+    """Run a claimed job's agent, or the plain chat. Chats over documents, and those with an output format, which is
     checked, run as an agent in any case."""
     emit = sealing(context.tools.vault, job, emit)
     if job.agent is not None or job.payload.get("collections") or job.payload.get("output_format"):

@@ -20,6 +20,7 @@ from graphs.providers.tokens import estimate_tokens
 from graphs.runner import estimate_prompt
 from schema.errors import DeadlinePassed, Unavailable
 from schema.events import (
+    AgentRouted,
     Event,
     JobRestarted,
     JobStarted,
@@ -114,6 +115,7 @@ class Attempt:
         self._deltas: list[str] = []
         self._completed: MessageCompleted | None = None
         self._usage: UsageRecorded | None = None
+        self._routed: str | None = None
         self._stop_reason: StopReason | None = None
         self._cancel_mode: CancelMode = "keep"
         self._task: asyncio.Task[None] | None = None
@@ -225,6 +227,8 @@ class Attempt:
                     self._deltas.append(event.text)
                     if self._reservation is not None:
                         self._reservation.count(len(event.text))
+                elif isinstance(event, AgentRouted):
+                    self._routed = event.agent
                 self._stream.put(event)
 
     async def _finish(self, error: Exception | None) -> None:
@@ -240,7 +244,7 @@ class Attempt:
             self._log.info("attempt_fenced")
         elif reason == "cancel" and completed is None:
             usage = self._estimate_usage() if self._deltas else None
-            await finish.cancelled("".join(self._deltas), usage, mode=self._cancel_mode)
+            await finish.cancelled("".join(self._deltas), usage, mode=self._cancel_mode, agent=self._routed)
         elif completed is not None and error is None:
             await finish.succeeded(completed, self._usage)
         elif reason == "limit":
@@ -249,7 +253,7 @@ class Attempt:
         elif reason == "hand_back":
             await finish.handed_back()
         else:
-            await finish.failed(error or RuntimeError("the work ended without an answer"))
+            await finish.failed(error or RuntimeError("the work ended without an answer"), agent=self._routed)
 
     def _prompt_tokens(self) -> int:
         return estimate_prompt(self.job.payload, self._messages)

@@ -86,37 +86,41 @@ class AttemptFinisher:
             drop_messages=bool(job.payload.get("hidden")),
         )
 
-    async def cancelled(self, text: str, usage: UsageRecorded | None, *, mode: CancelMode) -> None:
-        """Cancel the job. In mode "keep" the text so far is stored as an interrupted message."""
+    async def cancelled(
+        self, text: str, usage: UsageRecorded | None, *, mode: CancelMode, agent: str | None = None
+    ) -> None:
+        """Cancel the job, which `agent` was chosen for. In mode "keep" the text so far is stored as an interrupted message."""
         kept = mode == "keep" and bool(text)
         await self._end(
             [JobCancelled(kept=mode)],
             "cancelled",
-            result={"text": text} if kept else None,
+            result={"text": text, "agent": agent} if kept else None,
             message_id=new_id() if kept else None,
             parts=text_parts(text) if kept else None,
             message_status="interrupted",
+            agent=agent,
             usage=usage_fields(usage),
             used=usage_by_model(usage),
             forget=mode == "forget",
         )
 
-    async def failed(self, error: Exception) -> None:
-        """Requeue the job if a retry may succeed and tries are left, else fail it. An outage of ours spends none."""
+    async def failed(self, error: Exception, *, agent: str | None = None) -> None:
+        """Requeue the job if a retry may succeed and tries are left, else fail it. An outage of ours spends none. `agent`
+        is the one that was chosen for it."""
         reason = public_reason(error)
         if reason.code == "internal":
             self._log.error("attempt_failed", code=reason.code, exc_info=error)
         else:
             # The message may quote the provider, and the provider the prompt. It is in the job's row.
             self._log.warning("attempt_failed", code=reason.code)
-        stored = msgspec.to_builtins(reason)
+        stored = msgspec.to_builtins(reason) | ({"agent": agent} if agent else {})
         job = self._job
         is_free = spends_no_try(error, attempt=job.attempt, tries=job.tries)
         if is_free or (is_retryable(error) and job.tries < job.max_tries):
             delay_s = retry_delay_s(error, job.attempt if is_free else job.tries)
             await self._requeue(outcome="failed", error=stored, delay_s=delay_s, refund=is_free)
         else:
-            await self._end([JobFailed(error=reason)], "failed", error=stored)
+            await self._end([JobFailed(error=reason)], "failed", error=stored, agent=agent)
 
     async def handed_back(self) -> None:
         """Return the job to the queue because this worker stops; that uses up no try."""

@@ -45,7 +45,7 @@ def add(
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"iterations": 0}, "iterations", "iterations must be at least 1."),
     ({"iterations": 1_000_000}, "iterations", "iterations must be at most 1000."),
-    ({"iterations": "many"}, "iterations", "iterations must be an integer or null, not a string."),
+    ({"iterations": "many"}, "iterations", "iterations must be an integer in plain digits, such as 20."),
     ({"concurrency": 0}, "concurrency", "concurrency must be at least 1."),
     ({"warmup": 11}, "warmup", "warmup must be at most 10."),
     ({"max_tokens": 0}, "max_tokens", "max_tokens must be at least 1."),
@@ -134,7 +134,7 @@ async def test_a_wrong_query_parameter_is_refused_alone_where_no_body_is_needed(
     answer = await api.post("/api/benchmark/llm", params={"iterations": "abc", "prompt": "x"})
     problem = answer.json()
     assert (400, ["iterations"]) == (answer.status_code, [one["field"] for one in problem["errors"]])
-    assert "iterations must be an integer or null, not a string." == problem["detail"]
+    assert "iterations must be an integer in plain digits, such as 20." == problem["detail"]
 
 
 async def test_the_figures_come_as_json_csv_and_markdown(
@@ -154,12 +154,13 @@ async def test_the_figures_come_as_json_csv_and_markdown(
     assert [("0", MODEL, "100.0"), ("4", OTHER, "1.0")] == [
         (lines[place]["place"], lines[place]["model"], lines[place]["total_ms"]) for place in (0, 4)
     ]
+    assert "no price" == lines[0]["cost_usd"]
     assert ("provider_timeout", "'=slow") == (lines[4]["error_code"], lines[4]["error_message"]), "no formula"
 
     answer = await api.get(f"/api/benchmarks/{asked}", headers={"Accept": "text/markdown"})
     assert answer.headers["content-type"].startswith("text/markdown")
     assert "| offline/extractive | total, ms | 3 | 200.0 | 290.0 | 298.0 | 200.0 |" in answer.text
-    assert "| openai/other | 1 of 2 | 0 | 10 | 0.000000 | provider_timeout 1× |" in answer.text
+    assert "| openai/other | 1 of 2 | 0 | 10 | no price | provider_timeout 1× |" in answer.text
 
     page = (await api.get(f"/api/benchmarks/{asked}/iterations?limit=3")).json()
     rest = await api.get(f"/api/benchmarks/{asked}/iterations", params={"cursor": page["next_cursor"]})

@@ -40,6 +40,9 @@ async def test_a_job_shows_the_agent_that_auto_selected_once_it_is_known(
     change(database_url, "UPDATE jobs SET state = 'succeeded', result = %s WHERE id = %s", result, job_id)
     (listed,) = (await api.get("/api/jobs")).json()["items"]
     assert ["AgentInventory"] * 2 == [listed["agent"], (await api.get(f"/api/jobs/{job_id}")).json()["agent"]]
+    error = '{"code": "provider_failed", "message": "It failed.", "agent": "AgentDebt"}'
+    change(database_url, "UPDATE jobs SET state = 'failed', result = NULL, error = %s WHERE id = %s", error, job_id)
+    assert "AgentDebt" == (await api.get(f"/api/jobs/{job_id}")).json()["agent"]
 
 
 async def test_a_chat_that_is_not_answered_in_time_becomes_a_job(api: httpx.AsyncClient) -> None:
@@ -102,7 +105,7 @@ async def test_jobs_are_listed_by_state_and_session(api: httpx.AsyncClient) -> N
     [
         ({"limit": "0"}, "limit", "limit must be at least 1."),
         ({"limit": "101"}, "limit", "limit must be at most 100."),
-        ({"limit": "ten"}, "limit", "limit must be an integer, not a string."),
+        ({"limit": "ten"}, "limit", "limit must be an integer in plain digits, such as 20."),
         (
             {"state": "lost"},
             "state",

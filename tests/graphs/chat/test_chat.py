@@ -1,12 +1,10 @@
-"""The chat graph: what a model is shown, and the events of a run."""
+"""A plain chat: what a model is shown, and the events of a run."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
 
-from graphs.chat.context import Question
-from graphs.chat.graph import build_chat
 from graphs.chat.history import trim
 from graphs.messages import read_message, read_parts
 from graphs.providers.contract import (
@@ -75,21 +73,6 @@ async def test_runs_at_the_same_time_do_not_mix() -> None:
     runs = [run_chat(Scripted(TextDelta(str(n)), END), HELLO, said[n].append) for n in range(50)]
     await asyncio.gather(*runs)
     assert [events.MessageDelta(text=str(n)) for n in range(50)] == [emitted[0] for emitted in said]
-
-
-async def test_the_graph_says_what_its_only_node_says_alone() -> None:
-    """A chat calls the node. Who adds another one runs the graph."""
-    by_graph: list[Event] = []
-    by_node: list[Event] = []
-    pieces = (TextDelta("good "), TextDelta("day"), END)
-    graph = build_chat()
-    question = Question(
-        HELLO.messages, Scripted(*pieces), ModelRequest(model="m", messages=()), HELLO.model, by_graph.append
-    )
-    await graph.ainvoke({}, context=question)
-    await run_chat(Scripted(*pieces), HELLO, by_node.append)
-    assert by_graph == by_node
-    assert {"__start__", "answer"} == set(graph.nodes)
 
 
 async def test_cancelling_a_run_closes_the_provider() -> None:

@@ -112,6 +112,23 @@ async def test_a_failure_that_cannot_pass_ends_the_job(
     assert "failed" == job_row(database_url, job.job_id)["state"]
 
 
+async def test_a_failed_or_cancelled_job_says_which_agent_was_chosen(
+    core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
+) -> None:
+    routed = events.AgentRouted(agent="AgentInventory", graph="react")
+    failed = await submit_one(core, tenant)
+    await begin(worker, Script(routed, ProviderRejectedKey("The key was rejected.")), tenant, failed)
+    assert "AgentInventory" == job_row(database_url, failed.job_id)["error"]["agent"]
+
+    cancelled = await submit(core, turn(tenant))
+    script = Script(routed, events.MessageDelta(text="so far"), asyncio.Event())
+    running = begin(worker, script, tenant, cancelled)
+    await script.at_work.wait()
+    await cancel(core, tenant.id, cancelled.job_id)
+    await asyncio.wait_for(running, PATIENCE_S)
+    assert "AgentInventory" == job_row(database_url, cancelled.job_id)["result"]["agent"]
+
+
 async def test_an_outage_of_ours_spends_no_try(
     core: JobCore, worker: WorkerContext, database_url: str, tenant: TestTenant
 ) -> None:

@@ -1,5 +1,5 @@
-"""One node that answers. (The history is trimmed before: a node of its own would add 0.3 ms before the first token.) As long as
-it is the only one, `graphs/runner.py` calls it without the graph around it.
+"""What a chat without an agent does: one call of a model. A plain function: there is nothing to decide between steps and no
+state to keep, and a run of LangGraph takes half a millisecond. (The history is trimmed before.)
 
 Events leave through `Question.emit` as `schema.events` structs, the moment they happen. That call costs 1 µs a token;
 LangGraph's custom stream would cost 30 µs (a queue, a task and a wait each), LangChain callbacks 0.7 ms.
@@ -9,12 +9,8 @@ from contextlib import aclosing
 from typing import Any
 
 import msgspec
-from langgraph.graph import END, START, StateGraph
-from langgraph.graph.state import CompiledStateGraph
-from langgraph.runtime import Runtime
 
 from graphs.chat.context import Question
-from graphs.chat.state import ChatState
 from graphs.providers.contract import (
     ExtraDelta,
     Finished,
@@ -30,18 +26,8 @@ from graphs.tool_calls import ToolCalls
 from schema import events
 
 
-def build_chat() -> CompiledStateGraph[Any, Question, Any, Any]:
-    """Return the compiled graph."""
-    graph = StateGraph(ChatState, context_schema=Question)
-    graph.add_node("answer", answer)
-    graph.add_edge(START, "answer")
-    graph.add_edge("answer", END)
-    return graph.compile()
-
-
-async def answer(state: ChatState, runtime: Runtime[Question]) -> ChatState:
-    """Call the model and emit its deltas; the last events are the whole message and its usage."""
-    question = runtime.context
+async def answer(question: Question) -> None:
+    """Call the model and emit its deltas; the last events are the whole message and its usage. Raises ProviderError."""
     emit = question.emit
     texts: list[str] = []
     refusals: list[str] = []
@@ -80,7 +66,6 @@ async def answer(state: ChatState, runtime: Runtime[Question]) -> ChatState:
                         )
                     )
                     emit(_usage(question.model, usage))
-    return {"messages": question.messages}
 
 
 def _usage(model: str, usage: Usage) -> events.UsageRecorded:
