@@ -45,7 +45,7 @@ def add(
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"iterations": 0}, "iterations", "iterations must be at least 1."),
     ({"iterations": 1_000_000}, "iterations", "iterations must be at most 1000."),
-    ({"iterations": "many"}, "iterations", "iterations must be an integer in plain digits, such as 20."),
+    ({"iterations": "many"}, "iterations", "iterations must be an integer or null, not a string."),
     ({"concurrency": 0}, "concurrency", "concurrency must be at least 1."),
     ({"warmup": 11}, "warmup", "warmup must be at most 10."),
     ({"max_tokens": 0}, "max_tokens", "max_tokens must be at least 1."),
