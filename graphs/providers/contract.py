@@ -149,9 +149,12 @@ class RefusalDelta(msgspec.Struct, frozen=True, tag=True, gc=False):
 
 
 class ReasoningDelta(msgspec.Struct, frozen=True, tag=True, gc=False):
-    """More of the model's thinking, where the vendor shows it."""
+    """More of the model's thinking, where the vendor shows it. `signature` ends a thought that the vendor has signed; of one
+    that it hides (`redacted`), it is all there is."""
 
     text: str
+    signature: str = ""
+    redacted: bool = False
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, tag=True, gc=False):

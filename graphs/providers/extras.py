@@ -33,6 +33,27 @@ GOOGLE = frozenset({"google", "top_k"})
 
 COHERE_FIELDS = frozenset({"documents", "citation_options", "safety_mode", "thinking", "priority", "strict_tools"})
 """Extras that are fields of a request to Cohere, which OpenAI has none like."""
+ANTHROPIC_FIELDS = frozenset(
+    {
+        *(
+            "cache_control",
+            "container",
+            "context_management",
+            "inference_geo",
+            "mcp_servers",
+            "metadata",
+            "output_config",
+        ),
+        *("service_tier", "speed", "thinking", "top_k"),
+    }
+)
+"""Extras that are fields of a request to Anthropic."""
+
+ANTHROPIC_USER = frozenset({"user", "safety_identifier"})
+"""Extras of which it makes `metadata.user_id`."""
+
+BETAS = "anthropic_beta"
+"""An extra with names of Anthropic's features that are being tried; they go into a header."""
 
 OPTIONS = "options"
 """An extra with Ollama's options under their own names."""
@@ -87,6 +108,8 @@ def ignored_extras(provider: str, names: Iterable[str]) -> list[str]:
             return sorted(set(names) - GOOGLE)
         case "cohere":
             return sorted(set(names) - COHERE_FIELDS - {"top_k"})
+        case "anthropic":
+            return sorted(set(names) - ANTHROPIC_FIELDS - ANTHROPIC_USER - {BETAS})
         case _:
             return []
 

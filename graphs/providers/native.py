@@ -9,6 +9,7 @@ from typing import Protocol
 
 import aiohttp
 
+from graphs.providers.anthropic import provider as anthropic
 from graphs.providers.cohere import provider as cohere
 from graphs.providers.contract import Provider, ProviderTimeouts
 from graphs.providers.google import provider as google
@@ -92,6 +93,17 @@ NATIVE: dict[str, NativeProvider] = {
             parse_url=cohere.parse_address,
             url_shape="a URL such as https://api.cohere.com, without a password",
             preferred=("command-a-03-2025", "command-r7b-12-2024"),
+        ),
+        NativeProvider(
+            name=anthropic.NAME,
+            build=anthropic.Anthropic,
+            url_env="ANTHROPIC_BASE_URL",
+            key_env=("ANTHROPIC_API_KEY",),
+            base_url=anthropic.BASE_URL,
+            needs_key=True,
+            parse_url=anthropic.parse_base_url,
+            url_shape="like https://api.anthropic.com",
+            preferred=("claude-sonnet-5-5", "claude-sonnet-5", "claude-sonnet-4-6", "claude-sonnet-4-5-20250929"),
         ),
     )
 }

@@ -26,6 +26,7 @@ from schema.errors import ProviderError
 
 MAX_RETRY_AFTER_S = 3600.0
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+NO_CREDIT = "credit balance is too low"  # Anthropic, 400
 MODEL_NOT_FOUND_CODES = frozenset({"model_not_found", "DeploymentNotFound"})
 NO_TOOLS_PHRASES = (
     "does not support tools",  # Ollama, 400
@@ -92,7 +93,7 @@ def error_for_status(  # noqa: PLR0911 -- one return per kind of answer reads be
         return ProviderInvalidResponse(f"{provider} answered with status {status} instead of 200; check its base URL.")
     error_class = (
         ProviderQuotaExhausted
-        if status in (402, 429)
+        if status in (402, 429) or NO_CREDIT in message
         else ContextTooLong
         if status in (400, 413, 422) and is_too_long(message, code)
         else ProviderWrongBaseUrl

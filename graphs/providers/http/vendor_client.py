@@ -123,13 +123,21 @@ class VendorClient:
 
     @asynccontextmanager
     async def open(
-        self, path: str, body: bytes, *, model: str = "", first_s: float | None = None, next_s: float | None = None
+        self,
+        path: str,
+        body: bytes,
+        *,
+        model: str = "",
+        first_s: float | None = None,
+        next_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[VendorStream, None]:
-        """POST and yield the response as a stream; on exit, the socket is closed unless everything was read."""
+        """POST, with `headers` besides the client's own, and yield the response as a stream; on exit, the socket is closed
+        unless everything was read."""
         first_s = self.timeouts.first_token_s if first_s is None else first_s
         next_s = self.timeouts.between_tokens_s if next_s is None else next_s
         started_at = asyncio.get_running_loop().time()
-        response = await self._open_response(path, body, model, first_s)
+        response = await self._open_response(path, body, model, first_s, headers)
         stream = VendorStream(response.content, self.provider, started_at=started_at, first_s=first_s, next_s=next_s)
         try:
             yield stream
@@ -161,12 +169,14 @@ class VendorClient:
             pieces.append(piece)
         return b"".join(pieces)
 
-    async def _open_response(self, path: str, body: bytes, model: str, first_s: float) -> aiohttp.ClientResponse:
+    async def _open_response(
+        self, path: str, body: bytes, model: str, first_s: float, headers: Mapping[str, str] | None
+    ) -> aiohttp.ClientResponse:
         """Return the response if its status is 2xx; otherwise release the connection and raise."""
         response: aiohttp.ClientResponse | None = None
         try:
             async with asyncio.timeout(first_s):
-                response = await self._send("POST", path, body)
+                response = await self._send("POST", path, body, headers)
                 await self._check_status(response, model)
                 return response
         except TimeoutError as exc:
@@ -178,14 +188,17 @@ class VendorClient:
                 response.close()
             raise
 
-    async def _send(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
+    async def _send(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None = None
+    ) -> aiohttp.ClientResponse:
         # A pooled connection that the vendor has just closed fails before any response: try once more on a new one.
         url = path if "://" in path else f"{self.base_url}/{path}"
+        sent = {**self._headers, **headers} if headers else self._headers
         for last_try in (False, True):
             try:
                 # Redirects are not followed: the key must not be sent to another address.
                 return await self._session.request(
-                    method, url, data=body, headers=self._headers, timeout=self._limits, allow_redirects=False
+                    method, url, data=body, headers=sent, timeout=self._limits, allow_redirects=False
                 )
             except (aiohttp.ConnectionTimeoutError, aiohttp.ServerTimeoutError) as exc:
                 raise ProviderUnreachable(

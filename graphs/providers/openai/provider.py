@@ -51,7 +51,6 @@ class OpenAICompatible:
         self._key = key
         self._timeouts = timeouts or ProviderTimeouts()
         self._http = self._open(session, _auth(vendor.auth, key))
-        self._list_client = self._open(session, _auth(vendor.list_auth or vendor.auth, key) | dict(vendor.list_headers))
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `Provider.stream`. Deltas that arrive in one network read are yielded together."""
@@ -98,7 +97,7 @@ class OpenAICompatible:
         the response is not a list of models."""
         if not self._vendor.lists:
             return [ModelInfo(self.name, model) for model in self._models]
-        data = await self._list_client.request("GET", self._vendor.route(self._vendor.models))
+        data = await self._http.request("GET", self._vendor.route(self._vendor.models))
         found = decode_response(self.name, msgspec.json.Decoder(_Models).decode, data)
         listed = found.models if found.data is None else found.data
         if listed is None:
@@ -107,7 +106,7 @@ class OpenAICompatible:
 
     async def check_key(self) -> None:
         """GET the vendor's cheapest endpoint that requires the key."""
-        await self._list_client.request("GET", self._vendor.route(self._vendor.key_check))
+        await self._http.request("GET", self._vendor.route(self._vendor.key_check))
 
     async def embed(self, texts: Sequence[str], model: str) -> list[list[float]]:
         """POST /embeddings, all texts in one call."""

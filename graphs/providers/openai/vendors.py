@@ -9,7 +9,7 @@ from typing import Literal
 
 from graphs.providers.openai import azure
 
-Auth = Literal["bearer", "api-key", "x-api-key"]
+Auth = Literal["bearer", "api-key"]
 """How a key is sent: as `Authorization: Bearer …`, or in a header of this name."""
 
 
@@ -22,8 +22,8 @@ class Vendor:
     choice.
 
     `models` is the path of its model list, `key_check` that of the cheapest GET that fails with a wrong key (a whole URL if
-    it is on another host); `list_auth` and `list_headers` replace chat's for both. `lists` is False if the list tells nothing
-    of what can be called; then `models_env` names the models.
+    it is on another host). `lists` is False if the list tells nothing of what can be called; then `models_env` names the
+    models.
 
     `headers` are sent with every request; `header_env` are pairs of a header and the setting that has its value. `version_env`
     is the setting with the version of the API, which `parse_url` puts into an address; `version` is that of the address.
@@ -37,8 +37,6 @@ class Vendor:
     needs_key: bool = True
     models: str = "models"
     key_check: str = "models"
-    list_auth: Auth | None = None
-    list_headers: tuple[tuple[str, str], ...] = ()
     lists: bool = True
     models_env: str = ""
     headers: tuple[tuple[str, str], ...] = ()
@@ -70,8 +68,6 @@ class Vendor:
             needs_key=False,
             models="models",
             key_check="models",
-            list_auth=None,
-            list_headers=(),
             max_tokens_field="max_tokens",  # llama.cpp ignores the newer name and would never stop
             developer_role=False,
             preferred=(),
@@ -98,19 +94,6 @@ VENDORS: dict[str, Vendor] = {
             max_tokens_field="max_completion_tokens",
             developer_role=True,
             preferred=("gpt-5-mini", "gpt-4.1-mini", "gpt-4o-mini"),
-        ),
-        Vendor(
-            "anthropic",
-            "https://api.anthropic.com/v1",
-            # Not ANTHROPIC_BASE_URL: people set that for Anthropic's native protocol.
-            key_env=("ANTHROPIC_API_KEY",),
-            # Its OpenAI compatibility (platform.claude.com/docs/en/api/openai-sdk) has chat/completions only, with
-            # a bearer key. Its list of models is the native one, which wants other headers and gives pages of 20.
-            models="models?limit=1000",
-            key_check="models?limit=1",
-            list_auth="x-api-key",
-            list_headers=(("anthropic-version", "2023-06-01"),),
-            preferred=("claude-sonnet-4-6", "claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001"),
         ),
         Vendor(
             "azure",

@@ -333,24 +333,6 @@ async def test_the_guarded_session_can_not_be_used_after_its_life() -> None:
         own.provider(make_credential(A, KEY_A, "http://127.0.0.1:1/v1"))
 
 
-async def test_anthropics_list_is_asked_for_in_its_own_way_and_its_chat_in_openais() -> None:
-    async with EchoServer(401) as server, aiohttp.ClientSession() as session:
-        vendor = replace(VENDORS["anthropic"], base_url=server.url)
-        provider = OpenAICompatible(session, vendor, key=KEY_A)
-        for call in (provider.check_key(), collect(provider, ask("m"))):
-            with pytest.raises(ProviderRejectedKey):
-                await call
-        check, chat = server.requests
-        assert ("/models?limit=1", KEY_A, "2023-06-01") == (
-            check.path,
-            check.headers["x-api-key"],
-            check.headers["anthropic-version"],
-        )
-        assert "authorization" not in check.headers
-        assert ("/chat/completions", f"Bearer {KEY_A}") == (chat.path, chat.headers["authorization"])
-        assert "x-api-key" not in chat.headers
-
-
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
@@ -366,11 +348,6 @@ def test_a_base_url_is_put_together_from_what_was_checked(given: str, kept: str)
 async def test_a_model_list_is_read_in_every_shape_that_vendors_give_it() -> None:
     shapes = [
         ("groq", {"models": [{"name": "command-x", "endpoints": ["chat"]}]}, ["command-x"]),
-        (
-            "anthropic",
-            {"data": [{"type": "model", "id": "claude-x", "created_at": "2026-01-01T00:00:00Z"}]},
-            ["claude-x"],
-        ),
     ]
     for name, body, expected in shapes:
         async with ModelListServer(body) as server, aiohttp.ClientSession() as session:
@@ -395,11 +372,6 @@ async def test_hugging_faces_tokens_are_checked_where_they_are_made() -> None:
 
 
 def test_another_address_knows_nothing_of_a_vendors_own_ways() -> None:
-    for name in ("anthropic", "huggingface"):
+    for name in ("openrouter", "huggingface"):
         vendor = VENDORS[name].at("http://127.0.0.1:1/v1")
-        assert ("models", "models", None, ()) == (
-            vendor.models,
-            vendor.key_check,
-            vendor.list_auth,
-            vendor.list_headers,
-        )
+        assert ("models", "models") == (vendor.models, vendor.key_check)

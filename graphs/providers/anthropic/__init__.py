@@ -1,0 +1,1 @@
+"""Anthropic, over its own protocol. Read `provider.py` first."""
