@@ -87,7 +87,8 @@ def prompt_tokens(messages: list[dict]) -> int:
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One answer of a script: reasoning, text and calls, or an error with this status. `said` is streamed in `pieces`. Calls
-    that are `signed` carry SIGNATURE, as Google's do; a request without it is refused there."""
+    that are `signed` carry SIGNATURE, as Google's do; a request without it is refused there. `stop` is a vendor's own reason
+    (Anthropic's counterpart knows it)."""
 
     said: str = ""
     calls: tuple[tuple[str, dict[str, Any] | str], ...] = ()
@@ -95,6 +96,7 @@ class Turn:
     status: int = 200
     pieces: int = 3
     signed: bool = False
+    stop: str = ""
 
     @property
     def parts(self) -> list[str]:
