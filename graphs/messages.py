@@ -34,18 +34,19 @@ ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant", "tool")
 
 def read_message(message: dict[str, Any], *, field: str = "messages") -> Message:
     """Return a message given in OpenAI's format. Raises InputError that names the field."""
-    role = message.get("role")
+    role, vendor = message.get("role"), message.get(VENDOR_MARK)
+    vendor = vendor if isinstance(vendor, str) else ""
     if role not in ROLES:
         raise InputError(f"{field}.role must be one of {', '.join(ROLES)}.", field=f"{field}.role")
     if role == "tool":
         call_id = message.get("tool_call_id")
         if not isinstance(call_id, str):
             raise InputError("A message with the role tool needs a tool_call_id.", field=f"{field}.tool_call_id")
-        return Message(role, (ToolResultPart(call_id, _text(message.get("content"), field)),), _beyond(FIELDS, message))
+        result = ToolResultPart(call_id, _text(message.get("content"), field))
+        return Message(role, (result,), _beyond(FIELDS, message), vendor)
     calls = [_tool_call(call, field) for call in message.get("tool_calls") or ()]
     parts = (*read_parts(message.get("content"), field=f"{field}.content"), *calls)
-    vendor = message.get(VENDOR_MARK)
-    return Message(role, parts, _beyond(FIELDS, message), vendor if isinstance(vendor, str) else "")
+    return Message(role, parts, _beyond(FIELDS, message), vendor)
 
 
 def _beyond(known: frozenset[str], fields: dict[str, Any]) -> dict[str, Any]:

@@ -85,10 +85,13 @@ class PlanCreated(Event, frozen=True):
 
 
 class ReasoningDelta(Event, frozen=True):
-    """More of the model's reasoning, if it shows any."""
+    """More of the model's reasoning, if it shows any. `signature` ends a thought that its provider has signed; it is all there
+    is of one that the provider hides (`redacted`)."""
 
     type = "reasoning.delta"
     text: Annotated[str, Meta(description="Append this to the reasoning so far.")]
+    signature: Annotated[str, Meta(description="The provider's signature of the thought that ends here.")] = ""
+    redacted: Annotated[bool, Meta(description="Whether the thought is hidden: `signature` is all of it.")] = False
 
 
 class ToolStarted(Event, frozen=True):

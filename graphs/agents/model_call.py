@@ -150,8 +150,8 @@ async def call_model(
                         emitter.emit_refusal(text, logprobs)
                 case ExtraDelta(more):
                     reply.extra = merge_extra(reply.extra, more)
-                case ReasoningDelta(text):
-                    run.emit(events.ReasoningDelta(text=text))
+                case ReasoningDelta(text, signature, redacted):
+                    run.emit(events.ReasoningDelta(text=text, signature=signature, redacted=redacted))
                 case ToolCallDelta():
                     calls.add(delta)
                 case Progress(text, done, total):

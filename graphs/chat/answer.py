@@ -45,8 +45,8 @@ async def answer(question: Question) -> None:
                     emit(events.MessageDelta(refusal=text, logprobs=logprobs))
                 case ExtraDelta(more):
                     extra = merge_extra(extra, more)
-                case ReasoningDelta(text):
-                    emit(events.ReasoningDelta(text=text))
+                case ReasoningDelta(text, signature, redacted):
+                    emit(events.ReasoningDelta(text=text, signature=signature, redacted=redacted))
                 case ToolCallDelta():
                     emit(events.MessageDelta(tool_calls=[calls.add(delta)]))
                 case Progress(text, done, total):

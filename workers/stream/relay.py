@@ -291,8 +291,8 @@ def queued_event(job: JobStatus | ClaimedJob) -> JobQueued:
 
 
 def merge_deltas(events: list[Event]) -> list[Event]:
-    """Return `events` in order, with each run of text (or reasoning) deltas merged into one. Those with tool calls, refusals or
-    logprobs, which are rare, stay as they are."""
+    """Return `events` in order, with each run of text (or reasoning) deltas merged into one. Those with tool calls, refusals,
+    logprobs or signatures, which are rare, stay as they are."""
     merged: list[Event] = []
     run: list[str] = []
     kind: type[MessageDelta] | type[ReasoningDelta] | None = None
@@ -307,6 +307,8 @@ def merge_deltas(events: list[Event]) -> list[Event]:
         if isinstance(text, MessageDelta) and (
             text.tool_calls is not None or text.logprobs is not None or text.refusal
         ):
+            text = None
+        if isinstance(text, ReasoningDelta) and text.signature:
             text = None
         this = None if text is None else type(text)
         if this is not kind:

@@ -114,7 +114,7 @@ def _block(part: TextPart | ImagePart) -> Json:
 
 
 def _marked(block: Json, part: Part, message: Message) -> Json:
-    extra = {} if isinstance(part, ToolResultPart) else part.extra
+    extra = part.extra if isinstance(part, TextPart | ImagePart | ToolCallPart) else {}
     return {**block, "cache_control": mark} if (mark := _mark(extra, message)) else block
 
 
