@@ -24,6 +24,7 @@ COMMANDS = {
     "check": ("checks", "run every check: lint, format, types, import rules, tests"),
     "bench": ("checks", "measure speed and throughput against a simulated model"),
     "chaos": ("checks", "kill processes under load and verify that no job is lost"),
+    "clients": ("checks", "run clients that others made against it: SDKs and frameworks"),
     "doctor": ("doctor", "check this machine and say how to fix what is wrong"),
     "serve": ("serve", "run the API process alone, as the Procfile does"),
     "migrate": ("migrate", "migrate the database at HEADRACE_DATABASE_URL to the current schema"),
@@ -32,7 +33,7 @@ COMMANDS = {
 }
 """Command → its module in `api/cli/`, and one line of help. `headrace` lists the same commands; a house test compares them."""
 
-PASSTHROUGH_COMMANDS = {"test", "check", "bench", "chaos"}
+PASSTHROUGH_COMMANDS = {"test", "check", "bench", "chaos", "clients"}
 """Commands that pass their arguments on unchanged, and run without `.env`: tests must not see a developer's keys."""
 
 

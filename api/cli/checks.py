@@ -1,4 +1,4 @@
-"""`test`, `check`, `bench`, `chaos`: the project's own tools. `test` passes its arguments to pytest, the last two to theirs."""
+"""`test`, `check`, `bench`, `chaos`, `clients`: the project's own tools. All but `check` pass their arguments on."""
 
 # ruff: noqa: S603, S606 (the commands are ours, never a user's text)
 
@@ -22,7 +22,7 @@ CHECKS = {
     "imports": [str(BIN / "lint-imports")],
     "tests": [sys.executable, "-m", *PYTEST],
 }
-MODULES = {"bench": ["tests.bench"], "chaos": ["tests.chaos"]}
+MODULES = {"bench": ["tests.bench"], "chaos": ["tests.chaos"], "clients": ["tests.clients"]}
 
 TEST_HELP = """\
 usage: ./headrace test [PATH ...] [pytest options]

@@ -1,0 +1,1 @@
+"""Clients that others made, unchanged, against a running headrace: `./headrace clients`."""

@@ -1,0 +1,1 @@
+"""LangChain's ChatOpenAI over the Responses API."""

@@ -1,0 +1,1 @@
+"""openai-agents, OpenAI's framework for agents: its default model class speaks the Responses API."""
