@@ -21,7 +21,7 @@ from api.datasets.schemas import (
     JudgedPageOut,
     QualityIn,
 )
-from api.grants.model_access import resolve_model
+from api.grants.model_access import Target, resolve_model, resolve_target
 from api.http.errors import problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
@@ -82,7 +82,7 @@ async def benchmark_quality(
             request.headers, "POST /api/benchmark/quality", data, visible_user_id=principal.visible_user_id
         ),
         request_id=request.request_id,
-        submitted_by=submitter(resources, principal, job_id),
+        submitted_by=submitter(resources, principal, job_id, for_tools=settings.agent is not None),
         extra_statements=(row,),
     )
     accepted = await submit_and_follow(
@@ -110,14 +110,22 @@ async def _read_settings(
             field="measure",
         )
     asks_model = data.measure == "answers"
+    target = await _target(resources, principal, data.model) if asks_model else None
+    if data.allow_side_effects and (target is None or target.agent is None):
+        raise InputError(
+            "allow_side_effects is for agents: their tools may change something. Send model as agent/NAME, or omit it.",
+            field="allow_side_effects",
+        )
     asks_judge = asks_model and any(item.answer is not None and item.answer.check == "judge" for item in wanted)
     settings = QualitySettings(
         dataset=row.name,
         dataset_id=row.id,
         version=data.version or row.version,
         measure=data.measure,
-        model=await _model(resources, principal, data.model, "model") if asks_model else None,
-        judge=await _model(resources, principal, data.judge or data.model, "judge") if asks_judge else None,
+        model=target.model if target else None,
+        agent=target.agent if target else None,
+        allow_side_effects=data.allow_side_effects,
+        judge=await _judge(resources, principal, data, target) if asks_judge else None,
         collections=[str(one.id) for one in select_collections(searchable, data.collections)]
         if data.collections
         else None,
@@ -130,11 +138,24 @@ async def _read_settings(
     return settings, len(wanted), max(len(item.question) for item in wanted)
 
 
-async def _model(resources: Resources, principal: Principal, model: str | None, field: str) -> str:
+async def _target(resources: Resources, principal: Principal, model: str | None) -> Target:
+    """Return who answers: the default model unless something else is named. Raises UnknownModel and UnknownAgent."""
     try:
-        return await resolve_model(resources, principal, model)
+        if model is None:
+            return Target(await resolve_model(resources, principal, None), None, model_requested=False)
+        return await resolve_target(resources, principal, model, None)
     except UnknownModel as error:
-        raise UnknownModel(error.message, field=field) from error
+        raise UnknownModel(error.message, field="model") from error
+
+
+async def _judge(resources: Resources, principal: Principal, data: QualityIn, target: Target | None) -> str:
+    """Return the model that judges: the one that answers, if none is named. Raises UnknownModel."""
+    if data.judge is None and target is not None:
+        return target.model
+    try:
+        return await resolve_model(resources, principal, data.judge)
+    except UnknownModel as error:
+        raise UnknownModel(error.message, field="judge") from error
 
 
 @get(

@@ -54,13 +54,22 @@ class QualityIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     measure: Annotated[
         Measure,
         Meta(
-            description="`routing`: which agent is chosen; `retrieval`: which passages are found; `answers`: what a model says."
+            description="`routing`: which agent is chosen; `retrieval`: which passages are found; `answers`: what a model or an agent says."
         ),
     ]
     version: Annotated[Annotated[int, Meta(ge=1, le=2**31 - 1)] | None, Meta(description="The newest if omitted.")] = (
         None
     )
-    model: Annotated[Model | None, Meta(description="Model that answers; your default one if omitted.")] = None
+    model: Annotated[
+        Model | None,
+        Meta(
+            description="Who answers: a model, your default one if omitted; an agent as `agent/NAME`; or `auto`, which selects "
+            "an agent for each question."
+        ),
+    ] = None
+    allow_side_effects: Annotated[
+        bool, Meta(description="Whether an agent's tools may change something. Otherwise such calls are refused.")
+    ] = False
     judge: Annotated[Model | None, Meta(description="Model that judges; the same one if omitted.")] = None
     collections: Annotated[
         Annotated[list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(min_length=1, max_length=20)] | None,

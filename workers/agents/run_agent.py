@@ -60,7 +60,7 @@ async def run_agent(context: AgentContext, job: ClaimedJob, messages: Sequence[S
     if cached is not None:
         emit(cached)
         return
-    name, state = _initial_state(job, run)
+    name, state = initial_state(job, run)
     state |= summary.initial_state()
     thread = Thread(thread_name(job.tenant_id, job.user_id, job.session_id or job.id), str(job.id))
     unstored = UnstoredState(is_new_run=job.attempt == 1)
@@ -74,7 +74,7 @@ async def run_agent(context: AgentContext, job: ClaimedJob, messages: Sequence[S
     await answer_cache.store_answer(context, job, configuration, inputs, run, ended, completed)
 
 
-def _initial_state(job: ClaimedJob, run: AgentRun) -> tuple[str, AgentState]:
+def initial_state(job: ClaimedJob, run: AgentRun) -> tuple[str, AgentState]:
     """Return the name of the graph to run, and its initial state."""
     name = job.agent
     if name is None:

@@ -9,7 +9,8 @@ from workers.benchmarks.quality.items import Measure
 
 class QualitySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Which version of which dataset, and what of it: `routing` to agents, `retrieval` of passages, or the `answers` of a
-    `model`. `collections` are ids; `k` is how many passages a search returns."""
+    `model`, or of an `agent` (a name, or `auto`), whose tools may change something only with `allow_side_effects`.
+    `collections` are ids; `k` is how many passages a search returns."""
 
     dataset: str
     dataset_id: UUID
@@ -17,6 +18,8 @@ class QualitySettings(msgspec.Struct, frozen=True, kw_only=True):
     measure: Measure
     model: str | None = None
     judge: str | None = None
+    agent: str | None = None
+    allow_side_effects: bool = False
     collections: list[str] | None = None
     k: int = 10
     concurrency: int = 1
