@@ -9,14 +9,11 @@ vendors are not called: `/health` only says whether a language model is configur
 """
 
 import asyncio
-import os
-import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
-import psycopg
 from litestar import Response, Router, get
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Meta
@@ -26,36 +23,25 @@ from api.http.errors import RETRY_AFTER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from graphs.providers.settings import has_language_model
-from schema.errors import Unavailable
-from schema.ids import new_id
 from schema.job_kinds import QUEUES
 from schema.notices import NO_LANGUAGE_MODEL
-from schema.postgres.batch import run_batch
 from schema.postgres.connections import is_frozen, was_refused
-from schema.redis_names import CONTROL, HEALTH_CHECK, ROUTES_BY_WORDS
 from schema.vault import PLATFORM
-from workers.redis.client import RedisUnavailable
-from workers.redis.connection import Command, ReplyError
+from workers.health.checks import (
+    CHECK_TIMEOUT_S,
+    StandsStill,
+    WritesRefused,
+    check_postgres,
+    check_redis,
+    check_routing,
+    check_storage,
+    count_workers,
+    describe_failure,
+)
 from workers.storage.contract import new_name
 
-CHECK_TIMEOUT_S = 2.0
 REFUSED_S = 5.0  # how long after a refused write Postgres counts as down, if a small one succeeds
-BLOCK = bytes(4096)
 CHECK_FILE = new_name(PLATFORM)  # of this process, so that one that is left behind is overwritten
-
-ADD_SESSION = "INSERT INTO sessions (tenant_id, id, title) VALUES (%(tenant_id)s, %(id)s, 'health')"
-DELETE_SESSION = "DELETE FROM sessions WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
-
-REFUSED_BECAUSE = {
-    "25006": "it is read-only",
-    "53100": "its disk is full",
-    "53200": "it is out of memory",
-    "53300": "it has too many connections",
-    "57P01": "it is shutting down",
-    "57P03": "it is starting or shutting down",
-}
-"""Common states of Postgres that a write fails with."""
-REDIS_CODE = re.compile(r"(?:READONLY|OOM|MISCONF|NOREPLICAS|LOADING|MASTERDOWN|NOAUTH|NOPERM|BUSY)\b")
 
 Status = Literal["up", "down"]
 
@@ -172,25 +158,10 @@ async def _measure(check: Check, resources: Resources) -> PartOut:
     return PartOut(status="down" if error else "up", latency_ms=latency_ms, detail=detail, error=error)
 
 
-def describe_failure(error: BaseException) -> str:
-    """Return what is wrong, for people. Names no address and quotes no message: anybody may ask for health."""
-    # The cause of a time-out is that the check was cancelled, which says nothing.
-    match error if isinstance(error, TimeoutError) else error.__cause__ or error:
-        case PartDown() as down:
-            sentence = str(down.__doc__)
-        case TimeoutError():
-            sentence = f"It did not answer within {CHECK_TIMEOUT_S:g} seconds."
-        case psycopg.Error(sqlstate=str(state)) as refused:
-            sentence = f"Postgres refused a write: {REFUSED_BECAUSE.get(state, type(refused).__name__)}."
-        case ReplyError() as reply if code := REDIS_CODE.match(str(reply)):
-            sentence = f"Redis refused a write ({code[0]})."
-        case psycopg.OperationalError() | RedisUnavailable() | Unavailable() | ConnectionError():
-            sentence = "It can't be reached."
-        case OSError(errno=int(number)):
-            sentence = f"It failed: {os.strerror(number)}."
-        case other:
-            sentence = f"It failed ({type(other).__name__})."
-    return sentence
+def _language_model(resources: Resources) -> PartOut:
+    """Always up: without a language model, `offline/extractive` answers."""
+    connected = has_language_model(resources.settings.providers)
+    return PartOut(status="up", hint=None if connected else NO_LANGUAGE_MODEL.message)
 
 
 async def _postgres(resources: Resources) -> None:
@@ -198,82 +169,31 @@ async def _postgres(resources: Resources) -> None:
     than this; and StandsStill while requests are refused because it did not answer them."""
     if is_frozen(resources.core.pool):
         raise StandsStill
-    row = {"tenant_id": PLATFORM, "id": new_id()}
-    await run_batch(resources.health_pool, PLATFORM, [(ADD_SESSION, row), (DELETE_SESSION, row)])
+    await check_postgres(resources.health_pool)
     if was_refused(resources.core.pool, REFUSED_S):
         raise WritesRefused
 
 
 async def _redis(resources: Resources) -> None:
-    """Write a key, and publish to this process's own subscription. Raises NotSubscribed if that is lost."""
-    commands: list[Command] = [("SET", HEALTH_CHECK, "up", "EX", "60"), ("PUBLISH", resources.core.hub.inbox, b"")]
-    replies = await resources.core.redis.send(commands)
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise reply
-    if not replies[-1]:
-        raise NotSubscribed
+    await check_redis(resources.core.redis, resources.core.hub.inbox)
 
 
 async def _storage(resources: Resources) -> None:
-    """Store a file and delete it."""
-    storage = resources.storage
-    async with storage.staging.temporary_folder() as folder:
-        path = folder / "health"
-        await asyncio.to_thread(path.write_bytes, BLOCK)
-        await storage.put(CHECK_FILE, path)
-    await storage.delete([CHECK_FILE])
+    await check_storage(resources.storage, CHECK_FILE)
 
 
 async def _workers(resources: Resources) -> dict[str, int]:
-    """Count the workers by the subscribers of the control channel. Raises NoWorkers if there are none."""
-    _, listening = await resources.core.redis.call("PUBSUB", "NUMSUB", CONTROL)
-    if not listening:
-        raise NoWorkers
-    return {"processes": listening}
-
-
-def _language_model(resources: Resources) -> PartOut:
-    """Always up: without a language model, `offline/extractive` answers."""
-    connected = has_language_model(resources.settings.providers)
-    return PartOut(status="up", hint=None if connected else NO_LANGUAGE_MODEL.message)
+    return {"processes": await count_workers(resources.core.redis)}
 
 
 async def _routing(resources: Resources) -> None:
-    """Raises RoutesByWords if a worker lacks what it routes with."""
-    _, listening = await resources.core.redis.call("PUBSUB", "NUMSUB", ROUTES_BY_WORDS)
-    if listening:
-        raise RoutesByWords
+    await check_routing(resources.core.redis)
 
 
 async def _queues(resources: Resources) -> dict[str, int]:
     """Count the doorbells that no worker has taken yet, by queue."""
     replies: list[Any] = await resources.core.redis.send([("LLEN", queue) for queue in QUEUES])
     return {queue: int(reply) for queue, reply in zip(QUEUES, replies, strict=True)}
-
-
-class PartDown(Exception):
-    """A part does not work; the docstring of the class is what people are told."""
-
-
-class WritesRefused(PartDown):
-    """Postgres refused a write a moment ago."""
-
-
-class StandsStill(PartDown):
-    """Postgres accepts connections and does not answer."""
-
-
-class NotSubscribed(PartDown):
-    """This process does not receive what is published to it."""
-
-
-class RoutesByWords(PartDown):
-    """A worker finds agents by words alone, since its embedder can't be loaded; its log says why (routing_by_words)."""
-
-
-class NoWorkers(PartDown):
-    """No worker is running."""
 
 
 routes = Router("/health", route_handlers=[get_health, check_liveness, check_readiness])

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 
@@ -20,8 +21,11 @@ from schema.queries.jobs import sweeper as queries
 from schema.queries.jobs.dispatch import requeue_unanswered
 from schema.queries.jobs.sweeper import OverdueJob, RequeuedJob
 from schema.states import WAITING
+from schema.vault import PLATFORM
+from workers.health.checks import check_postgres, check_redis, check_routing, check_storage, count_workers
+from workers.health.watch import Check, ServiceWatch
 from workers.queue.capacity import CapacityCache
-from workers.queue.dispatch import Dispatcher
+from workers.queue.dispatch import Dispatcher, wake_deliverers
 from workers.queue.errors import public_reason
 from workers.queue.finish import end_job
 from workers.queue.job_core import JobCore, limits_over, process_name
@@ -35,6 +39,7 @@ from workers.retention import Retention
 from workers.schedules.due import DueSchedules
 from workers.schedules.submitting import ScheduledJobs
 from workers.settings import WorkerSettings
+from workers.storage.contract import new_name
 from workers.storage.factory import open_storage
 from workers.storage.removals import delete_due_files
 from workers.stream.hub import Hub
@@ -49,6 +54,7 @@ SWEEP_S = 1.0
 RESERVATIONS_S = 5.0
 RETENTION_S = 60.0
 SCHEDULES_S = 1.0
+WATCH_S = 5.0
 FILES_S = 60.0
 BOUND_S = 1.0
 USAGE_S = 60.0
@@ -99,6 +105,16 @@ class Scheduler:
             *(self._pool, redis, hub, self._relay, settings.window),
             *(CapacityCache(), SubmitThrottle(), self._limits),
         )
+        inbox, name = hub.inbox, new_name(PLATFORM)
+        checks: dict[str, Check] = {
+            "postgres": lambda: check_postgres(self._pool),
+            "redis": lambda: check_redis(redis, inbox),
+            "storage": lambda: check_storage(self._storage, name),
+            "workers": lambda: count_workers(redis),
+            "routing": lambda: check_routing(redis),
+        }
+        wake = partial(wake_deliverers, redis)
+        self.service_watch = ServiceWatch(self._system_pool, checks, watcher=process_name(), wake=wake)
         self.schedules = DueSchedules(ScheduledJobs(core, settings.vault), self._system_pool)
         subscriber = Subscriber(address, lambda _, queue: self._dispatcher.kick(queue.decode()))
         subscriber.start()
@@ -115,6 +131,7 @@ class Scheduler:
             tasks.create_task(self._every(POLL_S, self.dispatch), name="dispatch poll")
             tasks.create_task(self._every(SWEEP_S, self.sweep), name="sweep")
             tasks.create_task(self._every(SCHEDULES_S, self.schedules.run_due_schedules), name="schedules")
+            tasks.create_task(self._every(WATCH_S, self.service_watch.look), name="service watch")
             tasks.create_task(self._every(RESERVATIONS_S, self.retention.settle_reservations), name="reservations")
             tasks.create_task(self._every(BOUND_S, self.keep_redis_below_bound), name="redis")
             tasks.create_task(self._every(RETENTION_S, self.retention.sweep), name="retention")

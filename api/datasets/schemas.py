@@ -54,7 +54,8 @@ class QualityIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     measure: Annotated[
         Measure,
         Meta(
-            description="`routing`: which agent is chosen; `retrieval`: which passages are found; `answers`: what a model or an agent says."
+            description="`routing`: which agent is chosen; `retrieval`: which passages are found; `answers`: what a model or an"
+            " agent says."
         ),
     ]
     version: Annotated[Annotated[int, Meta(ge=1, le=2**31 - 1)] | None, Meta(description="The newest if omitted.")] = (

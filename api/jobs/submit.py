@@ -13,15 +13,13 @@ from api.resources import Price, Resources
 from schema.errors import LimitReached
 from schema.postgres.connections import tenant_tx
 from schema.queries.jobs.submissions import Submission, Submitter
-from schema.queries.tenants.audit import add_audit
 from schema.queries.tenants.usage import get_spending, list_models
-from schema.queries.webhooks.outbox import announce
 from workers.job_tokens import JobCaller, seal_caller, sorted_rights
 from workers.limits.headers import rate_limit_headers
 from workers.limits.limits import LimitPolicy, Quota, Verdict
 from workers.limits.refusals import Wanted, budget_too_small
 from workers.limits.reservation import cost_nanos, limit_policy, settle_reservation
-from workers.queue.dispatch import wake_deliverers
+from workers.queue.budget_warnings import record_budget_warning
 from workers.queue.submit import Submitted, submit
 from workers.redis.client import RedisUnavailable
 from workers.stream.follow import Follower
@@ -119,7 +117,8 @@ async def reserve(
         await _check_budgets(resources, principal, policy, wanted)
         return None
     if verdict.warn:
-        resources.background.run(_record_warning(resources, principal, verdict.warn), "budget-warning")
+        warning = record_budget_warning(resources.core, principal.tenant, verdict.warn)
+        resources.background.run(warning, "budget-warning")
     if not verdict.allowed:
         raise limit_error(verdict, wanted)
     return verdict
@@ -159,18 +158,3 @@ async def _check_budgets(resources: Resources, principal: Principal, policy: Lim
     too_large = budget_too_small(violated, wanted)
     message, ever_fits = (too_large.message, too_large.ever_fits) if too_large else (BUDGET_EXCEEDED, True)
     raise LimitReached(message, code="budget_exceeded", retry_after_s=600 if ever_fits else None)
-
-
-async def _record_warning(resources: Resources, principal: Principal, budgets: tuple[str, ...]) -> None:
-    """Record that a budget is nearly spent, and tell its webhooks; called once per period."""
-    deliveries = 0
-    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
-        for name in budgets:
-            log.warning("budget_nearly_spent", tenant_id=str(principal.tenant_id), budget=name)
-            detail = {"percent": principal.tenant.budget_warn_percent}
-            await add_audit(db, principal.tenant_id, actor="system", action="budget.warned", target=name, detail=detail)
-            deliveries += await announce(
-                db, principal.tenant_id, "budget.reached", {"budget": name.removeprefix("budget_"), **detail}
-            )
-    if deliveries:
-        await wake_deliverers(resources.core.redis)

@@ -24,6 +24,7 @@ from schema.tables.jobs import Attempt, IdempotencyKey, Job, JobLog
 from schema.tables.memories import MemoryRow
 from schema.tables.schedules import Schedule, ScheduleRun
 from schema.tables.secrets import Credential, JobSecret, SigningKey
+from schema.tables.service_parts import ServicePart
 from schema.tables.sessions import Message, Session
 from schema.tables.tallies import Tally, TallyMark
 from schema.tables.tenants import ApiKey, EgressGrant, Grant, Tenant
@@ -46,7 +47,7 @@ TENANT_TABLES = (
     *(WebhookEndpoint, CallbackSecret, WebhookDelivery, WebhookAttempt, Trigger, TriggerCall),
 )
 THREAD_TABLES = (Checkpoint, CheckpointBlob, CheckpointWrite)
-PLATFORM_TABLES = (Tenant, Model, SigningKey, VectorSpace)
+PLATFORM_TABLES = (Tenant, Model, SigningKey, VectorSpace, ServicePart)
 
 __all__ = [
     "PLATFORM_TABLES",
@@ -96,6 +97,7 @@ __all__ = [
     "RefreshToken",
     "Schedule",
     "ScheduleRun",
+    "ServicePart",
     "Session",
     "SigningKey",
     "Tally",

@@ -14,7 +14,6 @@ from litestar import Litestar
 from psycopg_pool import PoolTimeout
 
 from api.app import create_app
-from api.health import NoWorkers, describe_failure
 from api.settings import ApiSettings
 from graphs.providers.settings import OFFLINE, ProviderSettings
 from schema.notices import NO_LANGUAGE_MODEL, notice_for_model
@@ -23,6 +22,7 @@ from tests.conftest import TestTenant
 from tests.schema.postgres.read_only import read_only
 from tests.secret import VAULT
 from tests.waiting import wait_for
+from workers.health.checks import NoWorkers, describe_failure
 from workers.redis.client import RedisUnavailable
 from workers.redis.connection import ReplyError
 from workers.storage import disk
@@ -83,7 +83,8 @@ async def test_a_part_that_does_not_answer_in_time_is_told_of_in_a_sentence(
     async def never(_: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("api.health.CHECK_TIMEOUT_S", 0.01)
+    for place in ("api.health", "workers.health.checks"):
+        monkeypatch.setattr(f"{place}.CHECK_TIMEOUT_S", 0.01)
     monkeypatch.setattr("api.health._storage", never)
     async with serving(settings) as client:
         _, wrong = await health_of(client)

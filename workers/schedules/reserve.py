@@ -10,9 +10,11 @@ from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.benchmarks.benchmarks import list_prices
 from schema.queries.tenants.usage import get_spending
 from schema.tenancy import TenantSnapshot
-from workers.limits.limits import Limits, Verdict
+from workers.limits.limits import Verdict
 from workers.limits.refusals import Wanted, find_too_large
 from workers.limits.reservation import limit_policy
+from workers.queue.budget_warnings import record_budget_warning
+from workers.queue.job_core import JobCore
 from workers.redis.client import RedisUnavailable
 from workers.schedules.template import CompiledJob
 
@@ -22,18 +24,16 @@ RESERVED_OUTPUT_TOKENS = 1024
 EXCEEDED = {"budget": "The tenant's budget was used up.", "rate": "The tenant's rate limit was reached."}
 
 
-async def reserve(
-    pool: Pool, limits: Limits, tenant: TenantSnapshot, compiled: CompiledJob, job_id: UUID
-) -> Verdict | None:
+async def reserve(core: JobCore, tenant: TenantSnapshot, compiled: CompiledJob, job_id: UUID) -> Verdict | None:
     """Reserve; None if nothing is limited, or Redis is away and the budget is not used up. Raises LimitReached."""
-    policy = limit_policy(tenant)
+    policy, pool = limit_policy(tenant), core.pool
     if policy.is_unlimited:
         return None
     write = compiled.max_tokens or RESERVED_OUTPUT_TOKENS
     nanos = await _cost_nanos(pool, tenant, compiled, write)
     wanted = Wanted(compiled.input_tokens, write, nanos)
     try:
-        verdict = await limits.reserve(tenant.id, job_id, policy, tokens=wanted.tokens, nanos=nanos)
+        verdict = await core.limits.reserve(tenant.id, job_id, policy, tokens=wanted.tokens, nanos=nanos)
     except RedisUnavailable:
         log.warning("limits_unchecked", tenant_id=str(tenant.id))
         async with tenant_tx(pool, tenant.id) as db:
@@ -42,6 +42,8 @@ async def reserve(
             if budget is not None and nanos > 0 and used + nanos > budget:
                 raise LimitReached(EXCEEDED["budget"], code="budget_exceeded", retry_after_s=600) from None
         return None
+    if verdict.warn:
+        await record_budget_warning(core, tenant, verdict.warn)
     if not verdict.allowed:
         kind = "budget" if any(name.startswith("budget") for name in verdict.violated) else "rate"
         code = "budget_exceeded" if kind == "budget" else "rate_limit_exceeded"

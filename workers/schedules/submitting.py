@@ -61,7 +61,7 @@ class ScheduledJobs:
         Raises LimitReached, QueueFull, Unavailable and, if the statements refuse, ScheduleMoved; then nothing was submitted.
         """
         compiled = read_compiled(schedule)
-        verdict = await reserve(self.core.pool, self.core.limits, permission.tenant, compiled, job_id)
+        verdict = await reserve(self.core, permission.tenant, compiled, job_id)
         payload = permission.payload if verdict is None else {**permission.payload, "reserved": verdict.tokens}
         try:
             await self._submit_in_session(tenant_id, schedule, compiled, permission, job_id, payload, statements)

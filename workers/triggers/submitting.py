@@ -43,7 +43,7 @@ async def submit_call(
     async with tenant_tx(core.pool, tenant_id) as db:
         permission = await require_permission(db, tenant_id, trigger, compiled, what="trigger")
     job_id, in_session = new_id(), compiled.parts is not None
-    verdict = await reserve(core.pool, core.limits, permission.tenant, compiled, job_id)
+    verdict = await reserve(core, permission.tenant, compiled, job_id)
     payload = {**compiled.payload, **permission.payload}
     submission = Submission(
         tenant_id=tenant_id,

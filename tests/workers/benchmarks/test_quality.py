@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import TestTenant, make_tenant
-from tests.counterparts.behaviours import says
+from tests.counterparts.behaviours import calls, says
+from tests.counterparts.http_server import CounterpartServer, Exchange
 from tests.counterparts.openai_server import OpenAIServer
-from tests.journeys.agent_setup import add_agent
+from tests.journeys.agent_setup import add_agent, add_http_tool, grant_tools
 from tests.journeys.client import Client
 from tests.system import System
 from tests.waiting import wait_for
@@ -160,3 +161,79 @@ async def test_a_killed_worker_judges_nothing_twice(bench: Bench, client: Client
     assert before == [row for row in after if row["attempt"] == before[0]["attempt"]]
     assert list(range(12)) == [row["place"] for row in after]
     assert len(bench.calls("Killed")) <= 12 + 2
+
+
+class Gates(CounterpartServer):
+    """A service that opens gates, and counts how often."""
+
+    opened = 0
+
+    async def handle(self, exchange: Exchange) -> None:
+        self.opened += 1
+        exchange.answer(200, {"opened": True})
+
+
+def operate(body: dict[str, Any]) -> Any:
+    """Calculate or open a gate, as the question wants, and say what came of it."""
+    last = body["messages"][-1]
+    if last["role"] == "tool":
+        return says("It is 391." if "391" in last["content"] else f"The gate: {last['content']}")
+    if "gate" in last["content"]:
+        return calls(("open_gate", {"gate": "north"}))
+    if "17" in last["content"]:
+        return calls(("mathematics", {"operation": "evaluate", "expression": "17 * 23"}))
+    return says("Nothing to do.")
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_answers_of_an_agent_are_judged_and_its_tools_change_nothing_unless_allowed(
+    bench: Bench, client: Client, owner: TestTenant, allowed: bool
+) -> None:
+    bench.models.answer_with(operate, model="knowing")
+    async with Gates() as gates:
+        grant_tools(bench.url, owner, "mathematics")
+        add_http_tool(bench.url, owner, "open_gate", f"{gates.url}/open")
+        add_agent(
+            bench.url, owner, "Miller", description="Gates and sums of the mill.", tools=["mathematics", "open_gate"]
+        )
+        await put(
+            client,
+            "miller",
+            {"question": "What is 17 × 23?", "answer": {"check": "number", "value": 391}},
+            {"question": "Open the north gate.", "answer": {"check": "contains", "value": "opened"}},
+        )
+        asked: dict[str, Any] = {"dataset": "miller", "measure": "answers", "model": "agent/Miller", "concurrency": 1}
+        found, items = await judge(bench, client, **asked, allow_side_effects=allowed)
+        assert [True, allowed] == [one["correct"] for one in items], items
+        assert int(allowed) == gates.opened
+    assert ["Miller"] * 2 == [one["outcome"]["agent"] for one in items]
+    opened = "open_gate" if allowed else "open_gate (failed)"
+    assert [["mathematics"], [opened]] == [one["outcome"]["tools"] for one in items]
+    assert {MODEL} == {one["model"] for one in found["results"]}, "what the agent's model used is measured and booked"
+    (used,) = rows(bench.url, "SELECT sum(input_tokens) AS n FROM usage_records WHERE tenant_id = %s", owner.id)
+    assert used["n"] == sum(one["input_tokens"] for one in found["results"]) > 0
+
+
+async def test_auto_selects_an_agent_for_each_question(bench: Bench, client: Client, owner: TestTenant) -> None:
+    bench.models.answer_with(operate, model="knowing")
+    add_agent(bench.url, owner, "Debts", description="Debts of customers: what somebody owes, invoices, payments.")
+    add_agent(bench.url, owner, "Weather", description="The weather: rain, sun, wind and temperatures in a city.")
+    right = {"check": "contains", "value": "nothing to do"}
+    await put(
+        client,
+        "auto",
+        {"question": "What does customer 18 owe us?", "answer": right},
+        {"question": "Will it rain in Hanoi?", "answer": right},
+    )
+    _, items = await judge(bench, client, dataset="auto", measure="answers", model="auto")
+    assert [(True, "Debts"), (True, "Weather")] == [(one["correct"], one["outcome"]["agent"]) for one in items]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [({"model": "agent/Nobody"}, "model"), ({"allow_side_effects": True}, "allow_side_effects")],
+)
+async def test_an_agent_that_isnt_there_is_refused(client: Client, wrong: dict[str, Any], field: str) -> None:
+    await put(client, "refused", {"question": "hi", "answer": {"check": "contains", "value": "x"}})
+    status, said = await client.post("/api/benchmark/quality", {"dataset": "refused", "measure": "answers", **wrong})
+    assert (400, field) == (status, said["errors"][0]["field"])

@@ -18,6 +18,7 @@ from schema.queries.schedules.schedules import Schedule
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
 from tests.workers.jobs import change, job_row, rows
+from tests.workers.webhooks.hooks import have_endpoint
 from workers.queue.job_core import JobCore
 from workers.schedules.due import DueSchedules
 from workers.schedules.submitting import ScheduledJobs
@@ -332,3 +333,16 @@ async def test_nothing_of_another_tenant_is_run(place: Place, database_url: str)
     assert [] == rows(database_url, "SELECT id FROM jobs WHERE tenant_id = %s", stranger.id)
     (job,) = place.submitted()
     assert "dispatched" == job_row(database_url, job["id"])["state"]
+
+
+async def test_a_budget_that_a_scheduled_job_reaches_is_told(place: Place) -> None:
+    await have_endpoint(place.core, place.tenant, "http://127.0.0.1:9/hook", events=["budget.*"])
+    sql = "INSERT INTO models (name, input_usd, output_usd) VALUES ('offline/extractive', 100, 100) ON CONFLICT DO NOTHING"
+    change(place.url, sql)
+    limits = "UPDATE tenants SET budget_day_nanos = 110000000, budget_warn_percent = 50 WHERE id = %s"
+    change(place.url, limits, place.tenant.id)
+    place.add()
+    await place.run()
+    assert 1 == len(place.submitted())
+    (told,) = rows(place.url, "SELECT * FROM webhook_deliveries WHERE tenant_id = %s", place.tenant.id)
+    assert ("budget.reached", {"budget": "day", "percent": 50}) == (told["type"], told["data"])
