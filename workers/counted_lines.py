@@ -27,6 +27,8 @@ class CountedLines:
             self._kept[kind] += 1
             return
         self._logged_at[kind] = now
+        if more := self._kept.pop(kind, 0):
+            fields["more"] = more
         log.info(self._event, **{self._by: kind}, **fields)
 
     def flush(self) -> None:

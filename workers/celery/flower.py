@@ -1,16 +1,45 @@
-"""Starts Flower, with the header on every response that keeps browsers from guessing types."""
+"""Starts Flower, with the header on every response that keeps browsers from guessing types, and without its four warnings that no
+worker has answered yet."""
 
+import logging
 import socket
+import time
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery
 
+from workers.counted_lines import CountedLines
+
 NOSNIFF = ("X-Content-Type-Options", "nosniff")
+
+
+STARTING_S = 60.0
+"""How long workers may take to start beside Flower, which asks each of its questions at its own start."""
+
+
+class UnansweredFilter(logging.Filter):
+    """Keeps back the line for each question that no worker answered: while workers start it says nothing, later one line a minute
+    says so for all."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock, self._began_at = clock, clock()
+        self._lines = CountedLines("workers_not_answering", by="asked_by", clock=clock)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the line is logged."""
+        if not str(record.msg).startswith("Inspect method"):
+            return True
+        if self._clock() - self._began_at > STARTING_S:
+            self._lines.count("flower")
+        return False
 
 
 def start_flower(app: Celery, *, host: str, port: str) -> None:
     """Serve Flower until SIGINT or SIGTERM, then raise SystemExit or KeyboardInterrupt."""
     add_nosniff_to_static_files()
+    logging.getLogger("flower.inspector").addFilter(UnansweredFilter())
     app.start(["flower", f"--address={host}", f"--port={port}", "--persistent=False"])
 
 
