@@ -62,6 +62,11 @@ def trigger_calls(tenant_id: UUID, trigger_id: UUID, which: str) -> str:
     return f"headrace:{tenant_id}:trigger:{trigger_id}:{which}"
 
 
+def webhook_hold(tenant_id: UUID, lane: str) -> str:
+    """Until when, and why, a receiver of webhooks gets nothing."""
+    return f"headrace:{tenant_id}:webhooks:held:{lane}"
+
+
 def login_failures(tenant_id: UUID, digest: str) -> str:
     """The hash {who tries: attempts} of recent sign-ins of one user; for unknown tenants, under the platform's id."""
     return f"headrace:{tenant_id}:sign_ins:{digest}"

@@ -1,6 +1,7 @@
 """Routes of deliveries: what was sent, when, and how that ended; and sending again."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -32,6 +33,7 @@ from schema.queries.webhooks import deliveries
 from schema.queries.webhooks.deliveries import DeliveryFilter, StoredDelivery
 from schema.webhooks import DeliveryState
 from workers.queue.dispatch import wake_deliverers
+from workers.webhooks.holds import Hold, read_holds
 from workers.webhooks.payload import message_name
 
 DELIVERY_PATH = "/{delivery_id:uuid}"
@@ -76,7 +78,8 @@ async def list_webhook_deliveries(
     )
     async with principal.tx(resources.core.pool) as db:
         rows = await deliveries.list_deliveries(db, principal.tenant_id, wanted, limit=limit + 1, before=before)
-    items = [delivery_out(row) for row in rows[:limit]]
+    holds = await read_holds(resources.core.redis, principal.tenant_id, [row.lane for row in rows if _waits(row)])
+    items = [delivery_out(row, holds) for row in rows[:limit]]
     return DeliveriesOut(items, write_cursor("webhook_deliveries", items[-1].id) if len(rows) > limit else None)
 
 
@@ -96,7 +99,8 @@ async def get_webhook_delivery(
     if row is None:
         raise NotFound(NO_DELIVERY)
     log = [from_row(DeliveryAttemptOut, attempt) for attempt in attempts]
-    return from_row(DeliveryDetailOut, row, webhook_id=message_name(row.event_id), log=log)
+    holds = await read_holds(resources.core.redis, principal.tenant_id, [row.lane] if _waits(row) else [])
+    return from_row(DeliveryDetailOut, row, webhook_id=message_name(row.event_id), log=log, **_held(row, holds))
 
 
 @post(
@@ -122,7 +126,7 @@ async def redeliver_webhook(
     if row.state == "paused":
         raise Conflict("This delivery is paused until its endpoint is enabled. Enable it, and it is sent.")
     await wake_deliverers(resources.core.redis)
-    return Response(delivery_out(row))
+    return Response(delivery_out(row, await read_holds(resources.core.redis, principal.tenant_id, [row.lane])))
 
 
 @post(
@@ -167,9 +171,18 @@ async def redeliver_webhooks(
     return Response(RedeliveredOut(redelivered=count))
 
 
-def delivery_out(row: StoredDelivery) -> DeliveryOut:
+def delivery_out(row: StoredDelivery, holds: Mapping[str, Hold]) -> DeliveryOut:
     """Return a delivery as it is shown."""
-    return from_row(DeliveryOut, row, webhook_id=message_name(row.event_id))
+    return from_row(DeliveryOut, row, webhook_id=message_name(row.event_id), **_held(row, holds))
+
+
+def _waits(row: StoredDelivery) -> bool:
+    return row.state == "pending"
+
+
+def _held(row: StoredDelivery, holds: Mapping[str, Hold]) -> dict[str, Any]:
+    hold = holds.get(row.lane) if _waits(row) else None
+    return {"held_until": hold and hold.until, "held_for": hold and hold.why}
 
 
 routes = Router(

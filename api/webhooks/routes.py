@@ -1,5 +1,6 @@
 """Routes of webhook endpoints: create, list, get, update, delete, test, rotate the secret; and the secret of callbacks."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -43,6 +44,7 @@ from schema.queries.webhooks.deliveries import find_delivery
 from schema.queries.webhooks.outbox import add_test
 from schema.webhooks import TEST_EVENT
 from workers.queue.dispatch import wake_deliverers
+from workers.webhooks.holds import Hold, read_holds
 from workers.webhooks.secrets import EndpointSecrets, now_utc, open_secrets, seal_secrets
 from workers.webhooks.signing import new_secret
 
@@ -102,7 +104,8 @@ async def list_webhooks(
     after = read_cursor("webhooks", cursor, UUID) or endpoints.BEGINNING
     async with principal.tx(resources.core.pool) as db:
         rows = await endpoints.list_endpoints(db, principal.tenant_id, limit=limit + 1, after=after, enabled=enabled)
-    items = [_endpoint_out(resources, principal, row) for row in rows[:limit]]
+    holds = await read_holds(resources.core.redis, principal.tenant_id, [str(row.id) for row in rows])
+    items = [_endpoint_out(resources, principal, row, holds) for row in rows[:limit]]
     return EndpointsOut(items, write_cursor("webhooks", items[-1].id) if len(rows) > limit else None)
 
 
@@ -116,7 +119,8 @@ async def get_webhook(endpoint_id: EndpointId, principal: MayManageWebhooks, res
     """Returns an endpoint without its secret."""
     async with principal.tx(resources.core.pool) as db:
         row = await endpoints.find_endpoint(db, principal.tenant_id, endpoint_id)
-    return _endpoint_out(resources, principal, _found(row))
+    holds = await read_holds(resources.core.redis, principal.tenant_id, [str(endpoint_id)])
+    return _endpoint_out(resources, principal, _found(row), holds)
 
 
 @patch(
@@ -144,7 +148,8 @@ async def update_webhook(
             await record(db, principal, principal.tenant_id, "webhook.changed", f"webhook:{endpoint_id}", detail)
     if columns.get("enabled"):
         await wake_deliverers(resources.core.redis)
-    return _endpoint_out(resources, principal, row)
+    holds = await read_holds(resources.core.redis, principal.tenant_id, [str(endpoint_id)])
+    return _endpoint_out(resources, principal, row, holds)
 
 
 @delete(ENDPOINT_PATH, responses=problems("not_found"), summary="Delete a webhook endpoint")
@@ -181,7 +186,7 @@ async def test_webhook(
         delivery = await find_delivery(db, principal.tenant_id, delivery_id)
     assert delivery is not None, "it was just added"
     await wake_deliverers(resources.core.redis)
-    return Response(delivery_out(delivery), headers={"Location": f"/api/webhooks/deliveries/{delivery_id}"})
+    return Response(delivery_out(delivery, {}), headers={"Location": f"/api/webhooks/deliveries/{delivery_id}"})
 
 
 @post(
@@ -284,8 +289,12 @@ def _shown(secrets: EndpointSecrets) -> dict[str, Any]:
     return {"headers": sorted(secrets.headers), "former_secret_until": secrets.former_until(now_utc())}
 
 
-def _endpoint_out(resources: Resources, principal: Principal, row: endpoints.StoredEndpoint) -> EndpointOut:
-    return from_row(EndpointOut, row, **_shown(_open(resources, principal, row)))
+def _endpoint_out(
+    resources: Resources, principal: Principal, row: endpoints.StoredEndpoint, holds: Mapping[str, Hold]
+) -> EndpointOut:
+    hold = holds.get(str(row.id))
+    held = {"held_until": hold and hold.until, "held_for": hold and hold.why}
+    return from_row(EndpointOut, row, **_shown(_open(resources, principal, row)), **held)
 
 
 def _secret_out(secrets: EndpointSecrets) -> SecretOut:

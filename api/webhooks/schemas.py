@@ -110,6 +110,13 @@ FormerUntil = Annotated[
 ]
 
 
+HeldUntil = Annotated[
+    datetime | None,
+    Meta(description="Until when nothing is sent to this receiver, as it answered so; null if it isn't held."),
+]
+HeldFor = Annotated[str | None, Meta(description="Why it is held, as a sentence; null if it isn't.")]
+
+
 class EndpointOut(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint, without its secret."""
 
@@ -126,6 +133,8 @@ class EndpointOut(msgspec.Struct, frozen=True, kw_only=True):
     failing_since: Annotated[
         datetime | None, Meta(description="First failure since the last success; null if the last one succeeded.")
     ]
+    held_until: HeldUntil = None
+    held_for: HeldFor = None
     disabled_at: Annotated[datetime | None, Meta(description="When it was switched off by the system; else null.")]
     disabled_for: Annotated[
         DisabledFor | None,
@@ -192,7 +201,12 @@ class DeliveryOut(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ]
     attempts: Annotated[int, Meta(description="How often it was sent.")]
-    next_at: Annotated[datetime | None, Meta(description="When it is sent next; null if it doesn't wait.")]
+    next_at: Annotated[
+        datetime | None,
+        Meta(description="When it is sent next, or after `held_until` if that is later; null if it doesn't wait."),
+    ]
+    held_until: HeldUntil = None
+    held_for: HeldFor = None
     last_status: Annotated[int | None, Meta(description="HTTP status of the last answer; null if there was none.")]
     last_error: Annotated[str | None, Meta(description="Code of the last failure; null after a success.")]
     created_at: CreatedAt
@@ -272,6 +286,8 @@ ENDPOINT_EXAMPLE = {
     "headers": ["X-Api-Key"],
     "former_secret_until": None,
     "failing_since": None,
+    "held_until": None,
+    "held_for": None,
     "disabled_at": None,
     "disabled_for": None,
     "created_at": "2026-03-02T08:15:30Z",
@@ -297,6 +313,8 @@ DELIVERY_EXAMPLE = {
     "state": "pending",
     "attempts": 1,
     "next_at": "2026-03-02T08:16:07Z",
+    "held_until": "2026-03-02T08:46:07Z",
+    "held_for": "The receiver answered with status 503 and Retry-After: 1800 s.",
     "last_status": 503,
     "last_error": "status_503",
     "created_at": "2026-03-02T08:16:02Z",

@@ -1,5 +1,5 @@
-"""Starts Flower, with the header on every response that keeps browsers from guessing types, and without its four warnings that no
-worker has answered yet."""
+"""Starts Flower, with the header on every response that keeps browsers from guessing types, and without its four warnings that
+no worker has answered yet."""
 
 import logging
 import socket
@@ -19,8 +19,8 @@ STARTING_S = 60.0
 
 
 class UnansweredFilter(logging.Filter):
-    """Keeps back the line for each question that no worker answered: while workers start it says nothing, later one line a minute
-    says so for all."""
+    """Keeps back the line for each question that no worker answered: while workers start it says nothing, later one line a
+    minute says so for all."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()

@@ -29,8 +29,10 @@ from schema.queries.webhooks.outbox import AttemptOutcome, ClaimedDelivery, Outb
 from schema.vault import Vault
 from tools.egress import TenantEgress
 from workers.queue.leases import has_died
+from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress
 from workers.stream.pubsub import Subscriber
+from workers.webhooks.holds import note_hold
 from workers.webhooks.payload import build_body, message_name
 from workers.webhooks.schedule import MAX_FAILING_DAYS, hold_s, next_delay_s
 from workers.webhooks.secrets import EndpointSecrets, open_secrets, seal_secrets
@@ -75,10 +77,12 @@ class Deliverer:
         self._held: dict[str, float] = {}
         self._looked_at = 0.0
         self._subscriber = Subscriber(address, lambda *_: self._kicked.set())
+        self._redis = RedisClient(address)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> "Deliverer":
         self._subscriber.start()
+        self._stack.push_async_callback(self._redis.close)
         self._stack.push_async_callback(self._subscriber.close)
         await self._subscriber.subscribe(redis_names.WEBHOOKS)
         task = asyncio.get_running_loop().create_task(self._run(), name="deliverer")
@@ -226,7 +230,7 @@ class Deliverer:
         gone = answer.status == 410
         delay_s = None if gone else next_delay_s(claimed.tries, self._uniform, answer.retry_after_s)
         state = "delivered" if answer.is_success else "exhausted" if delay_s is None else "pending"
-        self._note_lane(claimed.lane_name, answer)
+        await self._note_lane(claimed, answer)
         outcome = AttemptOutcome(
             state=state,
             delay_s=delay_s or 0.0,
@@ -261,14 +265,15 @@ class Deliverer:
         if reason is not None:
             log.warning("webhook_disabled", endpoint_id=str(endpoint_id), tenant_id=str(tenant_id), reason=reason)
 
-    def _note_lane(self, lane: str, answer: Answer) -> None:
-        now = time.monotonic()
+    async def _note_lane(self, claimed: ClaimedDelivery, answer: Answer) -> None:
+        lane, now = claimed.lane_name, time.monotonic()
         if answer.duration_s >= SLOW_S:
             self._slow[lane] = now + SLOW_FOR_S
         else:
             self._slow.pop(lane, None)
         if held_s := hold_s(answer.status, answer.retry_after_s):
             self._held[lane] = now + held_s
+            await note_hold(self._redis, claimed.tenant_id, claimed.lane, answer, held_s)
 
 
 async def _end(tasks: "set[asyncio.Task[None]]") -> None:

@@ -12,9 +12,9 @@ from schema.postgres.connections import Db, fetch_all, fetch_one
 from schema.queries.pages import BEGINNING, END, LAST_ID
 from schema.webhooks import DELIVERY_STATES, DeliveryState
 
-COLUMNS = """d.id, d.event_id, d.endpoint_id, d.callback ->> 'url' AS callback_url, d.type, d.occurred_at, d.sequence, d.job_id,
-  d.document_id, d.state, d.attempt AS attempts, CASE WHEN d.state = 'pending' THEN d.next_at END AS next_at, d.last_status,
-  d.last_error, d.created_at, d.ended_at"""
+COLUMNS = """d.id, d.event_id, d.endpoint_id, d.lane, d.callback ->> 'url' AS callback_url, d.type, d.occurred_at, d.sequence,
+  d.job_id, d.document_id, d.state, d.attempt AS attempts, CASE WHEN d.state = 'pending' THEN d.next_at END AS next_at,
+  d.last_status, d.last_error, d.created_at, d.ended_at"""
 
 FILTERS = {
     "endpoint_id": "d.endpoint_id = %(endpoint_id)s",
@@ -56,6 +56,7 @@ class StoredDelivery(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     event_id: UUID
     endpoint_id: UUID | None
+    lane: str
     callback_url: str | None
     type: str
     occurred_at: datetime

@@ -1,5 +1,6 @@
 """Webhook endpoints over HTTP: what is kept, what is shown once, and what is refused with which words."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -7,6 +8,7 @@ import httpx
 import pytest
 
 from api.webhooks import routes
+from schema.ids import new_id
 from schema.vault import Sealed
 from tests.api.people import deeds
 from tests.conftest import TestTenant, make_tenant
@@ -14,7 +16,10 @@ from tests.secret import VAULT
 from tests.tools.hostile.urls import HOSTILE
 from tests.workers.jobs import change, rows
 from tests.workers.webhooks.hooks import deliveries
+from workers.queue.job_core import JobCore
+from workers.webhooks.holds import note_hold, read_holds
 from workers.webhooks.secrets import open_secrets
+from workers.webhooks.send import Answer
 
 TENANT_ROLE = "owner"
 
@@ -139,6 +144,22 @@ async def test_what_waits_is_paused_while_an_endpoint_is_off(
     assert 204 == (await api.delete(path)).status_code
     assert [] == deliveries(database_url, tenant)
     assert 404 == (await api.get(path)).status_code
+
+
+async def test_a_held_endpoint_and_what_waits_for_it_say_so(
+    api: httpx.AsyncClient, core: JobCore, tenant: TestTenant
+) -> None:
+    path = f"{HOOKS}/{(made := await make(api))['id']}"
+    waits = (await api.post(f"{path}/test")).headers["location"]
+    assert (None, None) == (made["held_until"], made["held_for"])
+    answer = Answer(started_at=datetime.now(UTC), duration_s=0.1, status=429, retry_after_s=1800)
+    await note_hold(core.redis, tenant.id, made["id"], answer, 1800)
+    (listed,) = (await api.get(HOOKS)).json()["items"]
+    (delivery,) = (await api.get(f"{HOOKS}/deliveries")).json()["items"]
+    for shown in (listed, delivery, (await api.get(path)).json(), (await api.get(waits)).json()):
+        assert "The receiver answered with status 429 and Retry-After: 1800 s." == shown["held_for"]
+        assert datetime.now(UTC) < datetime.fromisoformat(shown["held_until"]) < datetime.now(UTC) + timedelta(hours=1)
+    assert {} == await read_holds(core.redis, new_id(), [made["id"]])
 
 
 async def test_an_owner_sees_that_an_endpoint_was_switched_off(

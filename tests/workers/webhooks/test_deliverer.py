@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
@@ -26,6 +26,7 @@ from workers.queue.job_core import JobCore
 from workers.queue.leases import host_name
 from workers.webhooks import deliverer as deliverer_module
 from workers.webhooks import send as send_module
+from workers.webhooks.holds import read_holds
 from workers.webhooks.schedule import DELAYS_S
 from workers.webhooks.signing import new_secret, signed_headers
 
@@ -191,12 +192,16 @@ async def test_retry_after_holds_back_all_that_a_receiver_would_get(
 ) -> None:
     async with WebhookReceiver() as receiver:
         receiver.answers = [(429, {"Retry-After": "3000"})] * 2
-        await have_endpoint(core, tenant, receiver.url())
+        endpoint_id, _ = await have_endpoint(core, tenant, receiver.url())
         for _ in range(5):
             await end_one(core, tenant)
         async with deliverer(database_url, redis_url):
             await receiver.until(2)
             await wait_for(lambda: 2 == len(attempts(database_url, tenant)), "two attempts are recorded")
+            holds = await read_holds(core.redis, tenant.id, [str(endpoint_id), "callback https://nobody"])
+            assert [str(endpoint_id)] == list(holds)
+            assert holds[str(endpoint_id)].until > datetime.now(UTC) + timedelta(minutes=45)
+            assert "The receiver answered with status 429 and Retry-After: 3000 s." == holds[str(endpoint_id)].why
             (sentinel_id, _) = await have_endpoint(core, tenant, receiver.url("/other"))
             await end_one(core, tenant)
             await receiver.until(1, "/other")
