@@ -12,8 +12,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 
-# Two processes of tests at a time, each with stores of its own; the tests of a file stay together.
-PYTEST = ["pytest", "-q", "-n", "2", "--dist", "loadfile"]
+# One process of tests more than cores, since each waits for a third of its time; each has stores of its own, and the tests of a
+# file stay together. More than a few of them would need much memory.
+PROCESSES = min((os.cpu_count() or 2) + 1, 6)
+PYTEST = ["pytest", "-q", "-n", str(PROCESSES), "--dist", "loadfile"]
 
 CHECKS = {
     "lint": [str(BIN / "ruff"), "check", "."],

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import httpx
 import pytest
 
+from api.chat.schemas import ChatIn
 from api.settings import ApiSettings
 from schema.errors import Unavailable
 from tests.api.conftest import serving
@@ -38,7 +39,7 @@ async def refused(api: httpx.AsyncClient, body: Any, path: str = "/api/chat") ->
         ("", "", "The body is empty; send a JSON object."),
         ([], "", "The body must be an object, not an array."),
         ({}, "message", "message is required."),
-        ({"message": 5}, "message", "message must be a string or an array, not an integer."),
+        ({"message": 5}, "message", "message must be a string, an array or null, not an integer."),
         ({"message": ""}, "message", "message must not be empty."),
         ({"message": "  \n"}, "message", "message must not be empty."),
         ({"message": "x" * 200_001}, "message", "message must be at most 200,000 characters long."),
@@ -56,8 +57,7 @@ async def refused(api: httpx.AsyncClient, body: Any, path: str = "/api/chat") ->
         (
             {"message": "a", "colour": 1},
             "colour",
-            "Unknown field colour. Known fields: message, session_id, agent, model, collections, on_busy, priority, "
-            "callback_url, callback_events, callback_include, run_at.",
+            f"Unknown field colour. Known fields: {', '.join(ChatIn.__struct_encode_fields__)}.",
         ),
         ({"message": "a", "session_id": "x"}, "session_id", "session_id must be a UUID."),
         (

@@ -63,13 +63,14 @@ async def test_a_client_that_is_cut_off_again_and_again_misses_nothing(client: C
     assert_complete(events)
 
 
-async def test_a_client_that_has_read_all_gets_an_empty_stream(client: Client):
+async def test_a_client_that_has_read_all_is_told_not_to_come_again(client: Client):
     job = await client.submit("text-5")
     async with await client.follow(job["job_id"]) as stream:
         last = (await stream.rest())[-1].seq
 
-    async with await client.follow(job["job_id"], last_event_id=last) as stream:
-        assert [] == await stream.rest()
+    headers = {"Last-Event-ID": str(last)}
+    async with client.http.get(f"/api/jobs/{job['job_id']}/events", headers=headers) as answer:
+        assert (204, b"") == (answer.status, await answer.read())
 
 
 async def test_a_client_that_has_seen_only_that_its_job_waits_does_not_see_it_twice(system: System, client: Client):

@@ -223,7 +223,7 @@ class Walk:
         for query in (f"nothing?token={lost}", f"jobs?limit={lost}", f"jobs?cursor={lost}", f"jobs?state={lost}"):
             await self.ask(ada, "GET", f"/api/{query}", 400, 404)
         for path in (f"/api/nothing?key={key}", f"/api/jobs?limit={key}", f"/api/jobs/{key}", f"/{key}/chat"):
-            await self.ask(self.nobody, "GET", path, 401, 404, 405)
+            await self.ask(self.nobody, "GET", path, 400, 401, 404, 405)
         for secret in (lost, key[:-1] + "!", f"hr_{lost}", f"eyJ.{lost}.{lost}"):
             await self.ask(self.nobody, "GET", "/api/auth/me", 401, X_API_Key=secret)
         await self._say_nonsense(f"GET /?key={key} {lost}\r\nAuthorization: {key}\r\n\r\n")
