@@ -15,6 +15,7 @@ BIN = Path(sys.executable).parent
 # One process of tests more than cores, since each waits for a third of its time; each has stores of its own, and the tests of a
 # file stay together. More than a few of them would need much memory.
 PROCESSES = min((os.cpu_count() or 2) + 1, 6)
+TAKES = "six to seven minutes"
 PYTEST = ["pytest", "-q", "-n", str(PROCESSES), "--dist", "loadfile"]
 
 CHECKS = {
@@ -26,12 +27,13 @@ CHECKS = {
 }
 MODULES = {"bench": ["tests.bench"], "chaos": ["tests.chaos"], "clients": ["tests.clients"]}
 
-TEST_HELP = """\
+TEST_HELP = f"""\
 usage: ./headrace test [PATH ...] [pytest options]
 
-Runs the tests: all of them, or those in the files and folders you name. The whole suite takes about ten minutes on two
-idle cores. It needs no services and no network: each of its two processes starts a Postgres and a Valkey of its own in a
-temporary folder and removes them at the end. Failures are reported as they happen, and in full at the end.
+Runs the tests: all of them, or those in the files and folders you name. The whole suite takes {TAKES} on two idle
+cores. It needs no services and no network: each of its processes (here {PROCESSES}) starts a Postgres and a Valkey of its
+own in a temporary folder and removes them at the end. Failures are reported as they happen, and in full at the end; a whole
+run also names its slowest files.
 
   ./headrace test                                      everything
   ./headrace test tests/api                            one folder
@@ -40,7 +42,7 @@ temporary folder and removes them at the end. Failures are reported as they happ
   ./headrace test -k cancel                            tests whose names contain "cancel"
   ./headrace test -x                                   stop at the first failure
   ./headrace test --lf                                 only what failed last time
-  ./headrace test -n 4                                 four processes; -n 0 for none, so that a debugger works
+  ./headrace test -n 2                                 two processes; -n 0 for none, so that a debugger works
   ./headrace test -p no:randomly                       in file order (the order is random by default)
   ./headrace test --full                               the full run: more cases, and tests that load torch
 
@@ -87,7 +89,7 @@ def introduction(rest: Sequence[str]) -> str:
     if rest or os.environ.get("HEADRACE_TESTS"):
         return "headrace: running tests; failures are reported as they happen."
     return (
-        "headrace: running all tests in two processes. On two idle cores this takes about ten minutes.\n"
+        f"headrace: running all tests in {PROCESSES} processes. On two idle cores this takes {TAKES}.\n"
         "Failures are reported as they happen. To run only some of the tests: ./headrace test --help"
     )
 

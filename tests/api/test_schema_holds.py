@@ -26,7 +26,7 @@ from tests.system import System
 
 FULL = os.environ.get("HEADRACE_TESTS") == "full"
 EXAMPLES = 300 if FULL else 2
-REPEATS = None if FULL else 1
+REPEATS = None if FULL else 2
 MOST_S = 1500 if FULL else 20
 ADMINS = "^/api/admin"
 OTHERS = "^/(?!api/admin)"
