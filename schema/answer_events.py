@@ -31,6 +31,18 @@ class MessageDelta(Event, frozen=True):
     ] = None
 
 
+class ChoiceDelta(Event, frozen=True):
+    """More of another choice than the first, where several were asked for (`n`)."""
+
+    type = "choice.delta"
+    choice: Annotated[int, Meta(description="The choice's index, from 1.")]
+    delta: Annotated[dict[str, Any], Meta(description="More of it, in OpenAI's shape.")] = {}  # noqa: RUF012 -- copied
+    logprobs: Annotated[
+        list[dict[str, Any]] | None, Meta(description="Log probabilities of its tokens, in OpenAI's shape.")
+    ] = None
+    finish_reason: Annotated[str | None, Meta(description="Why the choice ended, with its last event.")] = None
+
+
 class MessageCompleted(Event, frozen=True):
     """The complete answer. `message_id` is the stored message, if the job belongs to a session. `agent` is the agent that
     answered; `data` is the answer as an object, if the agent's output format has one, and `renderer` a hint how to show it.
@@ -66,6 +78,10 @@ class MessageCompleted(Event, frozen=True):
         Meta(description="Fields of the answer that only its provider understands. They must go back to it unchanged."),
     ] = None
     vendor: Annotated[str | None, Meta(description="The provider that `extra` is from, and goes back to.")] = None
+    choices: Annotated[
+        list[dict[str, Any]] | None,
+        Meta(description="The other choices, in OpenAI's shape, where several were asked for."),
+    ] = None
     resolved_model: Annotated[str | None, Meta(description="The model that answered, in its provider's words.")] = None
     system_fingerprint: Annotated[str | None, Meta(description="The provider's version of its server.")] = None
     sealed_reasoning: Annotated[

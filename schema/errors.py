@@ -167,8 +167,11 @@ class EgressTooLarge(EgressFailed):
 
 
 class ProviderError(HeadraceError):
-    """A call of a model provider failed. `retryable`: a retry may succeed; `retry_after_s`: as the vendor requested."""
+    """A call of a model provider failed. `retryable`: a retry may succeed; `retry_after_s`: as the vendor requested.
+    `vendor_code` and `vendor_param` are the vendor's own words for what is wrong, and where."""
 
     code = "provider_failed"
     retryable: bool = False
     retry_after_s: float | None = None
+    vendor_code: str | None = None
+    vendor_param: str | None = None

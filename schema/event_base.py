@@ -21,13 +21,20 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_after_s: Annotated[
         float | None, Meta(description="How long the model provider asked to wait before another request, if it did.")
     ] = None
+    vendor_code: Annotated[
+        str | None, Meta(description="The model provider's own code of the error, if it gave one.")
+    ] = None
+    vendor_param: Annotated[
+        str | None, Meta(description="The parameter that the model provider named as wrong, if it did.")
+    ] = None
 
 
 class Notice(msgspec.Struct, frozen=True):
     """Information about an answer besides its text: a stable code and a message. `no_language_model`: no language model is
-    connected, so the answer only quotes documents and tool results."""
+    connected, so the answer only quotes documents and tool results. `agents_off`: the request named a model, so no agent
+    took part."""
 
-    code: Annotated[Literal["no_language_model"], Meta(description="A stable code.")]
+    code: Annotated[Literal["no_language_model", "agents_off"], Meta(description="A stable code.")]
     message: Annotated[str, Meta(description="What it means, and how to change it.")]
 
 

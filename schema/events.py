@@ -18,7 +18,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from schema.answer_events import MessageCompleted, MessageDelta, UsageRecorded
+from schema.answer_events import ChoiceDelta, MessageCompleted, MessageDelta, UsageRecorded
 from schema.event_base import Event, Reason
 from schema.states import CancelMode
 
@@ -216,6 +216,7 @@ EVENTS: dict[str, type[Event]] = {
         AgentRouted,
         PlanCreated,
         MessageDelta,
+        ChoiceDelta,
         ReasoningDelta,
         ToolStarted,
         ToolFinished,

@@ -6,6 +6,9 @@ from typing import Literal
 
 Kind = Literal["chat", "pipeline", "ingestion", "benchmark"]
 
+INTERACTIVE = "interactive"
+"""A field of the payload of chats for which a client waits: it hears of a provider's failure within seconds."""
+
 
 @dataclass(frozen=True)
 class JobKind:

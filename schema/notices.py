@@ -1,6 +1,7 @@
-"""Notices about an answer besides its text: currently, that no language model is connected.
+"""Notices about an answer besides its text: that no language model is connected, or that a named model turned agents off.
 
-Shown by the commands, `/health` and `GET /v1/models`, and in the field `notice` of each answer; never in an answer's text.
+The first is shown by the commands, `/health` and `GET /v1/models`, and in the field `notice` of each answer; never in an
+answer's text.
 """
 
 from schema.event_base import Notice
@@ -14,6 +15,15 @@ NO_LANGUAGE_MODEL = Notice(
     message=(
         "No language model is connected, so answers only quote documents and tool results. To connect one, set "
         "OLLAMA_HOST or OPENAI_API_KEY and restart headrace; HEADRACE_DEFAULT_MODEL chooses the model."
+    ),
+)
+
+
+AGENTS_OFF = Notice(
+    code="agents_off",
+    message=(
+        "The request named a model, so the model alone answered, without agents and their tools. Omit model, or name an "
+        "agent as well, to let agents take part; agent: chat asks for the model alone."
     ),
 )
 

@@ -43,7 +43,7 @@ class Answer:
             case JobSucceeded():
                 self.state = "succeeded"
             case JobFailed():
-                raise JobEnded(event.error.code, event.error.message, self.job_id, event.error.retry_after_s)
+                raise JobEnded.by(event.error, self.job_id)
             case JobCancelled():
                 raise JobEnded("cancelled", "The job was cancelled before it finished.", self.job_id)
 

@@ -62,6 +62,30 @@ def check_tools(tools: list[dict[str, Any]] | None, tool_choice: str | dict[str,
             ) from error
     if tool_choice not in (None, "none", "auto") and not tools:
         raise InputError("tool_choice requires tools. Send tools, or omit tool_choice.", field="tool_choice")
+    if isinstance(tool_choice, dict):
+        _check_named(tool_choice, {tool["function"]["name"] for tool in tools or []})
+
+
+def _check_named(choice: dict[str, Any], offered: set[str]) -> None:
+    """Raise InputError for a choice of a tool that isn't offered, or of another kind than functions and lists of them."""
+    match choice:
+        case {"type": "function", "function": {"name": str(name)}}:
+            named = [name]
+        case {"type": "allowed_tools", "allowed_tools": {"mode": "auto" | "required", "tools": list(allowed)}}:
+            named = [
+                str((one.get("function") or {}).get("name", "")) if isinstance(one, dict) else "" for one in allowed
+            ]
+        case _:
+            raise InputError(
+                'tool_choice must be none, auto, required, {"type": "function", "function": {"name": …}} or '
+                '{"type": "allowed_tools", "allowed_tools": {"mode": …, "tools": […]}}.',
+                field="tool_choice",
+            )
+    unknown = [name for name in named if name not in offered]
+    if unknown:
+        known = ", ".join(sorted(offered)[:20])
+        message = f"tool_choice names {unknown[0][:64]!r}, which is not among the tools of the request: {known}."
+        raise InputError(message, field="tool_choice")
 
 
 def check_response_format(response_format: dict[str, Any] | None) -> None:

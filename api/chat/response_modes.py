@@ -20,6 +20,7 @@ from api.jobs.submit import submit_and_follow
 from api.resources import Resources
 from schema.event_base import CachedTokens, CacheWriteTokens, Notice, ReasoningTokens
 from schema.events import UsageRecorded
+from schema.job_kinds import INTERACTIVE, KINDS
 from schema.queries.jobs.submissions import Submission
 from schema.states import PublicState
 from workers.queue.submit import Submitted
@@ -145,6 +146,8 @@ async def respond(
     preferences = read_preferences(request.headers)
     if submission.run_at is not None and not wants_events(request.headers):
         preferences = preferences._replace(respond_async=True)
+    if submission.kind is KINDS["chat"] and not preferences.respond_async:
+        submission = msgspec.structs.replace(submission, payload={**submission.payload, INTERACTIVE: True})
     accepted = await submit_and_follow(resources, principal, submission, input_tokens=input_tokens, max_tokens=None)
     submitted, follower = accepted.submitted, accepted.follower
     headers = {"X-Job-ID": str(submitted.job_id), **accepted.headers}

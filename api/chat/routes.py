@@ -18,7 +18,7 @@ from api.chat.response_modes import (
     respond,
 )
 from api.chat.schemas import ChatIn, ImagePartIn, TextPartIn, ToolResultIn
-from api.grants.model_access import resolve_target
+from api.grants.model_access import resolve_target, turns_agents_off
 from api.http.body_limits import LARGE_BODY
 from api.http.errors import problems
 from api.http.headers import read_idempotency
@@ -112,6 +112,7 @@ async def build_chat(data: ChatIn, principal: Principal, resources: Resources) -
     payload: dict[str, Any] = {
         "options": in_order(options),
         **({"asked_model": True} if target.model_requested else {}),
+        **({"agents_off": True} if data.agent is None and turns_agents_off(principal, target) else {}),
     }
     payload |= {name: value for name in ("system", "output_format") if (value := getattr(data, name)) is not None}
     if data.collections:

@@ -15,6 +15,8 @@ from schema.queries.identity.callers import find_tenant_snapshot
 from schema.queries.identity.credentials import find_credentials
 
 AGENT = "agent/"
+CHAT_AGENT = "chat"
+"""The agent that answers when no other does: the model alone (`graphs/agents/contract.py`, which this process doesn't load)."""
 NONE_GRANTED = "No model has been granted to this tenant yet. Ask the operator of this installation to grant one."
 
 
@@ -79,6 +81,8 @@ async def _resolve_target(resources: Resources, principal: Principal, model: str
     if agent is None or agent == AUTO:
         use_router = bool(agents) and (agent == AUTO or not model_requested)
         return Target(await _resolve_model(resources, principal, model), AUTO if use_router else None, model_requested)
+    if agent == CHAT_AGENT and agent not in agents:  # what `agent.routed` calls the model alone
+        return Target(await _resolve_model(resources, principal, model), None, model_requested)
     if agent not in agents:
         known = ", ".join(sorted(agents)[:20]) or "none"
         message = f"No such agent: {agent[:80]!r}. Agents you can use: {known}. Omit agent to have one selected."
@@ -157,3 +161,8 @@ async def list_granted_models(resources: Resources, principal: Principal) -> lis
     """Return the granted models of all providers that respond."""
     providers = await find_providers(resources, principal)
     return [model for model in await providers.list_models() if principal.tenant.may_use_model(model.id)]
+
+
+def turns_agents_off(principal: Principal, target: Target) -> bool:
+    """Whether the tenant has agents, and none answers because the request named a model."""
+    return target.agent is None and target.model_requested and bool(principal.tenant.agents)

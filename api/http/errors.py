@@ -23,10 +23,11 @@ from msgspec import Meta
 
 from api.http.body_limits import explain_too_large
 from api.http.error_catalog import CATALOG
-from api.http.openai_errors import OpenAIErrorOut, openai_error
+from api.http.openai_errors import OpenAIErrorOut, openai_error, vendor_words
 from api.http.unmatched_paths import explain_no_method, explain_no_route
 from api.http.validation_messages import explain
 from schema.errors import HeadraceError, LimitReached, Unavailable
+from schema.event_base import Reason
 from workers.logs import masked
 
 log = structlog.get_logger()
@@ -170,6 +171,15 @@ class JobEnded(HeadraceError):
         self.code = code
         self.job_id = job_id
         self.retry_after_s = retry_after_s
+        self.vendor_code: str | None = None
+        self.vendor_param: str | None = None
+
+    @classmethod
+    def by(cls, reason: Reason, job_id: str) -> "JobEnded":
+        """Return the error for a job that failed for this reason."""
+        error = cls(reason.code, reason.message, job_id, reason.retry_after_s)
+        error.vendor_code, error.vendor_param = reason.vendor_code, reason.vendor_param
+        return error
 
 
 def status_for_code(code: str, *, openai: bool = False) -> int:
@@ -227,11 +237,14 @@ def error_response(request: Request[Any, Any, Any], error: Exception) -> Respons
     detail = masked(_detail(request, error, fields))  # the message may quote a secret that was sent in the wrong field
     job_id = getattr(error, "job_id", None)
     if job_id:
-        # The job was already retried as often as makes sense; OpenAI's SDKs would retry it three times more.
-        headers |= {"X-Job-ID": job_id, "X-Should-Retry": "false"}
+        # The job was already retried as often as makes sense; OpenAI's SDKs would retry it three times more. But where the
+        # provider said how long it wants to be left alone, the client may come back then.
+        waits = status == 429 and getattr(error, "retry_after_s", None)
+        headers |= {"X-Job-ID": job_id, **({} if waits else {"X-Should-Retry": "false"})}
     if openai:
-        param = fields[0].field or None if fields else None
-        return openai_error(status, detail, code=code, param=masked(param) if param else None, headers=headers)
+        param = fields[0].field or None if fields else getattr(error, "vendor_param", None)
+        told = vendor_words(code, getattr(error, "vendor_code", None))
+        return openai_error(status, detail, code=told, param=masked(param) if param else None, headers=headers)
     problem = ProblemOut(
         type=f"urn:headrace:problem:{code}",
         title=HTTPStatus(status).phrase,

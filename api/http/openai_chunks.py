@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from graphs.messages import VENDOR_MARK
 from schema.event_base import CachedTokens, CacheWriteTokens, Notice, ReasoningTokens
-from schema.events import MessageCompleted, UsageRecorded
+from schema.events import ChoiceDelta, MessageCompleted, UsageRecorded
 
 DONE = b"data: [DONE]\n\n"
 
@@ -67,9 +67,9 @@ class AssistantOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChoiceOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A choice. There is always one."""
+    """A choice."""
 
-    index: Annotated[int, Meta(description="Always 0.")] = 0
+    index: Annotated[int, Meta(description="Its place among the choices, from 0.")] = 0
     message: Annotated[AssistantOut, Meta(description="The message.")]
     logprobs: Annotated[
         LogprobsOut | None, Meta(description="Log probabilities of the tokens; null if they weren't asked for.")
@@ -86,7 +86,7 @@ class CompletionOut(msgspec.Struct, frozen=True, kw_only=True):
     model: Annotated[
         str, Meta(description="The model that answered, as `provider/name`, with the name that the provider told.")
     ]
-    choices: Annotated[list[ChoiceOut], Meta(description="The choices: always one.")]
+    choices: Annotated[list[ChoiceOut], Meta(description="The choices: one, or as many as `n` asked for.")]
     usage: Annotated[TokenCountsOut | None, Meta(description="Token usage; null if unknown.")]
     system_fingerprint: Annotated[
         str | None, Meta(description="The provider's version of its server; null if it told none.")
@@ -180,9 +180,11 @@ def completion_out(
         system_fingerprint=message.system_fingerprint,
         notice=message.notice or msgspec.UNSET,
     )
-    if extra := returned_extra(message):
+    extra = returned_extra(message)
+    if extra or message.choices:
         built = msgspec.to_builtins(completion)
         built["choices"][0]["message"] = {**extra, **built["choices"][0]["message"]}
+        built["choices"] += message.choices or ()
         return msgspec.Raw(_encode(built))
     return msgspec.Raw(_encode(completion))
 
@@ -229,6 +231,15 @@ class Chunks:
     def vendor_fields(self, fields: dict[str, Any]) -> bytes:
         """A chunk with the vendor's own fields, all at once: clients join what comes in pieces."""
         return self._delta_start + _encode(fields) + self._delta_end
+
+    def choice(self, event: ChoiceDelta) -> bytes:
+        """A chunk with more of another choice than the first."""
+        name = "refusal" if "refusal" in event.delta else "content"
+        logprobs = None
+        if event.logprobs is not None:
+            logprobs = {"content": None, "refusal": None, name: event.logprobs}
+        head = {"index": event.choice, "delta": event.delta, "logprobs": logprobs, "finish_reason": event.finish_reason}
+        return self._start + _encode([head]) + self._end
 
     def _with_logprobs(self, logprobs: LogprobsOut) -> bytes:
         return b',"logprobs":' + _encode(logprobs) + b',"finish_reason":null}]' + self._end

@@ -35,6 +35,15 @@ CODES = {
 """Our code → the one that OpenAI's clients know; other codes stay as they are."""
 
 
+VENDORS_OWN = frozenset({"provider_refused", "provider_overloaded", "provider_failed", "provider_rate_limited"})
+"""Codes of ours that say less than the provider's own."""
+
+
+def vendor_words(code: str, vendor_code: str | None) -> str:
+    """Return the code of an error as the provider named it, where ours only says that it did."""
+    return vendor_code if vendor_code and code in VENDORS_OWN else code
+
+
 class ErrorOut(msgspec.Struct, frozen=True):
     """An error in OpenAI's shape."""
 

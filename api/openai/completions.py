@@ -15,7 +15,7 @@ from litestar.params import JSONBody
 from api.auth.principals import MayChat, Principal
 from api.chat.model_options import in_order
 from api.chat.response_modes import ACCEPTED_RESPONSE, JOB_ERRORS, accepted_response
-from api.grants.model_access import resolve_target
+from api.grants.model_access import Target, resolve_target
 from api.http.body_limits import LARGE_BODY
 from api.http.disconnect import ClientDisconnected, cancel_on_disconnect
 from api.http.errors import JobEnded, problems
@@ -25,7 +25,7 @@ from api.http.openai_chunks import COMPLETION_EXAMPLE, CompletionOut
 from api.http.sse import EVENT_STREAM, EventStream
 from api.jobs.run_at import HEADER as RUN_AT_HEADER
 from api.jobs.run_at import read_run_at
-from api.jobs.submit import submit_and_follow, submitter
+from api.jobs.submit import RESERVED_OUTPUT_TOKENS, submit_and_follow, submitter
 from api.openai.extras import read_extras
 from api.openai.message_extras import read_messages
 from api.openai.non_streaming import collect_completion
@@ -35,11 +35,12 @@ from api.openapi.headers import JOB_RESPONSE_HEADERS
 from api.openapi.operations import CHUNKS, described
 from api.resources import AppResources, Resources
 from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
-from graphs.providers.extras import ignored_extras
+from graphs.providers.extras import ignored_options
+from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError
 from schema.ids import new_id
-from schema.job_kinds import KINDS
+from schema.job_kinds import INTERACTIVE, KINDS
 from schema.queries.jobs.submissions import Submission
 from workers.queue.cancel import cancel
 from workers.queue.submit import Submitted
@@ -103,7 +104,7 @@ async def create_chat_completion(
     extras = read_extras(await request.body())
     submission = await _build_submission(data, extras, request, principal, resources, run_at)
     input_tokens = estimate_tokens(len(msgspec.json.encode(data.messages)))
-    max_tokens = data.max_completion_tokens or data.max_tokens
+    max_tokens = (data.max_completion_tokens or data.max_tokens or RESERVED_OUTPUT_TOKENS) * (data.n or 1)
     accepted = await submit_and_follow(
         resources, principal, submission, input_tokens=input_tokens, max_tokens=max_tokens
     )
@@ -125,7 +126,7 @@ async def create_chat_completion(
 
 def _ignored(model: str, data: CompletionIn, extras: dict[str, Any]) -> dict[str, str]:
     """Return a header that names the parameters of which the answer knows nothing."""
-    names = ignored_extras(model.partition("/")[0], model_options(data, extras).get("extra", {}))
+    names = ignored_options(model.partition("/")[0], model_options(data, extras))
     return {"X-Headrace-Ignored": ", ".join(names)} if names else {}
 
 
@@ -140,13 +141,19 @@ async def _build_submission(
     reject_unsupported(data)
     job_id = new_id()
     target = await resolve_target(resources, principal, data.model, None)
+    if (data.n or 1) > 1:
+        _require_choices(target)
     messages = read_messages(await request.body(), data.messages)
     payload = {"messages": messages, "options": in_order(model_options(data, extras))}
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,
         kind=KINDS["chat"],
-        payload={**payload, **({"asked_model": True} if target.model_requested else {})},
+        payload={
+            **payload,
+            **({"asked_model": True} if target.model_requested else {}),
+            **({INTERACTIVE: True} if run_at is None else {}),
+        },
         model=target.model,
         agent=target.agent,
         idempotency=read_idempotency(
@@ -160,6 +167,19 @@ async def _build_submission(
         callback=await read_callback(resources, principal, request.headers),
         submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
+
+
+def _require_choices(target: Target) -> None:
+    """Raise InputError if more than one choice can't be had."""
+    provider = target.model.partition("/")[0]
+    vendor = VENDORS.get(provider)
+    if target.agent is not None:
+        why = "An agent gives one answer"
+    elif vendor is None or not vendor.choices:
+        why = f"{provider} gives one choice a request"
+    else:
+        return
+    raise InputError(f"{why}, so n must be 1. Send the request again for another answer.", field="n")
 
 
 def _read_run_at(request: JsonRequest, data: CompletionIn) -> datetime | None:
@@ -178,7 +198,9 @@ async def _complete(call: Call) -> Response[Any]:
     limit_s = call.resources.settings.completion_timeout_s
     try:
         answer = await cancel_on_disconnect(
-            call.request.receive, collect_completion(call.follower, call.model), limit_s
+            call.request.receive,
+            collect_completion(call.follower, call.model, logprobs=bool(call.data.logprobs)),
+            limit_s,
         )
     except TimeoutError as error:
         call.cancel_job()

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Raw
 
 from api.http.json_body import decode_any
+from api.http.malformed_json import explain_malformed
 from api.openai.schemas import CompletionIn
 from schema.errors import InputError
 
@@ -39,4 +40,4 @@ def _read(name: str, raw: Raw) -> Any:
     try:
         return decode_any(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{name} is not valid JSON.", field=name) from error
+        raise InputError(f"{name}: {explain_malformed(bytes(raw), str(error))}", field=name) from error

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from api.http.json_body import decode_any
-from api.http.malformed_json import has_nul
+from api.http.malformed_json import explain_malformed, has_nul
 from api.openai.schemas import MessageIn
 from schema.errors import InputError
 
@@ -65,7 +65,8 @@ def _value(name: str, raw: Raw) -> Any:
     try:
         value = decode_any(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{name[:64]!r} of a message is not valid JSON.", field="messages") from error
+        why = explain_malformed(bytes(raw), str(error))
+        raise InputError(f"{name[:64]!r} of a message: {why}", field="messages") from error
     if has_nul({name: value}):
         raise InputError(f"{name[:64]!r} of a message contains the character U+0000. Remove it.", field="messages")
     return value

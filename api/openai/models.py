@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Router, get
-from litestar.params import PathParameter
+from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta
 
 from api.auth.principals import MayReadModels, Principal
@@ -13,10 +13,17 @@ from api.http.errors import PROVIDER_FAILURES, problems
 from api.openai.embeddings import LOCAL_MODEL
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
+from graphs.providers.capabilities import named_capabilities
 from graphs.providers.settings import AUTO
 from schema.errors import UnknownModel
 from schema.event_base import Notice
 from schema.notices import notice_for_model
+
+Capability = Literal["chat", "tools", "images", "embeddings"]
+Wanted = Annotated[
+    Literal["chat", "embeddings", "all"],
+    QueryParameter(description="Which models to list: those for chats, those for embeddings, or all."),
+]
 
 ModelId = Annotated[
     str, PathParameter(description="Id of the model with its slashes, or a bare name of the default provider.")
@@ -36,6 +43,13 @@ class ModelOut(msgspec.Struct, frozen=True):
     created: Annotated[int, Meta(description="When it was created, in seconds since 1970; 0 if unknown.")]
     owned_by: Annotated[str, Meta(description="The provider; `headrace` for agents and `auto`.")]
     object: Annotated[Literal["model"], Meta(description="Always `model`.")] = "model"
+    capabilities: Annotated[
+        tuple[Capability, ...],
+        Meta(
+            description="Not in OpenAI's API: what it can do, as far as its name tells: `chat`, and then perhaps `tools` and "
+            "`images`; or `embeddings`; or nothing of these."
+        ),
+    ] = ("chat",)
     notice: Annotated[
         Notice | msgspec.UnsetType,
         Meta(description="Not in OpenAI's API: on `offline/extractive`, says how to connect a language model."),
@@ -54,8 +68,9 @@ MODEL_EXAMPLE: dict[str, Any] = {
     "created": 1_727_222_400,
     "owned_by": "ollama",
     "object": "model",
+    "capabilities": ["chat", "tools"],
 }
-AUTO_MODEL_EXAMPLE = {"id": AUTO, "created": 0, "owned_by": "headrace", "object": "model"}
+AUTO_MODEL_EXAMPLE = {"id": AUTO, "created": 0, "owned_by": "headrace", "object": "model", "capabilities": ["chat"]}
 
 
 @get(
@@ -64,10 +79,11 @@ AUTO_MODEL_EXAMPLE = {"id": AUTO, "created": 0, "owned_by": "headrace", "object"
     summary="List models",
     tags=["openai"],
 )
-async def list_models(principal: MayReadModels, resources: AppResources) -> ModelsOut:
-    """Returns the models that your tenant can use, of all providers that are reachable now, its agents, and `auto`. Compatible
-    with OpenAI's API."""
-    return ModelsOut(await _models(resources, principal))
+async def list_models(principal: MayReadModels, resources: AppResources, capability: Wanted = "chat") -> ModelsOut:
+    """Returns the models for chats that your tenant can use, of all providers that are reachable now, its agents, and `auto`.
+    With `capability=embeddings` those that embed. Compatible with OpenAI's API."""
+    models = await _models(resources, principal)
+    return ModelsOut([model for model in models if capability == "all" or capability in model.capabilities])
 
 
 @get(
@@ -91,11 +107,17 @@ async def get_model(model_id: ModelId, principal: MayReadModels, resources: AppR
 async def _models(resources: Resources, principal: Principal) -> list[ModelOut]:
     listed = await list_granted_models(resources, principal)
     models = [
-        ModelOut(model.id, model.created, model.provider, notice=notice_for_model(model.id) or msgspec.UNSET)
+        ModelOut(
+            model.id,
+            model.created,
+            model.provider,
+            capabilities=named_capabilities(model.provider, model.name),
+            notice=notice_for_model(model.id) or msgspec.UNSET,
+        )
         for model in listed
     ]
     agents = [ModelOut(f"{AGENT}{name}", 0, "headrace") for name in sorted(principal.tenant.agents)]
-    embedder = ModelOut(LOCAL_MODEL, 0, "headrace")  # needs no grant
+    embedder = ModelOut(LOCAL_MODEL, 0, "headrace", capabilities=("embeddings",))  # needs no grant
     own = [*agents, ModelOut(AUTO, 0, "headrace")] if principal.tenant.models else []
     return [*models, *own, embedder]
 

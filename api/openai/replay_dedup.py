@@ -24,6 +24,7 @@ class ReplayDedup:
         self._marks: list[tuple[int, int]] = []  # (event number, position after it)
         self._reasoning_sent = False
         self._tool_calls_sent = False
+        self._choices_sent = False
         self._restarted = False
 
     def restart(self, event: JobRestarted) -> None:
@@ -32,7 +33,7 @@ class ReplayDedup:
         self._position = self._marks[-1][1] if self._marks else 0
         self._refusal_position = 0
         self._restarted = True
-        if self._tool_calls_sent:
+        if self._tool_calls_sent or self._choices_sent:
             raise ReplayMismatch
 
     def text(self, seq: int, event: MessageDelta) -> str:
@@ -49,6 +50,10 @@ class ReplayDedup:
         self._refusal_position += len(event.refusal)
         self.refused += event.refusal[len(repeated) :]
         return event.refusal[len(repeated) :]
+
+    def choice(self) -> None:
+        """A part of another choice than the first is sent; a later attempt may differ, and nothing is compared."""
+        self._choices_sent = True
 
     def tool_calls(self, event: MessageDelta) -> list[dict[str, Any]]:
         """Return the parts of tool calls to send."""

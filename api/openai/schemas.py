@@ -26,6 +26,7 @@ MAX_TEXT = 8_000_000
 MAX_PARTS = 10_000
 """Parts of all messages."""
 
+MAX_CHOICES = 16
 MAX_IMAGE_URL = 30_000_000  # an image of 20 MB, the most that providers take, as a `data:` URL
 
 
@@ -195,9 +196,17 @@ class CompletionIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     ) = None
 
     # accepted only at certain values (`reject_unsupported`)
-    n: Annotated[int | None, Meta(description="Number of choices; must be 1.")] = None
-    logprobs: Annotated[bool | None, UNAVAILABLE] = None
-    top_logprobs: Annotated[int | None, UNAVAILABLE] = None
+    n: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=MAX_CHOICES,
+                description="Number of choices. More than 1 needs a model of a provider that has it, without an agent.",
+            ),
+        ]
+        | None
+    ) = None
     modalities: Annotated[
         Annotated[list[Word], Meta(max_length=10, extra={"max_bytes": 16 * 1024})] | None,
         Meta(description='Must be `["text"]`.'),
@@ -209,6 +218,11 @@ class CompletionIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     ] = None
 
     # for the vendor alone
+    logprobs: Annotated[bool | None, Meta(description="Return the log probabilities of the tokens.")] = None
+    top_logprobs: (
+        Annotated[int, Meta(ge=0, le=20, description="How many of the most likely tokens to return at each place.")]
+        | None
+    ) = None
     user: Annotated[Word | None, FOR_VENDOR] = None
     logit_bias: Annotated[dict[str, int | float] | None, JSON_FOR_VENDOR] = None
     web_search_options: Annotated[Any, JSON_FOR_VENDOR] = None
@@ -244,13 +258,11 @@ PASSED_THROUGH = (
 
 FOR_VENDORS = (
     *("user", "metadata", "store", "service_tier", "prediction", "verbosity", "safety_identifier", "prompt_cache_key"),
-    *("prompt_cache_retention", "logit_bias", "web_search_options"),
+    *("prompt_cache_retention", "logit_bias", "web_search_options", "logprobs", "top_logprobs"),
 )
 """Parameters of OpenAI's that are passed on as they came."""
 
 UNSUPPORTED = {
-    "logprobs": "logprobs is not supported. Omit it.",
-    "top_logprobs": "top_logprobs is not supported. Omit it.",
     "audio": "audio output is not supported. Omit audio.",
     "functions": "functions is deprecated. Use tools.",
     "function_call": "function_call is deprecated. Use tool_choice.",
@@ -259,8 +271,6 @@ UNSUPPORTED = {
 
 def reject_unsupported(request: CompletionIn) -> None:
     """Raise InputError for parameters that can't be honoured."""
-    if request.n not in (None, 1):
-        raise InputError("n must be 1. Send the request again for another answer.", field="n")
     if request.modalities is not None and request.modalities != ["text"]:
         raise InputError('modalities must be ["text"].', field="modalities")
     for name, why in UNSUPPORTED.items():
@@ -283,8 +293,11 @@ def model_options(request: CompletionIn, extras: dict[str, Any]) -> dict[str, An
     max_tokens = request.max_completion_tokens or request.max_tokens
     if max_tokens is not None:
         options["max_tokens"] = max_tokens
+        options["max_tokens_name"] = "max_tokens" if request.max_completion_tokens is None else "max_completion_tokens"
     if request.stop:
         options["stop"] = [request.stop] if isinstance(request.stop, str) else request.stop
-    if extra := {name: value for name in FOR_VENDORS if (value := getattr(request, name)) is not None} | extras:
+    choices = {"n": request.n} if (request.n or 1) > 1 else {}
+    told = {name: value for name in FOR_VENDORS if (value := getattr(request, name)) is not None}
+    if extra := told | choices | extras:
         options["extra"] = extra
     return options

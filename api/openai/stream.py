@@ -9,9 +9,10 @@ from collections.abc import AsyncGenerator
 
 from api.http.errors import JobEnded, status_for_code
 from api.http.openai_chunks import DONE, Chunks, error_chunk, returned_extra
-from api.http.openai_errors import error_out
+from api.http.openai_errors import error_out, vendor_words
 from api.openai.replay_dedup import ReplayDedup, ReplayMismatch
 from schema.events import (
+    ChoiceDelta,
     Event,
     JobCancelled,
     JobFailed,
@@ -31,6 +32,7 @@ HOLD_HEADERS_S = 10.0
 RELEVANT_EVENTS = {
     event.type
     for event in (
+        ChoiceDelta,
         JobCancelled,
         JobFailed,
         JobProgress,
@@ -74,7 +76,7 @@ class ChunkStream:
             except JobEnded as error:
                 if not committed:
                     raise
-                yield _error_chunk(error.code, error.message)
+                yield _error_chunk(error.code, error.message, error.vendor_code, error.vendor_param)
             except ReplayMismatch:
                 yield _error_chunk(
                     "stream_restarted",
@@ -100,6 +102,9 @@ class ChunkStream:
         match event:
             case MessageDelta():
                 return self._delta(seq, event)
+            case ChoiceDelta():
+                self._dedup.choice()
+                return self._chunks.choice(event)
             case ReasoningDelta():
                 reasoning = self._dedup.reasoning(event)
                 return self._chunks.reasoning(reasoning) if reasoning else b""
@@ -113,8 +118,7 @@ class ChunkStream:
                 return self._end()
             case JobFailed():
                 self.ended = True
-                error, job_id = event.error, str(self._follower.job_id)
-                raise JobEnded(error.code, error.message, job_id, error.retry_after_s)
+                raise JobEnded.by(event.error, str(self._follower.job_id))
             case JobCancelled():
                 self.ended = True
                 raise JobEnded("cancelled", "The job was cancelled before it finished.", str(self._follower.job_id))
@@ -145,5 +149,6 @@ class ChunkStream:
         return output + DONE
 
 
-def _error_chunk(code: str, message: str) -> bytes:
-    return error_chunk(error_out(status_for_code(code, openai=True), message, code=code))
+def _error_chunk(code: str, message: str, vendor_code: str | None = None, param: str | None = None) -> bytes:
+    status = status_for_code(code, openai=True)
+    return error_chunk(error_out(status, message, code=vendor_words(code, vendor_code), param=param))

@@ -79,8 +79,19 @@ def _read_json(text: str, schema: dict[str, Any] | None) -> tuple[Any, str]:
     return data, ""
 
 
+def json_text(text: str) -> str:
+    """Return JSON without the fence that a model may have put around it."""
+    fenced = _CODE_FENCE.search(text)
+    return (fenced[1] if fenced else text).strip()
+
+
 def _errors(schema: dict[str, Any], data: Any) -> Any:
-    return jsonschema_rs.validator_for(schema).iter_errors(data)
+    return jsonschema_rs.validator_for(schema, retriever=_refuse_remote_schema).iter_errors(data)
+
+
+def _refuse_remote_schema(url: str) -> Any:
+    """A schema may come from a client, and must not make us call an address."""
+    raise ValueError(f"The schema refers to {url[:80]}, which is not loaded.")
 
 
 def _read_table(text: str) -> tuple[Any, str]:

@@ -12,7 +12,7 @@ from graphs.agents.citations import number_sources
 from graphs.agents.contract import AgentRun, AgentSpec
 from graphs.agents.emitter import Emitter
 from graphs.agents.model_call import Reply, call_model
-from graphs.agents.output_formats import parse_output
+from graphs.agents.output_formats import json_text, parse_output
 from graphs.agents.state import AgentState, data_mark, dump_messages, load_messages, merge_used
 from graphs.providers.contract import Message
 from tools.contract import Tool
@@ -29,7 +29,16 @@ async def think(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
         tools = tuple(run.client_tools) if state["graph"] == "chat" else ()
         if step:
             messages.append(Message.of("system", NO_MORE_TOOLS_PROMPT))
-    reply = await call_model(run, agent, emitter, messages, tools=tools, stream_text=agent.output_format is None)
+    response_format = run.request.response_format if agent.output_format is not None and not tools else None
+    reply = await call_model(
+        run,
+        agent,
+        emitter,
+        messages,
+        tools=tools,
+        response_format=response_format,
+        stream_text=agent.output_format is None,
+    )
     if reply.calls and tools:
         return _record_calls(run, state, emitter, messages, reply)
     return await finish(run, agent, state, emitter, messages, reply)
@@ -103,10 +112,18 @@ async def finish(
             # The problem may repeat a part of the answer, which may repeat text from outside.
             reason = f"\n{data_mark(state).wrap(problem)}\n" if state.get("untrusted") else f" {problem} "
             again = Message.of("user", f"That answer can't be used.{reason}Send the whole answer again, mended.")
-            corrected = await call_model(run, agent, emitter, [*messages, reply.message([]), again], stream_text=False)
+            corrected = await call_model(
+                run,
+                agent,
+                emitter,
+                [*messages, reply.message([]), again],
+                response_format=run.request.response_format,
+                stream_text=False,
+            )
             update = add_usage({**state, **update}, corrected)
             data, still_a_problem = parse_output(agent.output_format, agent.output_schema, corrected.text)
             reply, text = (reply, text) if still_a_problem else (corrected, corrected.text)
+        text = json_text(text) if run.request.response_format is not None and data is not None else text
         emitter.emit_text(text)
     ended = {
         "said": join_texts(state.get("said", ""), text),

@@ -10,8 +10,10 @@ from typing import Any
 
 import msgspec
 
+from graphs.chat.choices import OtherChoices
 from graphs.chat.context import Question
 from graphs.providers.contract import (
+    ChoiceDelta,
     ExtraDelta,
     Finished,
     Progress,
@@ -32,7 +34,7 @@ async def answer(question: Question) -> None:
     texts: list[str] = []
     refusals: list[str] = []
     extra: dict[str, Any] = {}
-    calls = ToolCalls()
+    calls, choices = ToolCalls(), OtherChoices()
     request = msgspec.structs.replace(question.request, messages=tuple(question.messages))
     async with aclosing(question.provider.stream(request)) as deltas:
         async for delta in deltas:
@@ -43,6 +45,9 @@ async def answer(question: Question) -> None:
                 case RefusalDelta(text, logprobs):
                     refusals.append(text)
                     emit(events.MessageDelta(refusal=text, logprobs=logprobs))
+                case ChoiceDelta():
+                    if (event := choices.add(delta)) is not None:
+                        emit(event)
                 case ExtraDelta(more):
                     extra = merge_extra(extra, more)
                 case ReasoningDelta(text, signature, redacted):
@@ -61,6 +66,7 @@ async def answer(question: Question) -> None:
                             refusal="".join(refusals) or None,
                             extra=extra or None,
                             vendor=question.model.partition("/")[0] if has_extra else None,
+                            choices=choices.all(),
                             resolved_model=model or None,
                             system_fingerprint=fingerprint or None,
                         )

@@ -7,7 +7,7 @@ prompted tools. So an unknown model counts as one that can call tools, and can't
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from graphs.providers.contract import Provider
 from schema.errors import ProviderError
@@ -70,6 +70,26 @@ async def _describe(provider: Provider, model: str) -> Capabilities | None:
         return await provider.describe(model)
     except ProviderError:
         return None  # the table decides; calling the model will show what is wrong
+
+
+_EMBEDS = re.compile(r"(embed|\bbge-|minilm|\be5-|\bgte-)")
+_NO_CHAT = re.compile(r"(rerank|whisper|\btts\b|-tts|transcribe|dall-e|gpt-image|moderation|\bsora\b|realtime)")
+
+
+def can_chat(model: str) -> bool:
+    """Whether a listed model is for chat, by its name; vendors list embedding models and others among them."""
+    name = model.lower()
+    return not (_EMBEDS.search(name) or _NO_CHAT.search(name))
+
+
+def named_capabilities(provider: str, model: str) -> tuple[Literal["chat", "tools", "images", "embeddings"], ...]:
+    """Return what a listed model can do, as far as its name tells."""
+    if _EMBEDS.search(model.lower()):
+        return ("embeddings",)
+    if not can_chat(model):
+        return ()
+    can = from_name(provider, model)
+    return ("chat", *(("tools",) if can.tools else ()), *(("images",) if can.images else ()))
 
 
 def from_name(provider: str, model: str) -> Capabilities:

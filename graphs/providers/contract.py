@@ -96,8 +96,9 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """One call of a model.
 
     `model` is the vendor's own name, without our provider prefix. None and empty mean "the vendor's default"; nothing
-    is sent then. `tools`, `tool_choice` and `response_format` have OpenAI's shape. `extra` is sent verbatim by
-    OpenAI-compatible vendors (it wins over nothing we set); `extras.py` says what the others take of it.
+    is sent then. `max_tokens_name` is what the client called the limit, if it did. `tools`, `tool_choice` and
+    `response_format` have OpenAI's shape. `extra` is sent verbatim by OpenAI-compatible vendors (it wins over nothing we set);
+    `extras.py` says what the others take of it.
     """
 
     model: str
@@ -105,6 +106,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
+    max_tokens_name: str = ""
     stop: tuple[str, ...] = ()
     seed: int | None = None
     presence_penalty: float | None = None
@@ -193,7 +195,15 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
     system_fingerprint: str = ""
 
 
-Delta = TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | ExtraDelta | Progress | Finished
+class ChoiceDelta(msgspec.Struct, frozen=True, tag=True):
+    """A delta of choice number `index`, from 1, where several were asked for (`n`); those of the first come as they are. The
+    usage of its `Finished` counts nothing: the answer's has all."""
+
+    index: int
+    delta: TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | ExtraDelta | Finished
+
+
+Delta = TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | ExtraDelta | Progress | ChoiceDelta | Finished
 
 
 class ModelInfo(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -114,6 +114,22 @@ def ignored_extras(provider: str, names: Iterable[str]) -> list[str]:
             return []
 
 
+OFFLINE_TAKES = frozenset(
+    {"max_tokens", "max_tokens_name", "stop", "tools", "tool_choice", "response_format", "extra", "n"}
+)
+"""Options that mean something to the model without a vendor."""
+
+
+def ignored_options(provider: str, options: Mapping[str, Any]) -> list[str]:
+    """Return the names of a request's options that a provider has no place for, its extras among them, sorted."""
+    ignored = ignored_extras(provider, options.get("extra", {}))
+    if provider == "offline":
+        ignored += options.keys() - OFFLINE_TAKES
+    if provider == "ollama" and options.get("parallel_tool_calls") is False:
+        ignored.append("parallel_tool_calls")
+    return sorted(ignored)
+
+
 def ollama_options(extra: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a request to Ollama that its extras name."""
     given = extra.get(OPTIONS)

@@ -16,6 +16,7 @@ import structlog
 
 from graphs.providers.breakers import Breakers
 from graphs.providers.contract import (
+    ChoiceDelta,
     Delta,
     ExtraDelta,
     ModelRequest,
@@ -50,7 +51,7 @@ _WORTH_ANOTHER_MODEL = (
     ProviderUnknown,
     ToolsUnsupported,
 )
-_TOKEN_DELTAS = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallDelta, ExtraDelta)
+_TOKEN_DELTAS = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallDelta, ExtraDelta, ChoiceDelta)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import aiohttp
 import structlog
 from aiohttp.abc import AbstractResolver
 
+from graphs.providers.capabilities import can_chat
 from graphs.providers.contract import ModelInfo, Provider
 from graphs.providers.errors import ModelUnknown, ProviderTimeout
 from graphs.providers.native import NATIVE
@@ -112,7 +113,7 @@ class Providers:
         native = NATIVE.get(name)
         row = native or VENDORS[name].at(self.settings.get_access(name).base_url)
         candidates = [m for m in row.preferred if m in available] or [
-            m for m in available if row.lists_own and _can_chat(m)
+            m for m in available if row.lists_own and can_chat(m)
         ]
         if not candidates and native is not None and native.fallback:
             return native.fallback
@@ -164,8 +165,3 @@ def open_session(resolver: AbstractResolver | None = None) -> aiohttp.ClientSess
 
 def _ttl_s(listed: ModelList) -> float:
     return LIST_TTL_S if listed.failure is None else FAILED_LIST_TTL_S
-
-
-def _can_chat(model: str) -> bool:
-    """Whether a listed model is for chat, by its name; vendors list embedding models among the others."""
-    return not any(mark in model.lower() for mark in ("embed", "bge-", "rerank", "whisper", "tts"))

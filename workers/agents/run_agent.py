@@ -101,7 +101,7 @@ async def prepare_run(
     """Return the run of a claimed job, and the summary of the messages that the model no longer sees."""
     question, before, after = _split(asked.messages)
     question, images = append_image_names(question)
-    agents = _agent_specs(configuration, job)
+    agents = _agent_specs(configuration, job, asked)
     options = dict(asked.options)
     client_tools = tuple(options.pop("tools", None) or ())
     tool_contexts = ToolContextFactory(
@@ -182,11 +182,26 @@ def _split(messages: Sequence[Message]) -> tuple[Message, list[Message], list[Me
     return messages[at], list(messages[:at]), list(messages[at + 1 :])
 
 
-def _agent_specs(configuration: Configuration, job: ClaimedJob) -> dict[str, AgentSpec]:
+def _asked_json(asked: ChatRun) -> dict[str, Any] | None:
+    """Return the request's `response_format` if it asks for JSON."""
+    wanted = asked.options.get("response_format")
+    return wanted if isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema") else None
+
+
+def _in_json(agent: AgentSpec, response_format: dict[str, Any]) -> AgentSpec:
+    """Return the agent with the client's format instead of its own."""
+    schema = (response_format.get("json_schema") or {}).get("schema")
+    return replace(agent, output_format="structured_json", output_schema=schema, renderer=None)
+
+
+def _agent_specs(configuration: Configuration, job: ClaimedJob, asked: ChatRun) -> dict[str, AgentSpec]:
     """Return the tenant's agents: with the output format that the request names, if any, and the job's own with its graph."""
     agents = {name: _agent_spec(configuration, name) for name in configuration.agents}
     if output_format := job.payload.get("output_format"):
         agents = {name: _in_format(agent, output_format) for name, agent in agents.items()}
+    elif wanted := _asked_json(asked):
+        # A format that the vendor enforces would rule calls of tools out, so the agent is told, and its answer is checked.
+        agents = {name: _in_json(agent, wanted) if agent.tools else agent for name, agent in agents.items()}
     if (graph := job.payload.get("graph")) and job.agent in agents:
         agents[job.agent] = replace(agents[job.agent], graph=graph)
     return agents

@@ -21,11 +21,14 @@ from graphs.runner import estimate_prompt
 from schema.errors import DeadlinePassed, Unavailable
 from schema.events import (
     AgentRouted,
+    ChoiceDelta,
     Event,
     JobRestarted,
     JobStarted,
     MessageCompleted,
     MessageDelta,
+    ReasoningDelta,
+    ToolStarted,
     UsageRecorded,
     read_frames,
 )
@@ -43,6 +46,8 @@ from workers.stream.relay import History, JobStream, new_history, new_holder, qu
 log = structlog.get_logger()
 
 HOLD_S = 1.0  # how long a job that is done sooner than its first event is written waits to hear whether the stream is its own
+ANSWER = (MessageDelta, ChoiceDelta, ReasoningDelta, ToolStarted)
+"""Events that show a client that its answer is being made."""
 HISTORY_MESSAGES = 24  # read with a claim; graphs trim further
 
 StopReason = Literal["cancel", "hand_back", "fenced", "limit"]
@@ -119,6 +124,8 @@ class Attempt:
         self._stop_reason: StopReason | None = None
         self._cancel_mode: CancelMode = "keep"
         self._task: asyncio.Task[None] | None = None
+        self._began = asyncio.get_running_loop().time()
+        self._is_heard = False
         self._finishing = False
         self._log = log.bind(tenant_id=str(self.tenant_id), job_id=str(self.job_id), attempt=self.number)
 
@@ -223,6 +230,9 @@ class Attempt:
             case UsageRecorded():
                 self._usage = event
             case _:
+                self._is_heard = self._is_heard or isinstance(event, ANSWER)
+                if isinstance(event, ChoiceDelta) and self._reservation is not None:
+                    self._reservation.count(len(event.delta.get("content") or ""))
                 if isinstance(event, MessageDelta):
                     self._deltas.append(event.text)
                     if self._reservation is not None:
@@ -236,7 +246,13 @@ class Attempt:
             await self._stream.flush(HOLD_S)
         reason, completed = self._stop_reason, self._completed
         finish = AttemptFinisher(
-            self._context, self.job, self._stream, self._log, is_fenced=lambda: self._stop_reason == "fenced"
+            self._context,
+            self.job,
+            self._stream,
+            self._log,
+            is_fenced=lambda: self._stop_reason == "fenced",
+            ran_s=asyncio.get_running_loop().time() - self._began,
+            is_heard=self._is_heard,
         )
         if reason == "fenced" and self._stream.fenced:
             await give_up_refused(self._context, self.job, self._log)

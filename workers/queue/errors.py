@@ -8,6 +8,9 @@ from schema.errors import HeadraceError, ProviderError, Unavailable, WorkerLost
 from schema.events import Reason
 
 BASE_S = 2.0
+INTERACTIVE_S = 5.0
+"""How long a client that waits for its first word is kept from hearing that a provider fails."""
+INTERACTIVE_BASE_S = 0.5
 LOST_BASE_S = 0.25  # a lost worker says nothing about the job or the provider, so the retry is soon
 MAX_S = 300.0
 MAX_FREE_RETRIES = 10
@@ -35,8 +38,20 @@ def retry_delay_s(error: Exception, tries: int) -> float:
     return max(delay, min(wanted or 0.0, MAX_S))
 
 
+def interactive_delay_s(error: ProviderError, tries: int, *, ran_s: float, age_s: float) -> float | None:
+    """Return the delay before the next try of a job whose client waits and has heard nothing, or None if there is no time for
+    one: the client learns the provider's error after about INTERACTIVE_S. The first try, which `ran_s`, is not blamed for the
+    time that the job, `age_s` old, spent in the queue."""
+    delay = random.uniform(0, INTERACTIVE_BASE_S * 2**tries)  # noqa: S311 -- jitter, no secret
+    delay = max(delay, error.retry_after_s or 0.0)
+    spent_s = ran_s if tries <= 1 else max(ran_s, age_s)
+    return delay if spent_s + delay <= INTERACTIVE_S else None
+
+
 def public_reason(error: Exception) -> Reason:
     """Return the reason in the job's row and last event. The text of unknown errors is only logged, as it may hold data."""
+    if isinstance(error, ProviderError):
+        return Reason(error.code, error.message, error.retry_after_s, error.vendor_code, error.vendor_param)
     if isinstance(error, HeadraceError):
-        return Reason(error.code, error.message, error.retry_after_s if isinstance(error, ProviderError) else None)
+        return Reason(error.code, error.message)
     return Reason("internal", "Something in headrace went wrong; the operators' log has it under this job's id.")

@@ -6,17 +6,18 @@ attempt has the job, nothing is committed and nothing published. Jobs that end w
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import psycopg
 import structlog
 
-from schema.errors import Unavailable, WorkerLost
+from schema.errors import ProviderError, Unavailable, WorkerLost
 from schema.events import Event, JobCancelled, JobFailed, JobSucceeded, MessageCompleted, UsageRecorded
 from schema.ids import new_id
-from schema.job_kinds import KINDS
-from schema.notices import notice_for_model
+from schema.job_kinds import INTERACTIVE, KINDS
+from schema.notices import AGENTS_OFF, notice_for_model
 from schema.postgres.connections import tenant_tx
 from schema.postgres.outages import PATIENCE_S, outlast, patience
 from schema.queries.jobs.attempts import ClaimedJob, Ending, requeue_job
@@ -25,7 +26,13 @@ from schema.states import CancelMode
 from schema.storable import storable, storable_text
 from workers.limits.reservation import settle_reservation
 from workers.queue.context import QueueContext
-from workers.queue.errors import is_retryable, public_reason, retry_delay_s, spends_no_try
+from workers.queue.errors import (
+    interactive_delay_s,
+    is_retryable,
+    public_reason,
+    retry_delay_s,
+    spends_no_try,
+)
 from workers.queue.finish_retry import finish_with_retries
 from workers.queue.results import (
     answer_parts,
@@ -57,8 +64,12 @@ class AttemptFinisher:
         log: structlog.stdlib.BoundLogger,
         *,
         is_fenced: Callable[[], bool],
+        ran_s: float = 0.0,
+        is_heard: bool = True,
     ) -> None:
+        """`ran_s`: how long the attempt has run; `is_heard`: it has sent a part of the answer."""
         self._context, self._job, self._stream, self._log, self._is_fenced = context, job, stream, log, is_fenced
+        self._ran_s, self._is_heard = ran_s, is_heard
 
     async def succeeded(self, completed: MessageCompleted, usage: UsageRecorded | None) -> None:
         """Store the message and the result."""
@@ -70,7 +81,9 @@ class AttemptFinisher:
             data=storable(completed.data),
             refusal=storable_text(completed.refusal) if completed.refusal else None,
             message_id=str(message_id) if message_id else None,
-            notice=completed.notice or notice_for_model(usage.model if usage else job.model),
+            notice=completed.notice
+            or notice_for_model(usage.model if usage else job.model)
+            or (AGENTS_OFF if job.payload.get("agents_off") else None),
         )
         last: list[Event] = [completed, *([usage] if usage else []), JobSucceeded()]
         await self._end(
@@ -116,11 +129,19 @@ class AttemptFinisher:
         stored = msgspec.to_builtins(reason) | ({"agent": agent} if agent else {})
         job = self._job
         is_free = spends_no_try(error, attempt=job.attempt, tries=job.tries)
-        if is_free or (is_retryable(error) and job.tries < job.max_tries):
-            delay_s = retry_delay_s(error, job.attempt if is_free else job.tries)
+        may_retry = is_free or (is_retryable(error) and job.tries < job.max_tries)
+        delay_s = self._delay_s(error, is_free) if may_retry else None
+        if delay_s is not None:
             await self._requeue(outcome="failed", error=stored, delay_s=delay_s, refund=is_free)
         else:
             await self._end([JobFailed(error=reason)], "failed", error=stored, agent=agent)
+
+    def _delay_s(self, error: Exception, is_free: bool) -> float | None:
+        job = self._job
+        if isinstance(error, ProviderError) and job.payload.get(INTERACTIVE) and not self._is_heard:
+            age_s = (datetime.now(UTC) - job.created_at).total_seconds()
+            return interactive_delay_s(error, job.tries, ran_s=self._ran_s, age_s=age_s)
+        return retry_delay_s(error, job.attempt if is_free else job.tries)
 
     async def handed_back(self) -> None:
         """Return the job to the queue because this worker stops; that uses up no try."""

@@ -45,7 +45,7 @@ from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError, NotFound
 from schema.events import read_frames
 from schema.ids import new_id
-from schema.job_kinds import KINDS
+from schema.job_kinds import INTERACTIVE, KINDS
 from schema.queries.jobs.jobs import find_job_status
 from schema.queries.jobs.submissions import Submission
 from workers.agents.reasoning_seal import SEALS
@@ -125,6 +125,7 @@ async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, 
         "options": in_order(options),
         "response": write_request(stored),
         **({"asked_model": True} if target.model_requested else {}),
+        **({} if data.background else {INTERACTIVE: True}),
         **({} if stored.store else {"hidden": True}),
         **({SEALS: True} if stored.seals_reasoning else {}),
         **({"truncation": "auto"} if stored.truncation == "auto" else {}),
@@ -211,7 +212,7 @@ async def _wait(call: Call) -> ResponseOut:
     fold, _ = fold_frames(job_id, call.stored, frames)
     if fold.failure is not None:
         error = fold.failure.error
-        raise JobEnded(error.code, error.message, str(job_id), error.retry_after_s)
+        raise JobEnded.by(error, str(job_id))
     return fold.response()
 
 

@@ -50,6 +50,21 @@ def message_and_code(error: Any, depth: int = 0) -> tuple[str, str]:
     return (message if isinstance(message, str) else _as_json(fields)), code
 
 
+def code_and_param(error: Any) -> tuple[str, str]:
+    """Return the vendor's own code, which is more than a type, and the parameter that it names as wrong; each may be empty."""
+    fields = cast(dict[str, Any], error) if isinstance(error, dict) else {}
+    code, param = fields.get("code"), fields.get("param")
+    return code if isinstance(code, str) else "", param if isinstance(param, str) else ""
+
+
+def code_and_param_of_body(text: str) -> tuple[str, str]:
+    """Return the same of an error body."""
+    try:
+        return code_and_param(find_error(read_json("", text.encode("utf-8", "replace"))))
+    except ProviderError:
+        return "", ""
+
+
 def parse_error_body(text: str) -> tuple[str, str]:
     """Return (message, code) of an error body in any vendor's format, or plain text; HTML gives nothing."""
     if text.lstrip()[:1] not in ("{", "["):

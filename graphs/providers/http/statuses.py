@@ -21,7 +21,12 @@ from graphs.providers.errors import (
     ToolsUnsupported,
     safe_excerpt,
 )
-from graphs.providers.http.error_bodies import message_and_code, parse_error_body
+from graphs.providers.http.error_bodies import (
+    code_and_param,
+    code_and_param_of_body,
+    message_and_code,
+    parse_error_body,
+)
 from schema.errors import ProviderError
 
 MAX_RETRY_AFTER_S = 3600.0
@@ -66,10 +71,35 @@ CODE_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{2,63}|\d{1,6}")
 BAD_KEY_REASON = "API_KEY_INVALID"  # Google's reason; the status is 400
 
 
-def error_for_status(  # noqa: PLR0911 -- one return per kind of answer reads best
+PARAM = re.compile(r"[\w.\[\]-]{1,100}", re.ASCII)
+
+
+def error_for_status(
     provider: str, status: int, headers: Mapping[str, str], body: str, *, key: str = "", model: str = ""
 ) -> ProviderError:
     """Return the error for a response that is not 200. `key` is masked in what is quoted from the body."""
+    error = _error_for_status(provider, status, headers, body, key=key, model=model)
+    return _in_the_vendors_words(error, *code_and_param_of_body(body), key)
+
+
+def error_in_stream(provider: str, error: Any, *, key: str = "", model: str = "") -> ProviderError:
+    """Return the error for an error object in a 200 response: its whole body, or in the middle of an answer."""
+    found = _error_in_stream(provider, error, key=key, model=model)
+    return _in_the_vendors_words(found, *code_and_param(error), key)
+
+
+def _in_the_vendors_words(error: ProviderError, code: str, param: str, key: str) -> ProviderError:
+    """Add the vendor's own code and parameter, where they are words. Of a rejected key nothing is repeated."""
+    if not isinstance(error, ProviderRejectedKey):
+        code, param = safe_excerpt(code, key), safe_excerpt(param, key)
+        error.vendor_code = code if CODE_WORD.fullmatch(code) and not code.isdecimal() else None
+        error.vendor_param = param if PARAM.fullmatch(param) else None
+    return error
+
+
+def _error_for_status(  # noqa: PLR0911 -- one return per kind of answer reads best
+    provider: str, status: int, headers: Mapping[str, str], body: str, *, key: str, model: str
+) -> ProviderError:
     message, code = parse_error_body(body)
     excerpt = safe_excerpt(message, key)
     said, named = _said(excerpt), _named(status, safe_excerpt(code, key))
@@ -103,8 +133,7 @@ def error_for_status(  # noqa: PLR0911 -- one return per kind of answer reads be
     return error_class(f"{provider} refused the request ({named}): {excerpt or 'it gave no reason'}")
 
 
-def error_in_stream(provider: str, error: Any, *, key: str = "", model: str = "") -> ProviderError:  # noqa: PLR0911
-    """Return the error for an error object in a 200 response: its whole body, or in the middle of an answer."""
+def _error_in_stream(provider: str, error: Any, *, key: str, model: str) -> ProviderError:  # noqa: PLR0911
     message, code = message_and_code(error)
     status = int(code) if code.isdecimal() and len(code) == 3 else 0
     excerpt = safe_excerpt(message, key)

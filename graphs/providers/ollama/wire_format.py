@@ -24,6 +24,7 @@ from graphs.providers.errors import ProviderRefused
 from graphs.providers.extras import ollama_fields, ollama_options
 from graphs.providers.http.error_bodies import find_error
 from graphs.providers.http.statuses import error_in_stream
+from graphs.providers.ollama.tool_choice import chosen_tools, with_choice_told
 from graphs.providers.reported import reported_name
 from schema.errors import ProviderError
 
@@ -122,6 +123,7 @@ class LineReader:
 
 def request_body(request: ModelRequest) -> bytes:
     """Return the JSON body of a streaming chat. Raises ProviderRefused for an image that is not a `data:` URL."""
+    request = with_choice_told(request)
     names = {p.id: p.name for m in request.messages for p in m.parts if isinstance(p, ToolCallPart)}
     body: dict[str, Any] = {
         **ollama_fields(request.extra),
@@ -131,8 +133,8 @@ def request_body(request: ModelRequest) -> bytes:
     }
     if options := _options(request):
         body["options"] = options
-    if request.tools and request.tool_choice != "none":  # Ollama has no other tool_choice
-        body["tools"] = request.tools
+    if tools := chosen_tools(request):
+        body["tools"] = tools
     if (response_format := _format(request.response_format)) is not None:
         body["format"] = response_format
     if request.reasoning_effort is not None:

@@ -27,6 +27,8 @@ class Vendor:
 
     `headers` are sent with every request; `header_env` are pairs of a header and the setting that has its value. `version_env`
     is the setting with the version of the API, which `parse_url` puts into an address; `version` is that of the address.
+
+    `keeps_token_name` sends the limit of tokens under the name that the client used. `choices`: it has `n`.
     """
 
     name: str
@@ -49,9 +51,11 @@ class Vendor:
     stream_usage: bool = True
     preferred: tuple[str, ...] = ()
     lists_own: bool = False
+    keeps_token_name: bool = False
+    choices: bool = False
 
     def at(self, base_url: str) -> "Vendor":
-        """Return this vendor at another address: a local server that doesn't know the vendor's newer fields."""
+        """Return this vendor at another address: a local server, or a proxy before the vendor."""
         if base_url.rstrip("/") == self.base_url:
             return self
         if not self.base_url:  # every user has an address: this one is the vendor itself
@@ -68,8 +72,9 @@ class Vendor:
             needs_key=False,
             models="models",
             key_check="models",
-            max_tokens_field="max_tokens",  # llama.cpp ignores the newer name and would never stop
-            developer_role=False,
+            # Nobody knows what stands there: the name of the limit is the client's, and of ours the one that all know.
+            max_tokens_field="max_tokens",
+            keeps_token_name=True,
             preferred=(),
             lists_own=True,
             headers=(),
@@ -93,6 +98,7 @@ VENDORS: dict[str, Vendor] = {
             base_url_env=("OPENAI_BASE_URL", "OPENAI_API_BASE"),
             max_tokens_field="max_completion_tokens",
             developer_role=True,
+            choices=True,
             preferred=("gpt-5-mini", "gpt-4.1-mini", "gpt-4o-mini"),
         ),
         Vendor(
@@ -108,6 +114,7 @@ VENDORS: dict[str, Vendor] = {
             max_tokens_field="max_completion_tokens",
             developer_role=True,
             lists_own=True,
+            choices=True,
         ),
         Vendor(
             "openrouter",
@@ -140,6 +147,7 @@ VENDORS: dict[str, Vendor] = {
             "https://api.mistral.ai/v1",
             key_env=("MISTRAL_API_KEY",),
             base_url_env=("MISTRAL_BASE_URL",),
+            choices=True,
             stream_usage=False,  # sends usage unasked, and refuses fields it does not know
         ),
         Vendor(
@@ -153,8 +161,16 @@ VENDORS: dict[str, Vendor] = {
             "https://api.together.xyz/v1",
             key_env=("TOGETHER_API_KEY",),
             base_url_env=("TOGETHER_BASE_URL",),
+            choices=True,
         ),
-        Vendor("vllm", key_env=("VLLM_API_KEY",), base_url_env=("VLLM_BASE_URL",), needs_key=False, lists_own=True),
+        Vendor(
+            "vllm",
+            key_env=("VLLM_API_KEY",),
+            base_url_env=("VLLM_BASE_URL",),
+            needs_key=False,
+            lists_own=True,
+            choices=True,
+        ),
         Vendor(
             "llamacpp",
             key_env=("LLAMACPP_API_KEY",),

@@ -3,6 +3,7 @@
 Not for: sockets (`http/vendor_client.py`) or differences between vendors (rows in `vendors.py`).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,11 +12,13 @@ from graphs.providers.answers.answer import Answer
 from graphs.providers.answers.call_pieces import CallPiece
 from graphs.providers.answers.json_payloads import TolerantDecoder, read_json
 from graphs.providers.contract import (
+    ChoiceDelta,
     Delta,
     ImagePart,
     Message,
     ModelRequest,
     Part,
+    Progress,
     TextPart,
     ToolCallPart,
     ToolResultPart,
@@ -51,6 +54,7 @@ class _Delta(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
+    index: int | None = None
     delta: _Delta | None = None
     message: _Delta | None = None  # in an answer that is not streamed, or from servers that mix both up
     text: str | None = None  # of servers that mix it up with `/completions`
@@ -81,6 +85,8 @@ class ChunkReader:
         self._request = request
         self._key = key
         self._answer = Answer(provider, request, key)
+        wanted = request.extra.get("n")
+        self._others = [Answer(provider, request, key) for _ in range(1, wanted if type(wanted) is int else 1)]
         self._usage: Any = None
         self._ended = False
         self._failure: ProviderError | None = None
@@ -93,7 +99,7 @@ class ChunkReader:
     @property
     def has_finish_reason(self) -> bool:
         """Whether the finish reason has arrived: the answer is complete; only usage and `[DONE]` may follow."""
-        return self._answer.has_reason
+        return self._answer.has_reason and all(other.has_reason for other in self._others)
 
     def feed(self, payloads: list[bytes]) -> list[Delta]:
         """Return the deltas of these payloads, with adjacent text joined. An error among them is left for `check`, so that
@@ -108,7 +114,14 @@ class ChunkReader:
                 if not self._answer.is_complete:
                     self._failure = exc
                     break
-        return self._answer.take()
+        return [*self._answer.take(), *self._of_others(lambda other: other.take())]
+
+    def _of_others(self, take: Callable[[Answer], list[Delta]]) -> list[Delta]:
+        """Return deltas of the other choices; of one that never came there are none."""
+        found = ((i, take(other)) for i, other in enumerate(self._others, 1) if other.has_output or other.has_reason)
+        return [
+            ChoiceDelta(i, delta) for i, deltas in found for delta in deltas if not isinstance(delta, _NOT_OF_CHOICES)
+        ]
 
     def check(self) -> None:
         """Raise the error of the last `feed`, if any: ProviderInvalidResponse, or the vendor's own."""
@@ -123,7 +136,8 @@ class ChunkReader:
         """
         usage = self._usage if isinstance(self._usage, dict) else {}
         read_details, written_details = _details(usage, "prompt"), _details(usage, "completion")
-        return self._answer.finish(
+        others = self._of_others(lambda other: other.finish(is_marked=self._ended))
+        answer = self._answer.finish(
             usage.get("prompt_tokens"),
             usage.get("completion_tokens"),
             is_marked=self._ended,
@@ -132,6 +146,7 @@ class ChunkReader:
             cache_write=read_details.get("cache_write_tokens"),
             reasoning=written_details.get("reasoning_tokens"),
         )
+        return [*answer[:-1], *others, answer[-1]]
 
     def _decode(self, payload: bytes) -> _Chunk:
         try:
@@ -153,55 +168,62 @@ class ChunkReader:
             if chunk.usage is None or chunk.error is not None:
                 self._raise_error(find_error(read_json(self._provider, payload)))
             return
-        choice = chunk.choices[0]
-        self._take_said(choice)
-        if chunk.error or choice.error:
-            self._raise_error(choice.error if not chunk.error else find_error(read_json(self._provider, payload)))
-        if choice.finish_reason:
-            self._answer.end(choice.finish_reason)
+        for choice in chunk.choices if self._others else chunk.choices[:1]:
+            answer = self._answer_of(choice)
+            if answer is None:
+                continue
+            self._take_said(choice, answer)
+            if chunk.error or choice.error:
+                self._raise_error(choice.error if not chunk.error else find_error(read_json(self._provider, payload)))
+            if choice.finish_reason:
+                answer.end(choice.finish_reason)
         if chunk.object == "chat.completion":
             self._ended = True  # `stream` was ignored: this is all, whether it says how it ended or not
+
+    def _answer_of(self, choice: _Choice) -> Answer | None:
+        """Return the answer that a choice is a piece of; None for one that wasn't asked for."""
+        answers, index = (self._answer, *self._others), (choice.index or 0) if self._others else 0
+        return answers[index] if 0 <= index < len(answers) else None
 
     def _raise_error(self, error: Any) -> None:
         if error:
             raise error_in_stream(self._provider, error, key=self._key, model=self._request.model)
 
-    def _take_said(self, choice: _Choice) -> None:
+    def _take_said(self, choice: _Choice, answer: Answer) -> None:
         delta = choice.delta
-        if delta is None or (delta == _NOTHING and choice.message is not None and not self._answer.has_output):
+        if delta is None or (delta == _NOTHING and choice.message is not None and not answer.has_output):
             delta = choice.message or (_Delta(choice.text) if choice.text else _NOTHING)
         told = choice.logprobs if isinstance(choice.logprobs, dict) else {}
         if (content := delta.content) or told:
             said, thought = (content, "") if isinstance(content, str) else _read_parts(content)
-            self._answer.add_thought(thought)
-            self._answer.add_text(said, reported_logprobs(told.get("content")))
-        if delta.refusal or told:
-            self._take_refusal(delta, reported_logprobs(told.get("refusal")))
+            answer.add_thought(thought)
+            answer.add_text(said, reported_logprobs(told.get("content")))
+        refusal_logprobs = reported_logprobs(told.get("refusal"))
+        if delta.refusal or refusal_logprobs:
+            answer.add_refusal(delta.refusal or "", refusal_logprobs)
         if _has_more(delta):
-            self._take_reasoning_and_calls(delta)
+            self._take_reasoning_and_calls(delta, answer)
 
-    def _take_refusal(self, delta: _Delta, logprobs: list[dict[str, Any]] | None) -> None:
-        if delta.refusal or logprobs:
-            self._answer.add_refusal(delta.refusal or "", logprobs)
-
-    def _take_reasoning_and_calls(self, delta: _Delta) -> None:
-        self._answer.add_thought(delta.reasoning_content or delta.reasoning or "")
+    def _take_reasoning_and_calls(self, delta: _Delta, answer: Answer) -> None:
+        answer.add_thought(delta.reasoning_content or delta.reasoning or "")
         opaque = {"reasoning_details": delta.reasoning_details, "annotations": delta.annotations}
         if extra := {name: value for name, value in opaque.items() if value}:
-            self._answer.add_extra(extra)
+            answer.add_extra(extra)
         for call in delta.tool_calls or ():
             extra = {} if call.extra_content is None else {"extra_content": call.extra_content}
-            self._add_call(call.function or _Function(), call.index, call.id or "", extra)
+            answer.add_call(_call_piece(call.function or _Function(), call.index, call.id or "", extra))
         if delta.function_call is not None:
-            self._add_call(delta.function_call, 0, "", {})
+            answer.add_call(_call_piece(delta.function_call, 0, "", {}))
 
-    def _add_call(self, function: _Function, index: int | None, call_id: str, extra: dict[str, Any]) -> None:
-        arguments = function.arguments or ""
-        text = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
-        self._answer.add_call(CallPiece(index, call_id, function.name or "", text, extra))
+
+def _call_piece(function: _Function, index: int | None, call_id: str, extra: dict[str, Any]) -> CallPiece:
+    arguments = function.arguments or ""
+    text = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
+    return CallPiece(index, call_id, function.name or "", text, extra)
 
 
 _NOTHING = _Delta()
+_NOT_OF_CHOICES = (ChoiceDelta, Progress)
 
 
 def _has_more(delta: _Delta) -> bool:
@@ -245,12 +267,15 @@ def request_body(request: ModelRequest, vendor: Vendor) -> bytes:
     if vendor.stream_usage:
         body["stream_options"] = {"include_usage": True}
     if request.max_tokens is not None:
-        body[vendor.max_tokens_field] = request.max_tokens
+        kept = request.max_tokens_name if vendor.keeps_token_name and request.max_tokens_name in TOKEN_NAMES else ""
+        body[kept or vendor.max_tokens_field] = request.max_tokens
     for field in _SAME_NAME_FIELDS:
         if (value := getattr(request, field)) is not None and value != ():
             body[field] = value
     return msgspec.json.encode(body)
 
+
+TOKEN_NAMES = frozenset({"max_tokens", "max_completion_tokens"})
 
 _SAME_NAME_FIELDS = (
     "temperature",

@@ -192,7 +192,7 @@ def test_a_conversation_with_tools_and_pictures_becomes_openais():
 
     image = {"type": "image_url", "image_url": {"url": picture, "detail": "low"}}
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
-    assert [m["role"] for m in body] == ["system", "user", "assistant", "tool", "tool"]
+    assert [m["role"] for m in body] == ["developer", "user", "assistant", "tool", "tool"]
     assert [{"type": "text", "text": "what is it"}, image] == body[1]["content"]
     assert (None, call) == (body[2]["content"], body[2]["tool_calls"][0])
     assert body[4] == {"role": "tool", "tool_call_id": "c2", "content": "two"}
