@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Router, post
+from litestar import Response, Router, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 from msgspec import Meta
@@ -31,6 +31,7 @@ from graphs.embeddings.minilm import DIMENSIONS, MODEL, SPACE
 from graphs.embeddings.purposes import can_truncate
 from graphs.embeddings.registry import DEFAULT, is_local
 from graphs.embeddings.texts import MAX_CHARS
+from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.settings import AUTO
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError, Unavailable, UnknownModel
@@ -49,15 +50,27 @@ LOCAL_MODEL = f"{DEFAULT}/{MODEL}"
 LOCAL_MODEL_NAMES = {MODEL, LOCAL_MODEL, DEFAULT, f"sentence-transformers/{MODEL}", SPACE}
 """Names of the local model."""
 
+MAX_TOKENS = 300_000
+"""Most tokens of all lists together: OpenAI's limit."""
+MAX_TOKENS_OF_ONE = 8192
+
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_CHARS)]
+Token = Annotated[int, Meta(ge=0, lt=2**31)]
 
 
 class EmbeddingIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An embeddings request."""
 
     input: Annotated[
-        Text | Annotated[list[Text], Meta(min_length=1, max_length=MAX_TEXTS)],
-        Meta(description="A text, or a list of texts. Lists of tokens are not accepted."),
+        Text
+        | Annotated[
+            list[Text | Token | Annotated[list[Token], Meta(min_length=1, max_length=MAX_TOKENS_OF_ONE)]],
+            Meta(min_length=1, max_length=MAX_TOKENS_OF_ONE),
+        ],
+        Meta(
+            description="A text or a list of texts. Models of OpenAI-compatible providers take tokens as well: a list of "
+            "numbers, or a list of such lists."
+        ),
     ]
     model: Annotated[
         str,
@@ -77,7 +90,7 @@ class EmbeddingIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         ]
         | None
     ) = None
-    user: Annotated[str, Meta(max_length=512, description="Accepted and ignored.")] | None = None
+    user: Annotated[str, Meta(max_length=512, description="Ignored, and named in `X-Headrace-Ignored`.")] | None = None
 
 
 class VectorOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,22 +141,60 @@ EMBEDDINGS_EXAMPLE: dict[str, Any] = {
 )
 async def create_embeddings(
     data: JSONBody[EmbeddingIn], request: JsonRequest, principal: MayChat, resources: AppResources
-) -> EmbeddingsOut:
+) -> Response[EmbeddingsOut]:
     """Compatible with OpenAI's API. Texts are embedded as queries: a model that expects a prefix for queries gets it."""
     refuse_run_at(request.headers)
-    texts = [data.input] if isinstance(data.input, str) else data.input
+    texts, lists = _split_input(data.input)
     _require_max_chars(texts)
     model = await _resolve(resources, principal, data.model)
     _check_dimensions(model, data.dimensions)
-    tokens = sum(estimate_tokens(len(text)) for text in texts)
+    tokens = sum(estimate_tokens(len(text)) for text in texts) + sum(map(len, lists))
     async with _reserved(resources, principal, model, tokens):
-        embedded = await _embed(resources, principal, texts, model)
+        if lists:
+            embedded = await _embed_tokens(resources, principal, lists, model)
+        else:
+            embedded = await _embed(resources, principal, texts, model)
     vectors = [_shorten(vector, data.dimensions) for vector in embedded]
-    return EmbeddingsOut(
+    made = EmbeddingsOut(
         data=[VectorOut(index=index, embedding=_encode(vector, data)) for index, vector in enumerate(vectors)],
         model=data.model,
         usage=EmbeddingUsageOut(tokens, tokens),
     )
+    return Response(made, headers={} if data.user is None else {"X-Headrace-Ignored": "user"})
+
+
+def _split_input(given: str | list[str | int | list[int]]) -> tuple[list[str], list[list[int]]]:
+    """Return the texts, or the lists of tokens. Raises InputError for a mixture, and for too many."""
+    items = [given] if isinstance(given, str) else given
+    texts = [item for item in items if isinstance(item, str)]
+    numbers = [item for item in items if isinstance(item, int)]
+    lists = [item for item in items if isinstance(item, list)]
+    if len(items) not in (len(texts), len(numbers), len(lists)):
+        raise InputError("input must be texts, tokens, or lists of tokens, and no mixture of them.", field="input")
+    lists = [numbers] if numbers else lists
+    if max(len(texts), len(lists)) > MAX_TEXTS:
+        raise InputError(f"input has {len(items):,} texts; the maximum is {MAX_TEXTS:,}.", field="input")
+    if sum(map(len, lists)) > MAX_TOKENS:
+        raise InputError(f"input has more than {MAX_TOKENS:,} tokens. Send several requests.", field="input")
+    return texts, lists
+
+
+async def _embed_tokens(
+    resources: Resources, principal: Principal, lists: list[list[int]], model: str
+) -> list[list[float]]:
+    """Pass tokens on to the provider, whose tokenizer made them. Raises InputError for an embedder that takes none."""
+    service, _, name = model.partition("/")
+    provider = None if is_local(model) else (await find_providers(resources, principal)).get(service)
+    if not isinstance(provider, OpenAICompatible):
+        message = f"{model} takes texts only: tokens can't be turned back into text here. Send texts."
+        raise InputError(message, field="input")
+    limit_s = resources.settings.completion_timeout_s
+    try:
+        async with asyncio.timeout(limit_s):
+            found = await provider.embed(lists, name)
+    except TimeoutError as error:
+        raise Unavailable(f"The tokens were not embedded within {limit_s:g} s. Send fewer at once.") from error
+    return [normalise(vector) or vector for vector in found]
 
 
 def _require_max_chars(texts: Sequence[str]) -> None:

@@ -120,12 +120,20 @@ OFFLINE_TAKES = frozenset(
 """Options that mean something to the model without a vendor."""
 
 
+NOT_TAKEN = {"anthropic": frozenset({"seed", "presence_penalty", "frequency_penalty"})}
+"""Options that a provider's own protocol has no place for."""
+
+ONE_AFTER_ANOTHER = frozenset({"ollama", "google", "cohere"})
+"""Providers that can't be told to call only one tool at a time."""
+
+
 def ignored_options(provider: str, options: Mapping[str, Any]) -> list[str]:
     """Return the names of a request's options that a provider has no place for, its extras among them, sorted."""
     ignored = ignored_extras(provider, options.get("extra", {}))
     if provider == "offline":
         ignored += options.keys() - OFFLINE_TAKES
-    if provider == "ollama" and options.get("parallel_tool_calls") is False:
+    ignored += NOT_TAKEN.get(provider, frozenset()) & options.keys()
+    if provider in ONE_AFTER_ANOTHER and options.get("parallel_tool_calls") is False:
         ignored.append("parallel_tool_calls")
     return sorted(ignored)
 

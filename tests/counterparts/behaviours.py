@@ -125,7 +125,9 @@ def fails(status: int, message: str = "The script fails here.") -> Turn:
     return Turn(message, status=status)
 
 
-Chooser = Callable[[dict[str, Any]], "Turn | Behaviour | None"]
+Chooser = Callable[[dict[str, Any]], Any]
+"""Returns a Turn, a Behaviour, a `raw_server.RawAnswer`, or None."""
+
 Step = Turn | Behaviour | Chooser
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.counterparts.behaviours import SIGNATURE, WORDS, Behaviour, Scripts, Turn, parse, prompt_tokens, word
 from tests.counterparts.http_server import CounterpartServer, Exchange, Record, chunk, run
+from tests.counterparts.raw_server import RawAnswer, send_raw
 
 LISTED = ("text-100", "text-100-at-50", "stamped-100-at-50", "reasoning", "tool-call")
 BURST = 64
@@ -63,7 +64,9 @@ class OpenAIServer(CounterpartServer):
             exchange.answer(400, error(said, "BadRequestError", None))
             return
         behaviour = self.scripts.take(model, body) or parse(model)
-        if isinstance(behaviour, Turn):
+        if isinstance(behaviour, RawAnswer):
+            await send_raw(exchange, behaviour)
+        elif isinstance(behaviour, Turn):
             answer_turn(exchange, behaviour, len(self.requests))
         elif behaviour is None:
             exchange.answer(
@@ -94,10 +97,11 @@ class OpenAIServer(CounterpartServer):
 
     def _embed(self, exchange: Exchange) -> None:
         texts = exchange.record.body["input"]
-        texts = [texts] if isinstance(texts, str) else texts
-        data = [{"object": "embedding", "index": i, "embedding": vector(t)} for i, t in enumerate(texts)]
+        items: list[Any] = [texts] if isinstance(texts, str) or isinstance(texts[0], int) else texts
+        said = [t if isinstance(t, str) else "".join(map(chr, t)) for t in items]
+        data = [{"object": "embedding", "index": i, "embedding": vector(t)} for i, t in enumerate(said)]
         data.reverse()  # a client must go by `index`
-        used = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
+        used = {"prompt_tokens": len(said), "total_tokens": len(said)}
         exchange.answer(200, {"object": "list", "data": data, "model": exchange.record.model, "usage": used})
 
 

@@ -1,6 +1,7 @@
 """A server that sends exactly the bytes that a test gives it, each piece in a write of its own, over a real socket."""
 
 import asyncio
+import json
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -39,18 +40,32 @@ class RawServer(CounterpartServer):
             return
         if self._answers:
             self._last = self._answers.popleft()
-        answer = self._last
-        exchange.record.status = answer.status
-        lines = [f"HTTP/1.1 {answer.status} Any", f"content-type: {answer.content_type}", "transfer-encoding: chunked"]
-        lines += [f"{name}: {value}" for name, value in answer.headers.items()]
-        exchange.write("\r\n".join(lines).encode() + b"\r\n\r\n")
-        for piece in answer.pieces:
-            exchange.write(chunk(piece))
-            await asyncio.sleep(0)
-        if answer.ending == "proper":
-            exchange.end()
-        elif answer.ending == "hold":
-            await exchange.until_gone()
-        else:
-            await asyncio.sleep(0.02)  # a reset would throw away what the kernel hasn't sent yet
-            exchange.cut()
+        await send_raw(exchange, self._last)
+
+
+async def send_raw(exchange: Exchange, answer: RawAnswer) -> None:
+    """Send an answer as it is."""
+    exchange.record.status = answer.status
+    lines = [f"HTTP/1.1 {answer.status} Any", f"content-type: {answer.content_type}", "transfer-encoding: chunked"]
+    lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+    exchange.write("\r\n".join(lines).encode() + b"\r\n\r\n")
+    for piece in answer.pieces:
+        exchange.write(chunk(piece))
+        await asyncio.sleep(0)
+    if answer.ending == "proper":
+        exchange.end()
+    elif answer.ending == "hold":
+        await exchange.until_gone()
+    else:
+        await asyncio.sleep(0.02)  # a reset would throw away what the kernel hasn't sent yet
+        exchange.cut()
+
+
+def raw_json(status: int, body: Any, headers: dict[str, str] | None = None) -> RawAnswer:
+    """Return an answer that is one JSON body."""
+    return RawAnswer((json.dumps(body).encode(),), status, "application/json", headers=headers or {})
+
+
+def raw_chunks(*payloads: Any) -> RawAnswer:
+    """Return an answer that streams these payloads, with the end mark."""
+    return RawAnswer((*(b"data: " + json.dumps(one).encode() + b"\n\n" for one in payloads), b"data: [DONE]\n\n"))

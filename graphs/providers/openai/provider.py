@@ -108,8 +108,8 @@ class OpenAICompatible:
         """GET the vendor's cheapest endpoint that requires the key."""
         await self._http.request("GET", self._vendor.route(self._vendor.key_check))
 
-    async def embed(self, texts: Sequence[str], model: str) -> list[list[float]]:
-        """POST /embeddings, all texts in one call."""
+    async def embed(self, texts: Sequence[str] | Sequence[Sequence[int]], model: str) -> list[list[float]]:
+        """POST /embeddings, all texts, or lists of tokens, in one call."""
         if not texts:
             return []
         body = msgspec.json.encode({"model": model, "input": list(texts), "encoding_format": "float"})

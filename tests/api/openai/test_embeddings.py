@@ -187,7 +187,7 @@ async def test_a_hosted_model_that_is_not_granted_is_not_there_and_the_local_one
         refused = await post(client, model=MODEL)
         assert 404 == refused.status_code
         assert 200 == (await post(client)).status_code
-        assert [LOCAL_MODEL] == [one["id"] for one in (await client.get("/v1/models")).json()["data"]]
+        assert [LOCAL_MODEL] == [one["id"] for one in (await client.get("/v1/models?capability=all")).json()["data"]]
     assert before == calls_of(vendor)
 
 
@@ -244,7 +244,9 @@ async def test_what_was_embedded_is_used_and_costs_what_its_model_costs(
 
 
 async def test_the_local_model_is_listed(ai: openai.AsyncOpenAI):
-    assert LOCAL_MODEL in [model.id async for model in ai.models.list()]
+    """Among those that embed: clients show the plain list to people who choose a model to chat with."""
+    assert LOCAL_MODEL not in [model.id async for model in ai.models.list()]
+    assert LOCAL_MODEL in [model.id async for model in ai.models.list(extra_query={"capability": "embeddings"})]
     assert "headrace" == (await ai.models.retrieve(LOCAL_MODEL)).owned_by
 
 
