@@ -106,11 +106,14 @@ class ChatResult:
                 # What the lost attempt said after that event is void and comes again.
                 self._pieces = [piece for piece in self._pieces if piece[0] <= data.get("discard_after", 0)]
             case "message.delta":
-                self._pieces.append((int(event.seq), data.get("text", "")))
+                self._pieces.append((int(event.seq), data.get("text") or data.get("refusal", "")))
             case "citation.added":
                 self.sources.append(data.get("heading") or data.get("document") or "")
             case "message.completed":
-                self._completed, self.message_id = data["text"], data.get("message_id") or ""
+                self._completed, self.message_id = (
+                    data["text"] or data.get("refusal") or "",
+                    data.get("message_id") or "",
+                )
             case "job.failed" | "job.cancelled":
                 self.error = (data.get("error") or {}).get("message") or event.type
 
@@ -124,7 +127,7 @@ async def show(
         result.add(event)
         match event.type:
             case "message.delta":
-                print(event.data.get("text", ""), end="", flush=True)
+                print(event.data.get("text") or event.data.get("refusal", ""), end="", flush=True)
             case "job.restarted":
                 print(
                     dim(f"\n[{event.data.get('reason', 'the worker was lost')}; another worker takes over]"), flush=True

@@ -202,6 +202,7 @@ class Chunks:
         }
         self._end = b',"usage":null}\n\n' if include_usage else b"}\n\n"
         self._delta_end = b',"logprobs":null,"finish_reason":null}]' + self._end
+        self._begun: set[int] = set()
         self._set_start()
 
     def _set_start(self) -> None:
@@ -233,12 +234,19 @@ class Chunks:
         return self._delta_start + _encode(fields) + self._delta_end
 
     def choice(self, event: ChoiceDelta) -> bytes:
-        """A chunk with more of another choice than the first."""
+        """A chunk with more of another choice than the first; its role comes in a chunk before, as that of the first does."""
         name = "refusal" if "refusal" in event.delta else "content"
         logprobs = None
         if event.logprobs is not None:
             logprobs = {"content": None, "refusal": None, name: event.logprobs}
         head = {"index": event.choice, "delta": event.delta, "logprobs": logprobs, "finish_reason": event.finish_reason}
+        begun = b"" if event.choice in self._begun else self._begin(event.choice)
+        return begun + self._start + _encode([head]) + self._end
+
+    def _begin(self, choice: int) -> bytes:
+        self._begun.add(choice)
+        delta = {"role": "assistant", "content": "", "refusal": None}
+        head = {"index": choice, "delta": delta, "logprobs": None, "finish_reason": None}
         return self._start + _encode([head]) + self._end
 
     def _with_logprobs(self, logprobs: LogprobsOut) -> bytes:

@@ -56,7 +56,7 @@ class OpenAICompatible:
         """See `Provider.stream`. Deltas that arrive in one network read are yielded together."""
         body = request_body(request, self._vendor)
         events = SseSplitter(self.name)
-        chunks = ChunkReader(self.name, request, self._key)
+        chunks = ChunkReader(self.name, request, self._key, returns_thoughts=self._vendor.returns_thoughts)
         async with self._http.open(
             self._vendor.route("chat/completions", request.model), body, model=request.model
         ) as response:

@@ -29,6 +29,7 @@ class Vendor:
     is the setting with the version of the API, which `parse_url` puts into an address; `version` is that of the address.
 
     `keeps_token_name` sends the limit of tokens under the name that the client used. `choices`: it has `n`.
+    `returns_thoughts`: it wants the thoughts before a call of a tool back with the call, as `reasoning_content`.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Vendor:
     lists_own: bool = False
     keeps_token_name: bool = False
     choices: bool = False
+    returns_thoughts: bool = False
 
     def at(self, base_url: str) -> "Vendor":
         """Return this vendor at another address: a local server, or a proxy before the vendor."""
@@ -153,6 +155,7 @@ VENDORS: dict[str, Vendor] = {
         Vendor(
             "deepseek",
             "https://api.deepseek.com",
+            returns_thoughts=True,
             key_env=("DEEPSEEK_API_KEY",),
             base_url_env=("DEEPSEEK_BASE_URL",),
         ),

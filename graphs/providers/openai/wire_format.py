@@ -14,6 +14,8 @@ from graphs.providers.answers.json_payloads import TolerantDecoder, read_json
 from graphs.providers.contract import (
     ChoiceDelta,
     Delta,
+    ExtraDelta,
+    Finished,
     ImagePart,
     Message,
     ModelRequest,
@@ -80,8 +82,9 @@ _THOUGHTS = ("thinking", "reasoning", "thought")
 class ChunkReader:
     """The state of one stream: payloads in, deltas out, and at the end `finish`."""
 
-    def __init__(self, provider: str, request: ModelRequest, key: str = "") -> None:
+    def __init__(self, provider: str, request: ModelRequest, key: str = "", *, returns_thoughts: bool = False) -> None:
         self._provider = provider
+        self._thoughts: list[str] | None = [] if returns_thoughts else None
         self._request = request
         self._key = key
         self._answer = Answer(provider, request, key)
@@ -146,7 +149,11 @@ class ChunkReader:
             cache_write=read_details.get("cache_write_tokens"),
             reasoning=written_details.get("reasoning_tokens"),
         )
-        return [*answer[:-1], *others, answer[-1]]
+        last = answer[-1]
+        thoughts = "".join(self._thoughts or ())
+        if thoughts and isinstance(last, Finished) and last.reason == "tool_calls":
+            others = [ExtraDelta({"reasoning_content": thoughts}), *others]
+        return [*answer[:-1], *others, last]
 
     def _decode(self, payload: bytes) -> _Chunk:
         try:
@@ -206,6 +213,8 @@ class ChunkReader:
 
     def _take_reasoning_and_calls(self, delta: _Delta, answer: Answer) -> None:
         answer.add_thought(delta.reasoning_content or delta.reasoning or "")
+        if self._thoughts is not None and delta.reasoning_content:
+            self._thoughts.append(delta.reasoning_content)
         opaque = {"reasoning_details": delta.reasoning_details, "annotations": delta.annotations}
         if extra := {name: value for name, value in opaque.items() if value}:
             answer.add_extra(extra)

@@ -1,5 +1,6 @@
 """The agents' graphs in one process, over the real wire protocols of Ollama and OpenAI."""
 
+import dataclasses
 import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -74,7 +75,7 @@ class AgentRunner:
             tools={"double": DOUBLE},
             question=Message.of("user", text),
             history=(),
-            request=ModelRequest(model="", messages=()),
+            request=fields.pop("request", ModelRequest(model="", messages=())),
             chain=chain,
             route=route,
             ledger=self.ledger,
@@ -245,6 +246,20 @@ async def test_a_clients_own_tool_ends_the_turn_and_is_left_to_the_client(
     state = await runner.ask(REACT, client_tools=(door,))
     assert ["open_door"] == [call["name"] for call in state["client_calls"]]
     assert {} == runner.ledger.ended
+
+
+async def test_an_agent_with_tools_answers_in_the_clients_format(
+    runner: AgentRunner, openai_server: OpenAIServer
+) -> None:
+    """The format goes to the model where no tool can be called; before, it would rule the calls out."""
+    schema = {"type": "object", "required": ["n"]}
+    wanted = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
+    openai_server.script(calls(("double", {"n": 4})), says("It is 8."), says('```json\n{"n": 8}\n```'))
+    agent = dataclasses.replace(REACT, output_format="structured_json", output_schema=schema)
+    state = await runner.ask(agent, request=ModelRequest(model="", messages=(), response_format=wanted))
+    assert ('{"n": 8}', {"n": 8}) == (state["said"], state["data"])
+    assert [None, None, wanted] == [record.body.get("response_format") for record in openai_server.records]
+    assert '{"n": 8}' == "".join(event.text for event in runner.of(MessageDelta))
 
 
 async def test_tokens_are_counted_by_the_model_that_was_called(

@@ -1,5 +1,7 @@
 """Ollama's own ways: its host setting, its messages, and models that are pulled when they are missing."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from ollama._client import _parse_host as official_parse_host
@@ -100,6 +102,24 @@ def test_tool_choice_none_offers_no_tools():
 
     assert list(tools) == request_json(ask("m", tools=tools))["tools"]
     assert "tools" not in request_json(ask("m", tools=tools, tool_choice="none"))
+
+
+WEATHER, TIME = ({"type": "function", "function": {"name": name}} for name in ("weather", "time"))
+
+
+@pytest.mark.parametrize(
+    ("choice", "offered", "told"),
+    [
+        ("required", [WEATHER, TIME], "Answer only with a call of one of your tools, now."),
+        ({"type": "function", "function": {"name": "time"}}, [TIME], "Answer only with a call of the tool time, now."),
+        ({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [WEATHER]}}, [WEATHER], None),
+    ],
+)
+def test_tool_choice_is_told_to_a_model_whose_protocol_has_none(choice: Any, offered: list[Any], told: str | None):
+    body = request_json(ask("m", tools=(WEATHER, TIME), tool_choice=choice))
+    assert offered == body["tools"]
+    said = [message["content"] for message in body["messages"] if message["role"] == "system"]
+    assert ([told] if told else []) == said
 
 
 def test_a_cached_prompt_is_estimated_and_marked():

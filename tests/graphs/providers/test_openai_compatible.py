@@ -1,12 +1,14 @@
 """OpenAI's wire format as real vendors write it, and what is sent to each of them."""
 
 import asyncio
+import json
 import socket
 
 import msgspec
 import pytest
 
 from graphs.providers.contract import (
+    ExtraDelta,
     Finished,
     ImagePart,
     Message,
@@ -177,6 +179,16 @@ def test_the_token_cap_has_the_name_that_the_vendor_knows():
     assert request_json(request, VENDORS["openai"])["max_completion_tokens"] == 9
     assert request_json(request, LOCAL)["max_tokens"] == 9
     assert "max_completion_tokens" not in request_json(request, LOCAL)
+
+
+def test_deepseeks_thoughts_go_back_with_the_call_that_they_led_to():
+    reader = ChunkReader("deepseek", ModelRequest(model="m", messages=()), returns_thoughts=True)
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    deltas = ({"reasoning_content": "Let me "}, {"reasoning_content": "look."}, {"tool_calls": [call]})
+    chunks = [{"choices": [{"delta": delta}]} for delta in deltas]
+    chunks.append({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})
+    reader.feed([json.dumps(chunk).encode() for chunk in chunks])
+    assert ExtraDelta({"reasoning_content": "Let me look."}) in reader.finish()
 
 
 def test_a_conversation_with_tools_and_pictures_becomes_openais():
