@@ -36,6 +36,7 @@ AGENTS = "Runner.run, run_streamed, function tools, an agent, two turns"
 LANGCHAIN = "ChatOpenAI(use_responses_api=True): tools, stream, conversation, an agent"
 VERCEL = "generateText, streamText, tools in two steps, item references, an agent"
 OPENAI = "responses: create, stream, retrieve with starting_after, cancel, delete, input items"
+WEBHOOKS = "1,000 webhooks verified, with both secrets while one is rotated; tampered and stale ones refused"
 
 CLIENTS = (
     Client("openai_agents", "python", ("openai-agents",), AGENTS),
@@ -43,5 +44,6 @@ CLIENTS = (
     Client("vercel_ai", "node", ("ai@7", "@ai-sdk/openai@4", "zod", NODE), VERCEL),
     Client("vercel_ai@6", "node", ("ai@6", "@ai-sdk/openai@3", "zod"), VERCEL),
     Client("openai_node", "node", ("openai@7", NODE), OPENAI),
+    Client("standardwebhooks_node", "node", ("standardwebhooks@1",), WEBHOOKS),
     Client("openai_node@6", "node", ("openai@6",), OPENAI),
 )

@@ -29,11 +29,16 @@ async def open_stage(folder: Path) -> AsyncIterator[Stage]:
     """Start everything, and stop it at the end. Logs of the processes are in `folder`."""
     with open_stores(folder / "stores", durable=False) as stores, ModelProcess(folder) as model:
         migrate(stores.database_url)
-        tenant = make_tenant(stores.database_url)
+        tenant = make_tenant(stores.database_url, role="owner", max_queued=10_000)
         add_agent(stores.database_url, tenant, "Clerk", tools=["mathematics"])
         grant_tools(stores.database_url, tenant, "mathematics")
         settings = {"HEADRACE_DEFAULT_MODEL": "openai/obedient"}
         async with System(
-            stores.database_url, stores.redis_url, folder=folder, model_url=model.base_url, settings=settings
+            stores.database_url,
+            stores.redis_url,
+            folder=folder,
+            model_url=model.base_url,
+            roles=("api", "chat", "default", "scheduler"),
+            settings=settings,
         ) as system:
             yield Stage(system.url, tenant.key)
