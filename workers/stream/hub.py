@@ -7,6 +7,7 @@ followers are checked against the jobs' rows every few seconds.
 """
 
 import asyncio
+from collections.abc import Sequence
 from itertools import groupby
 from uuid import UUID
 
@@ -23,7 +24,11 @@ from workers.stream.follow import Follower
 from workers.stream.pubsub import Subscriber
 from workers.stream.relay import queued_event, queued_frame
 
-LOGS_AT_ONCE = 20  # a log may have a megabyte
+LOGS_AT_ONCE = STREAMS_AT_ONCE = 20  # one may have a megabyte
+
+StreamPart = tuple[UUID, UUID, int]
+"""A tenant, its job, and the event after which its stream is read."""
+
 CHECK_AFTER_S = 3.0  # a follower that has received nothing for this long is checked
 
 
@@ -37,6 +42,8 @@ class Hub:
         self._followers: dict[bytes, set[Follower]] = {}
         self._channel_users: dict[str, int] = {}
         self._statuses = BatchedLookup[VisibleJob, JobStatus](lambda wanted: find_job_statuses(pool, wanted))
+        self._parts = BatchedLookup[StreamPart, list[StreamBatch]](self._read_parts, most=STREAMS_AT_ONCE)
+        self._lasts = BatchedLookup[str, int](self._read_lasts)
         self._logs = BatchedLookup[tuple[UUID, UUID], bytes](lambda wanted: find_logs(pool, wanted), most=LOGS_AT_ONCE)
         self._checker: asyncio.Task[None] | None = None
 
@@ -93,11 +100,19 @@ class Hub:
         follower.wake("ended" if ended else "gap")
 
     async def _last_seq(self, tenant_id: UUID, job_id: UUID) -> int | None:
+        return await self._lasts.find(redis_names.job_fence(tenant_id, job_id))
+
+    async def _read_lasts(self, fences: Sequence[str]) -> dict[str, int]:
+        """Return the number of the last event by fence; nothing if Redis is unavailable."""
         try:
-            last = await self._redis.call("HGET", redis_names.job_fence(tenant_id, job_id), "last")
-        except (RedisUnavailable, ReplyError):
-            return None
-        return int(last or 0)
+            replies = await self._redis.send([("HGET", fence, "last") for fence in fences])
+        except RedisUnavailable:
+            return {}
+        return {
+            fence: int(last or 0)
+            for fence, last in zip(fences, replies, strict=True)
+            if not isinstance(last, ReplyError)
+        }
 
     def _add(self, follower: Follower) -> Follower:
         follower.active_at = asyncio.get_running_loop().time()
@@ -120,13 +135,24 @@ class Hub:
                 self._subscriber.unsubscribe(channel)
 
     async def read_stream(self, tenant_id: UUID, job_id: UUID, *, after: int) -> list[StreamBatch]:
-        """Return the batches in Redis after event `after`; none if Redis is unavailable."""
-        key = redis_names.job_events(tenant_id, job_id)
+        """Return the batches in Redis after event `after`; none if Redis is unavailable. Those who ask for the same meanwhile
+        get the same: a thousand clients that come back to one job cost one reading of its stream."""
+        return await self._parts.find((tenant_id, job_id, after)) or []
+
+    async def _read_parts(self, parts: Sequence[StreamPart]) -> dict[StreamPart, list[StreamBatch]]:
+        commands = [
+            ("XRANGE", redis_names.job_events(tenant_id, job_id), f"{after + 1}-0", "+")
+            for tenant_id, job_id, after in parts
+        ]
         try:
-            entries = await self._redis.call("XRANGE", key, f"{after + 1}-0", "+")
-        except (RedisUnavailable, ReplyError):
-            return []
-        return [read_batch(fields[1]) for _, fields in entries]
+            replies = await self._redis.send(commands)
+        except RedisUnavailable:
+            return {}
+        return {
+            part: [read_batch(fields[1]) for _, fields in entries]
+            for part, entries in zip(parts, replies, strict=True)
+            if not isinstance(entries, ReplyError)
+        }
 
     async def read_log(self, tenant_id: UUID, job_id: UUID) -> bytes | None:
         """Return all frames of a finished job from Postgres."""

@@ -1,7 +1,8 @@
 """All clients of a process that was restarted come back at once: they wait for one another, and none is refused."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,6 +13,7 @@ from tests.conftest import TestTenant, make_tenant
 from tests.workers.jobs import claim, read_all, submit_one
 from workers.queue.cancel import cancel
 from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core
+from workers.redis.connection import Command
 from workers.stream.follow import Follower
 
 CLIENTS = 300
@@ -90,3 +92,23 @@ async def test_those_whose_jobs_ended_meanwhile_read_the_log_together(
     readings = await asyncio.gather(*(read_all(follower) for follower in followers))
     assert {"job.cancelled"} == {frames[-1].type for frames in readings}
     assert requests(small_core) - before < 20
+
+
+async def test_those_who_come_back_to_one_job_read_its_stream_once(
+    small_core: JobCore, database_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await submit_one(small_core, tenant)
+    sent: list[str] = []
+    send = small_core.redis.send
+
+    async def counted(commands: Sequence[Command]) -> list[Any]:
+        sent.extend(str(command[0]) for command in commands)
+        return await send(commands)
+
+    monkeypatch.setattr(small_core.redis, "send", counted)
+    followers = await asyncio.gather(*(small_core.hub.join(tenant.id, job.job_id, after=1) for _ in range(CLIENTS)))
+    await asyncio.gather(*(small_core.hub.read_stream(tenant.id, job.job_id, after=1) for _ in followers))
+    assert {"HGET", "XRANGE"} <= set(sent)
+    assert len(sent) < 20
+    for follower in followers:
+        follower.close()
