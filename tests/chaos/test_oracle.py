@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,8 +14,10 @@ from tests.chaos import accounts, oracle
 from tests.chaos.accounts import judge_accounts
 from tests.chaos.oracle import Charged, judge
 from tests.chaos.processes import Logs, judge_files
+from tests.chaos.world import Load, ReaderResult, reader_errors
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import text
+from tests.journeys.client import ReceivedEvent
 from tests.workers.jobs import Script, change, claim, turn, worker_context
 from workers.context import WorkerContext
 from workers.queue.attempts import attempt_job
@@ -138,3 +141,23 @@ async def test_files_that_stay_open_are_noticed(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("tests.chaos.processes.count_files", lambda processes: {7: ("api", 150)})
     assert [] == await judge_files({}, {7: ("api", 140)})
     assert ["api had 20 files open, and has 150"] == await judge_files({}, {7: ("api", 20)})
+
+
+def received(seq: int, kind: str, **data: Any) -> ReceivedEvent:
+    return ReceivedEvent(seq, kind, {"seq": seq, **data}, b"")
+
+
+def test_a_reader_whose_numbers_began_anew_twice_is_right_and_one_that_lacks_a_word_is_not(tenant: TestTenant) -> None:
+    """As after Redis was killed twice, each time with the worker."""
+    said = [received(3, "message.delta", text=text(5)), received(4, "message.completed", text=text(5))]
+    restarted = received(2, "job.restarted", discard_after=1)
+    begun = [received(1, "job.queued"), received(2, "job.started"), received(3, "message.delta", text="water")]
+    once = [restarted, received(3, "message.delta", text="water flows"), received(4, "message.delta", text=" down")]
+    whole = [*begun, *once, restarted, *said, received(5, "job.succeeded")]
+    load = Load(tenant)
+    load.readers = [ReaderResult("a", whole, 2, "text-5")]
+    assert [] == reader_errors(load)
+    load.readers = [
+        ReaderResult("a", [*whole[:-3], received(3, "message.delta", text="water"), *whole[-2:]], 2, "text-5")
+    ]
+    assert 1 == len(reader_errors(load))

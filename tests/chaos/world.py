@@ -224,10 +224,11 @@ def reader_errors(load: Load) -> list[str]:
         if not told.ended or told.events[-1].type != "job.succeeded":
             continue
         events = told.events
-        for again in [n for n, event in enumerate(events) if n and event.seq <= events[n - 1].seq]:
-            # Numbers may begin anew when Redis forgot everything and the worker died too; then all but event 1 comes again.
-            if events[again].seq == 2:
-                events = [events[0], *events[again:]]
+        # Numbers may begin anew when Redis forgot everything and the worker died too; then all but event 1 comes again. That
+        # may happen more than once, and what came last counts.
+        again = [n for n, event in enumerate(events) if n and event.seq == 2 and events[n - 1].seq >= 2]
+        if again:
+            events = [events[0], *events[again[-1] :]]
         try:
             assert assert_complete(events) == words_of(told.model)
         except (AssertionError, ValueError):
