@@ -18,6 +18,7 @@
         │   ├── ProviderQuotaExhausted  provider_spent         the account at the vendor has no credit left
         │   ├── ProviderWrongBaseUrl    provider_elsewhere     the protocol is not served at this base URL
         │   └── ToolsUnsupported     provider_tools_unsupported  the model can't call tools natively
+        │       └── SchemaUnsupported                        its server can't make grammars of the request's schemas
         ├── ProviderIsHeadrace       provider_is_headrace      the base URL points back at this server
         ├── ProviderAddressRefused   provider_address_refused  the egress guard blocks a tenant's base URL
         ├── ModelUnknown             model_unknown             the vendor has no such model
@@ -147,6 +148,10 @@ class ToolsUnsupported(ProviderRefused):
     """The model can't call tools natively; `PromptedTools` gives it a protocol in the prompt instead."""
 
     code: ClassVar[str] = "provider_tools_unsupported"
+
+
+class SchemaUnsupported(ToolsUnsupported):
+    """The server turns schemas into grammars, and can't do so with these (`grammar_schemas.py`)."""
 
 
 class ProviderIsHeadrace(ProviderError):

@@ -148,10 +148,10 @@ class Providers:
 def build_provider(access: ProviderAccess, session: aiohttp.ClientSession, settings: ProviderSettings) -> Provider:
     """A provider over an open session; opens nothing itself, so one per tenant's own key is cheap."""
     if (native := NATIVE.get(access.name)) is not None:
-        return native.build(session, access.base_url, key=access.key, timeouts=settings.timeouts)
+        return native.build(session, access.base_url, key=access.key, timeouts=settings.timeouts_for(access))
     vendor = VENDORS[access.name].at(access.base_url)
     vendor = replace(vendor, headers=(*vendor.headers, *access.headers))
-    return OpenAICompatible(session, vendor, key=access.key, timeouts=settings.timeouts, models=access.models)
+    return OpenAICompatible(session, vendor, key=access.key, timeouts=settings.timeouts_for(access), models=access.models)
 
 
 def open_session(resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:

@@ -5,7 +5,8 @@ Not for: calling them (`registry.py`), or keys that tenants store (rows in the d
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -22,6 +23,12 @@ PREFERENCE = ("ollama", "openai", "anthropic", "google", "cohere", "azure")
 _NAMES = (*NATIVE, *VENDORS)
 SUPPORTED = (*(n for n in PREFERENCE if n in _NAMES), *(n for n in _NAMES if n not in PREFERENCE), offline.NAME)
 AUTO = "auto"
+FIRST_LIMIT = "HEADRACE_MODEL_FIRST_TOKEN_S"
+LOCAL_FIRST_TOKEN_S = 300.0
+"""A CPU reads 10 to 100 tokens of a prompt a second, and a model may have to be loaded first."""
+
+_LOCAL_SERVERS = frozenset({"ollama", "vllm", "llamacpp", "lmstudio"})
+_LOCAL_NAMES = (".local", ".lan", ".internal", ".localhost", ".home.arpa")
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104 -- compared, never bound
 
 
@@ -59,6 +66,7 @@ class ProviderSettings:
     """The configured providers in order of preference: as in `PREFERENCE`, then as in `vendors.py`.
 
     `default_model` is HEADRACE_DEFAULT_MODEL and may be empty; `own_url` is HEADRACE_URL, to detect calls to ourselves.
+    `local_timeouts` are those for model servers that run nearby (`is_local`), if they differ.
     """
 
     configured: tuple[ProviderAccess, ...] = ()
@@ -66,6 +74,7 @@ class ProviderSettings:
     own_url: str = ""
     offline_tokens_per_s: float = offline.TOKENS_PER_S
     timeouts: ProviderTimeouts = field(default_factory=ProviderTimeouts)
+    local_timeouts: ProviderTimeouts | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "ProviderSettings":
@@ -73,16 +82,27 @@ class ProviderSettings:
         and the time-outs HEADRACE_MODEL_CONNECT_S, HEADRACE_MODEL_FIRST_TOKEN_S, HEADRACE_MODEL_BETWEEN_TOKENS_S,
         HEADRACE_MODEL_PULL_S, HEADRACE_MODEL_END_MARK_S and HEADRACE_MODEL_MANAGE_S.
 
-        An empty value counts as unset. Raises ValueError that names the setting and what it must be.
+        The wait for the first token is LOCAL_FIRST_TOKEN_S for servers nearby, unless it is set. An empty value counts as
+        unset. Raises ValueError that names the setting and what it must be.
         """
+        timeouts = _timeouts(env)
         accesses = (_access(name, env) for name in SUPPORTED if name != offline.NAME)
         return cls(
             configured=tuple(access for access in accesses if access is not None),
             default_model=_default_model(env),
             own_url=env.get("HEADRACE_URL", "").strip(),
             offline_tokens_per_s=_number(env, "HEADRACE_OFFLINE_TOKENS_PER_S", offline.TOKENS_PER_S),
-            timeouts=_timeouts(env),
+            timeouts=timeouts,
+            local_timeouts=None
+            if env.get(FIRST_LIMIT, "").strip()
+            else replace(timeouts, first_token_s=LOCAL_FIRST_TOKEN_S),
         )
+
+    def timeouts_for(self, access: "ProviderAccess") -> ProviderTimeouts:
+        """Return the time limits of calls to a provider."""
+        if self.local_timeouts is None or not is_local(access.name, access.base_url):
+            return self.timeouts
+        return self.local_timeouts
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -174,6 +194,16 @@ def _timeouts(env: Mapping[str, str]) -> ProviderTimeouts:
     return ProviderTimeouts(
         **{name: _seconds(env, f"HEADRACE_MODEL_{name.upper()}", defaults[name]) for name in defaults}
     )
+
+
+def is_local(name: str, base_url: str) -> bool:
+    """Whether a provider is a server that people run themselves: by its kind, or by an address that is private, of this
+    machine, or a name without a domain, such as that of a container."""
+    host = urlsplit(base_url if "://" in base_url else f"http://{base_url}").hostname or ""
+    try:
+        return name in _LOCAL_SERVERS or ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith(_LOCAL_NAMES)
 
 
 def own_address(name: str) -> str:

@@ -18,6 +18,7 @@ from graphs.providers.errors import (
     ProviderRejectedKey,
     ProviderTimeout,
     ProviderWrongBaseUrl,
+    SchemaUnsupported,
     ToolsUnsupported,
     safe_excerpt,
 )
@@ -38,9 +39,13 @@ NO_TOOLS_PHRASES = (
     "endpoints found that support tool use",  # OpenRouter, 404
     "requires --enable-auto-tool-choice",  # vLLM, 400
     "tools param requires --jinja",  # llama.cpp, 500
-    "failed to parse grammar",  # llama.cpp, LM Studio, 400: a tool's schema is more than its grammars can say
+)
+NO_GRAMMAR_PHRASES = (
+    "failed to parse grammar",  # llama.cpp, LM Studio, 400: a schema is more than its grammars can say
     "Failed to initialize samplers",  # llama.cpp, the same
-    "Unable to generate parser for this template",  # llama.cpp: a chat template that knows no calls
+    "Unable to generate parser for this template",  # llama.cpp, the same, or a chat template that knows no calls
+    "JSON schema conversion failed",  # llama.cpp
+    "invalid JSON schema in format",  # Ollama
 )
 TOO_LONG_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 TOO_LONG_PHRASES = (
@@ -111,6 +116,8 @@ def _error_for_status(  # noqa: PLR0911 -- one return per kind of answer reads b
         return ProviderRateLimited(f"{provider} is rate-limiting our requests ({named}){said}", retry_after_s)
     if any(words in message for words in NO_TOOLS_PHRASES):
         return ToolsUnsupported(f"{model or 'The model'} of {provider} can't call tools natively{said}")
+    if any(words in message for words in NO_GRAMMAR_PHRASES):
+        return SchemaUnsupported(f"{provider} can't take a JSON Schema of the request{said}")
     if status == 408:
         return ProviderTimeout(f"{provider} timed out ({named}){said}")
     if status >= 500 and is_too_long(message, code):  # some proxies and servers have no better status for it
@@ -148,6 +155,8 @@ def _error_in_stream(provider: str, error: Any, *, key: str, model: str) -> Prov
         return ProviderRateLimited(f"{provider} is rate-limiting our requests{said}")
     if any(words in message for words in NO_TOOLS_PHRASES):
         return ToolsUnsupported(f"{model or 'The model'} of {provider} can't call tools natively{_said(excerpt)}")
+    if any(words in message for words in NO_GRAMMAR_PHRASES):
+        return SchemaUnsupported(f"{provider} can't take a JSON Schema of the request{_said(excerpt)}")
     if is_too_long(message, code):
         return ContextTooLong(refused)
     if model and code in MODEL_NOT_FOUND_CODES:

@@ -22,6 +22,7 @@ from graphs.providers.contract import (
 )
 from graphs.providers.errors import ProviderRefused
 from graphs.providers.extras import ollama_fields, ollama_options
+from graphs.providers.grammar_schemas import reduce_format
 from graphs.providers.http.error_bodies import find_error
 from graphs.providers.http.statuses import error_in_stream
 from graphs.providers.ollama.tool_choice import chosen_tools, with_choice_told
@@ -156,7 +157,7 @@ def _options(request: ModelRequest) -> dict[str, Any]:
 
 
 def _format(response_format: dict[str, Any] | None) -> str | dict[str, Any] | None:
-    match response_format:
+    match reduce_format(response_format):
         case {"type": "json_schema", "json_schema": {"schema": dict() as schema}}:
             return schema
         case {"type": "json_object"}:

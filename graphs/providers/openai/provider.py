@@ -1,12 +1,14 @@
 """The provider for all vendors that speak OpenAI's HTTP protocol; `vendors.py` has their differences."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 import aiohttp
 import msgspec
 
 from graphs.providers.contract import Delta, ModelInfo, ModelRequest, ProviderTimeouts
-from graphs.providers.errors import ProviderInvalidResponse, ProviderStalled, ProviderStreamCut
+from graphs.providers.errors import ProviderInvalidResponse, ProviderStalled, ProviderStreamCut, SchemaUnsupported
+from graphs.providers.grammar_schemas import reduce_format, reduce_tools
 from graphs.providers.http.sse import SseSplitter
 from graphs.providers.http.vendor_client import VendorClient, VendorStream, decode_response
 from graphs.providers.openai.vendors import Auth, Vendor
@@ -48,12 +50,29 @@ class OpenAICompatible:
         self.name = vendor.name
         self.headers, self._models = vendor.headers, tuple(models)
         self._vendor = vendor
+        self._makes_grammars = vendor.makes_grammars
         self._key = key
         self._timeouts = timeouts or ProviderTimeouts()
         self._http = self._open(session, _auth(vendor.auth, key))
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        """See `Provider.stream`. Deltas that arrive in one network read are yielded together."""
+        """See `Provider.stream`. Deltas that arrive in one network read are yielded together.
+
+        Schemas go out as they are until the server has refused one for its grammar, and reduced from then on.
+        """
+        if not self._makes_grammars:
+            try:
+                async with aclosing(self._stream(request)) as stream:
+                    async for delta in stream:
+                        yield delta
+                return
+            except SchemaUnsupported:  # raised by the status, so before any delta
+                self._makes_grammars = True
+        async with aclosing(self._stream(_with_reduced_schemas(request))) as stream:
+            async for delta in stream:
+                yield delta
+
+    async def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         body = request_body(request, self._vendor)
         events = SseSplitter(self.name)
         chunks = ChunkReader(self.name, request, self._key, returns_thoughts=self._vendor.returns_thoughts)
@@ -119,6 +138,14 @@ class OpenAICompatible:
         if len(found) != len(texts):
             raise ProviderInvalidResponse(f"{self.name} sent {len(found)} vectors for {len(texts)} texts.")
         return [v.embedding for v in sorted(found, key=lambda v: v.index)]
+
+
+def _with_reduced_schemas(request: ModelRequest) -> ModelRequest:
+    if not (request.tools or request.response_format):
+        return request
+    return msgspec.structs.replace(
+        request, tools=reduce_tools(request.tools), response_format=reduce_format(request.response_format)
+    )
 
 
 def _auth(auth: Auth, key: str) -> dict[str, str]:

@@ -30,6 +30,7 @@ class Vendor:
 
     `keeps_token_name` sends the limit of tokens under the name that the client used. `choices`: it has `n`.
     `returns_thoughts`: it wants the thoughts before a call of a tool back with the call, as `reasoning_content`.
+    `makes_grammars`: it turns schemas into grammars, which can't say all (`grammar_schemas.py`).
     """
 
     name: str
@@ -55,6 +56,7 @@ class Vendor:
     keeps_token_name: bool = False
     choices: bool = False
     returns_thoughts: bool = False
+    makes_grammars: bool = False
 
     def at(self, base_url: str) -> "Vendor":
         """Return this vendor at another address: a local server, or a proxy before the vendor."""
@@ -180,6 +182,7 @@ VENDORS: dict[str, Vendor] = {
             base_url_env=("LLAMACPP_BASE_URL",),
             needs_key=False,
             lists_own=True,
+            makes_grammars=True,
         ),
         Vendor(
             "lmstudio",
@@ -187,6 +190,7 @@ VENDORS: dict[str, Vendor] = {
             base_url_env=("LMSTUDIO_BASE_URL",),
             needs_key=False,
             lists_own=True,
+            makes_grammars=True,
         ),
     )
 }

@@ -19,7 +19,9 @@ from graphs.providers.contract import (
     ModelInfo,
     ModelRequest,
     Part,
+    Progress,
     Provider,
+    ReasoningDelta,
     TextDelta,
     TextPart,
     ToolCallDelta,
@@ -28,6 +30,7 @@ from graphs.providers.contract import (
 )
 from graphs.providers.errors import ToolsUnsupported
 from graphs.providers.prompted_tools.reader import PromptedToolsReader
+from graphs.providers.prompted_tools.written_calls import WrittenCalls
 
 RESULT_MARK = "<tool_result"  # also a stop text: a model that goes on would make the result up
 MAX_STOP_TEXTS = 4  # OpenAI's limit, which others follow
@@ -73,7 +76,8 @@ class PromptedTools:
 
 
 class NativeOrPromptedTools:
-    """A `Provider` that offers tools natively, and switches to prompted tools once its model refuses them.
+    """A `Provider` that offers tools natively, and switches to prompted tools once its model refuses them. Calls that the model
+    writes as its answer are read (`written_calls.py`).
 
     One per provider and model, because it remembers the switch. `native` is the initial guess (`capabilities.py`).
     """
@@ -88,11 +92,13 @@ class NativeOrPromptedTools:
         """See `Provider.stream`."""
         if self.native or not request.tools:
             has_started = False
+            written = _written_calls(request)
             try:
                 async with aclosing(self._provider.stream(request)) as stream:
                     async for delta in stream:
                         has_started = True
-                        yield delta
+                        for one in _read_written(delta, written):
+                            yield one
                 return
             except ToolsUnsupported:
                 if has_started or not request.tools:
@@ -122,6 +128,27 @@ def _read_delta(delta: Delta, reader: PromptedToolsReader | None) -> list[Delta]
             return []  # a model that does both: its first calls, in text, count
         case _:
             return [delta]
+
+
+def _written_calls(request: ModelRequest) -> WrittenCalls | None:
+    if not request.tools or request.tool_choice == "none":
+        return None
+    return WrittenCalls(request.messages, request.tools, parallel=request.parallel_tool_calls is not False)
+
+
+def _read_written(delta: Delta, written: WrittenCalls | None) -> list[Delta]:
+    match delta:
+        case _ if written is None:
+            return [delta]
+        case TextDelta(text, None):
+            return written.feed(text)
+        case Finished("stop"):
+            remaining = written.finish()
+            return [*remaining, msgspec.structs.replace(delta, reason="tool_calls") if written.calls else delta]
+        case ReasoningDelta() | Progress():
+            return [delta]
+        case _:  # native calls, the probabilities of tokens, an answer that was cut: no written call
+            return [*written.give_up(), delta]
 
 
 def tool_names(tools: Sequence[dict[str, Any]]) -> frozenset[str]:

@@ -69,6 +69,11 @@ def _call(value: Any) -> Call | None:
     return name.strip(), msgspec.json.encode(arguments).decode()
 
 
+def starts_like_a_call(compact: str) -> bool:
+    """Whether a text without blanks, with double quotes, begins as a call does, or may do so with more of it."""
+    return compact.startswith(_CALL_STARTS) or any(head.startswith(compact) for head in _CALL_STARTS)
+
+
 class PromptedToolsReader:
     """The state of one answer: chunks of text in, deltas out, and at the end `finish`."""
 
@@ -146,9 +151,7 @@ class PromptedToolsReader:
         compact = "".join(self._buffer.lstrip()[:200].split()).replace("'", '"')
         if compact.startswith(_CALL_STARTS):
             return True
-        if not final and any(head.startswith(compact) for head in _CALL_STARTS):
-            return None
-        return False
+        return None if not final and starts_like_a_call(compact) else False
 
     def _fence(self, final: bool) -> bool:
         """After three backticks: look at the word that follows."""

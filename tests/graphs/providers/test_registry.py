@@ -6,7 +6,7 @@ from graphs.providers.errors import ModelUnknown, ProviderIsHeadrace, ProviderUn
 from graphs.providers.ollama.provider import FIRST_MODEL
 from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.registry import Providers, open_session
-from graphs.providers.settings import OFFLINE, ProviderSettings, resolve
+from graphs.providers.settings import OFFLINE, ProviderAccess, ProviderSettings, is_local, resolve
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer
 from tests.graphs.model_requests import ask, collect
@@ -192,3 +192,33 @@ def test_providers_are_preferred_in_one_order_whatever_they_speak():
     settings = ProviderSettings.from_env(dict.fromkeys(keys, "k") | {"OLLAMA_HOST": "h"})
 
     assert ("ollama", "openai", "anthropic", "google", "cohere", "groq") == settings.names
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "expected"),
+    [
+        ("ollama", "https://ollama.example.com", True),
+        ("llamacpp", "http://gpu.example.com:8080/v1", True),
+        ("openai", "http://127.0.0.1:8080/v1", True),
+        ("openai", "http://localhost:8080/v1", True),
+        ("openai", "http://[::1]:8080/v1", True),
+        ("openai", "http://192.168.1.7/v1", True),
+        ("openai", "http://models:8000/v1", True),
+        ("openai", "http://host.docker.internal:8000/v1", True),
+        ("openai", "https://api.openai.com/v1", False),
+        ("groq", "https://api.groq.com/openai/v1", False),
+        ("openai", "https://8.8.8.8/v1", False),
+    ],
+)
+def test_a_server_nearby_has_time_to_read_its_prompt(name: str, url: str, expected: bool):
+    settings = ProviderSettings.from_env({"HEADRACE_MODEL_CONNECT_S": "3"})
+    limits = settings.timeouts_for(ProviderAccess(name, url))
+
+    assert expected == is_local(name, url)
+    assert ((300.0 if expected else 60.0), 3.0) == (limits.first_token_s, limits.connect_s)
+
+
+def test_a_time_that_is_set_holds_for_servers_nearby_too():
+    settings = ProviderSettings.from_env({"HEADRACE_MODEL_FIRST_TOKEN_S": "7"})
+
+    assert settings.timeouts_for(ProviderAccess("ollama", "http://127.0.0.1:11434")).first_token_s == 7.0
