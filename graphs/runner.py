@@ -12,7 +12,6 @@ from graphs.chat.history import trim
 from graphs.data_marks import DataMark
 from graphs.messages import read_message, stored_message, with_answered_calls, with_file_texts
 from graphs.providers.contract import Message, ModelRequest, Provider
-from graphs.providers.prompted_tools.provider import NativeOrPromptedTools
 from graphs.providers.tokens import estimate_input
 from schema.errors import InputError
 from schema.events import Event
@@ -82,6 +81,7 @@ async def run_chat(provider: Provider, run: ChatRun, emit: Callable[[Event], Non
     Raises ProviderError. Cancelling the task closes the provider's connection.
     """
     request = read_options(run.model.partition("/")[2], run.options)
+    provider = NativeOrPromptedTools(provider) if request.tools else provider
     mark = DataMark.new()
     shown = [with_file_texts(message, mark) for message in run.shown(run.messages)]
     await answer(Question(shown, provider, request, run.model, emit))
