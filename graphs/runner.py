@@ -12,6 +12,7 @@ from graphs.chat.history import trim
 from graphs.data_marks import DataMark
 from graphs.messages import read_message, stored_message, with_answered_calls, with_file_texts
 from graphs.providers.contract import Message, ModelRequest, Provider
+from graphs.providers.prompted_tools.provider import NativeOrPromptedTools
 from graphs.providers.tokens import estimate_input
 from schema.errors import InputError
 from schema.events import Event

@@ -151,7 +151,9 @@ def build_provider(access: ProviderAccess, session: aiohttp.ClientSession, setti
         return native.build(session, access.base_url, key=access.key, timeouts=settings.timeouts_for(access))
     vendor = VENDORS[access.name].at(access.base_url)
     vendor = replace(vendor, headers=(*vendor.headers, *access.headers))
-    return OpenAICompatible(session, vendor, key=access.key, timeouts=settings.timeouts_for(access), models=access.models)
+    return OpenAICompatible(
+        session, vendor, key=access.key, timeouts=settings.timeouts_for(access), models=access.models
+    )
 
 
 def open_session(resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:
