@@ -8,12 +8,13 @@ import msgspec
 
 from graphs.chat.answer import answer
 from graphs.chat.context import Question
-from graphs.chat.history import trim
+from graphs.chat.history import for_client, trim
 from graphs.data_marks import DataMark
 from graphs.messages import read_message, stored_message, with_answered_calls, with_file_texts
 from graphs.providers.contract import Message, ModelRequest, Provider
 from graphs.providers.prompted_tools.provider import NativeOrPromptedTools
 from graphs.providers.tokens import estimate_input
+from graphs.providers.windows import with_window
 from schema.errors import InputError
 from schema.events import Event
 from schema.queries.sessions.sessions import StoredMessage
@@ -23,18 +24,21 @@ from schema.queries.sessions.sessions import StoredMessage
 class ChatRun:
     """A chat job's request: `model` as `provider/name`, the conversation, and the options of the model request.
 
-    The conversation is `whole` if the client sent it with the request: then the model is shown all of it, in its order. A
-    session's is trimmed.
+    The conversation is `whole` if the client sent it with the request: then the model is shown all of it, in its order, unless
+    the client wants it `truncated` to the model's window. A session's is trimmed.
     """
 
     model: str
     messages: list[Message]
     options: dict[str, Any]
     whole: bool
+    truncated: bool = False
 
-    def shown(self, messages: Sequence[Message]) -> list[Message]:
-        """Return what the model is shown of these messages of the conversation."""
-        return list(messages) if self.whole else trim(messages)
+    def shown(self, messages: Sequence[Message], window: int | None = None) -> list[Message]:
+        """Return what the model is shown of these messages of the conversation; `window` are its tokens, if known."""
+        if not self.whole:
+            return trim(messages, window=window)
+        return for_client(messages, window, self.options.get("max_tokens")) if self.truncated else list(messages)
 
 
 def read_chat(model: str, payload: dict[str, Any], stored: Sequence[StoredMessage]) -> ChatRun:
@@ -49,7 +53,8 @@ def read_chat(model: str, payload: dict[str, Any], stored: Sequence[StoredMessag
         messages = with_answered_calls([stored_message(row.role, row.parts, row.extra, row.vendor) for row in stored])
         if system := payload.get("system"):
             messages.insert(0, Message.of("system", system))
-    return ChatRun(model, messages, _read_options(payload), whole=raw_messages is not None)
+    is_whole, is_truncated = raw_messages is not None, payload.get("truncation") == "auto"
+    return ChatRun(model, messages, _read_options(payload), whole=is_whole, truncated=is_truncated)
 
 
 def _read_options(payload: dict[str, Any]) -> dict[str, Any]:
@@ -76,13 +81,15 @@ def estimate_prompt(payload: dict[str, Any], stored: Sequence[StoredMessage]) ->
         return 0
 
 
-async def run_chat(provider: Provider, run: ChatRun, emit: Callable[[Event], None]) -> None:
+async def run_chat(
+    provider: Provider, run: ChatRun, emit: Callable[[Event], None], *, window: int | None = None
+) -> None:
     """Answer one chat, emitting its events as they happen; the last two are MessageCompleted and UsageRecorded.
 
     Raises ProviderError. Cancelling the task closes the provider's connection.
     """
     request = read_options(run.model.partition("/")[2], run.options)
-    provider = NativeOrPromptedTools(provider) if request.tools else provider
+    provider = with_window(NativeOrPromptedTools(provider) if request.tools else provider, window)
     mark = DataMark.new()
-    shown = [with_file_texts(message, mark) for message in run.shown(run.messages)]
+    shown = [with_file_texts(message, mark) for message in run.shown(run.messages, window)]
     await answer(Question(shown, provider, request, run.model, emit))

@@ -153,6 +153,7 @@ async def _build_submission(
             **payload,
             **({"asked_model": True} if target.model_requested else {}),
             **({INTERACTIVE: True} if run_at is None else {}),
+            **({"truncation": "auto"} if data.truncation == "auto" else {}),
         },
         model=target.model,
         agent=target.agent,

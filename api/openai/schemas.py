@@ -164,6 +164,10 @@ class CompletionIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     messages: Annotated[list[MessageIn], Meta(min_length=1, max_length=2000, description="The conversation so far.")]
     stream: Annotated[bool | None, Meta(description="Stream the answer as Server-Sent Events.")] = None
     stream_options: Annotated[StreamOptionsIn | None, Meta(description="Options of the stream.")] = None
+    truncation: Annotated[
+        Literal["auto", "disabled"] | None,
+        Meta(description="`auto`: leave out the beginning of a conversation too long for the model."),
+    ] = None
 
     # passed on to the model
     temperature: Temperature | None = None

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from graphs.providers.capabilities import capabilities
+from graphs.providers.contract import Provider
 from graphs.runner import read_chat, run_chat
 from schema.events import Event, UsageRecorded
 from schema.queries.jobs.attempts import ClaimedJob
@@ -25,4 +27,12 @@ async def answer_chat(
     def emit_counted(event: Event) -> None:
         emit(event.with_own_key() if isinstance(event, UsageRecorded) and job.credential else event)
 
-    await run_chat(await context.models.get_provider(job), run, emit_counted)
+    provider = await context.models.get_provider(job)
+    await run_chat(provider, run, emit_counted, window=await _find_window(provider, job))
+
+
+async def _find_window(provider: Provider, job: ClaimedJob) -> int | None:
+    """Return how many tokens the job's model reads: by its row, or as its provider says; None if neither does."""
+    if job.context_tokens is not None:
+        return job.context_tokens
+    return (await capabilities(provider, job.model.partition("/")[2], {"tools": False, "images": False})).context_tokens

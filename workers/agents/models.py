@@ -9,7 +9,8 @@ from graphs.providers.contract import Provider
 from graphs.providers.fallback import ChainModel
 from graphs.providers.prompted_tools.provider import NativeOrPromptedTools
 from graphs.providers.tenant_providers import TenantCredential
-from schema.errors import ProviderError
+from graphs.providers.windows import with_window
+from schema.errors import HeadraceError, ProviderError
 from schema.queries.agents.agent_config import ProviderCredential
 from schema.vault import Sealed
 from workers.agents.configuration import Configuration
@@ -56,6 +57,17 @@ class Models:
             raise failure
         return candidates
 
+    async def window(self) -> int | None:
+        """Return how many tokens the job's model reads; None if nobody says."""
+        row = self._configuration.models.get(self._default)
+        if row is not None and row.context_tokens is not None:
+            return row.context_tokens
+        service, _, name = self._default.partition("/")
+        try:
+            return (await capabilities(self._provider(service), name, {"tools": False, "images": False})).context_tokens
+        except HeadraceError:
+            return None  # calling it will show what is wrong
+
     def _names(self, agent: AgentSpec) -> list[str]:
         """Return full names without duplicates: granted models, and the job's own, which was granted when submitted."""
         first = [self._default] if self._asked_for or not agent.models else []
@@ -74,7 +86,8 @@ class Models:
         row = self._configuration.models.get(full_name)
         known = {"tools": row.tools, "images": row.images, "context_tokens": row.context_tokens} if row else None
         can = await capabilities(provider, name, known)
-        wrapped = NativeOrPromptedTools(provider if can.images else TextOnlyProvider(provider), native=can.tools)
+        seen = with_window(provider if can.images else TextOnlyProvider(provider), can.context_tokens)
+        wrapped = NativeOrPromptedTools(seen, native=can.tools)
         own = service in self._credentials
         return ChainModel(wrapped, name, full_name, f"{self._tenant_id if own else ''}/{service}", own_key=own)
 

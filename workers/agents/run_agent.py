@@ -123,12 +123,13 @@ async def prepare_run(
         own_keys_only=job.is_own_key_in_budget,
         hosts=await context.models.egress.hosts(job.tenant_id, "providers") if inputs.credentials else (),
     )
-    summary = await summary_for(context, job, inputs, models, before)
+    history = asked.shown(before, await models.window())
+    summary = await summary_for(context, job, inputs, models, before, len(history))
     run = AgentRun(
         agents=agents,
         tools=tool_contexts.tools(),
         question=question,
-        history=asked.shown(before),
+        history=history,
         continued=after,
         request=read_options(job.model.partition("/")[2], options),
         chain=models.chain,

@@ -1,8 +1,9 @@
 """The summary of the messages that a session's history no longer includes. It is stored with the session, and updated
 every few turns.
 
-A model sees the last ten messages (`graphs/chat/history.py`). When six more have dropped out since the last summary,
-the job's model is asked for a new one before it answers. If that fails or takes too long, the old summary is used.
+A model sees what its window holds, or the last ten messages (`graphs/chat/history.py`). When six more have dropped out since
+the last summary, the job's model is asked for a new one before it answers. If that fails or takes too long, the old summary
+is used.
 """
 
 import asyncio
@@ -66,29 +67,28 @@ async def summary_for(
     inputs: RunInputs,
     models: Models,
     messages: Sequence[Message],
+    shown: int = MAX_MESSAGES,
 ) -> Summary:
-    """Return the summary of a job's session, updated if due. `messages` precede the question. Raises nothing."""
+    """Return the summary of a job's session, updated if due. `messages` precede the question; the model is shown the last
+    `shown` of them. Raises nothing."""
     old = Summary(inputs.summary or "")
     turn = inputs.summary_turn
-    if (
-        job.session_id is None
-        or job.turn is None
-        or len(messages) <= MAX_MESSAGES
-        or (job.turn - (turn or 0)) % EVERY_TURNS
-    ):
+    if job.session_id is None or job.turn is None or len(messages) <= shown or (job.turn - (turn or 0)) % EVERY_TURNS:
         return old
     session = _Session(job.tenant_id, job.session_id, job.turn)
     try:
-        return await _update(context, session, models, old, turn)
+        return await _update(context, session, models, old, turn, shown)
     except (HeadraceError, psycopg.Error, TimeoutError) as error:
         log.warning("summary_not_updated", job_id=str(job.id), error=type(error).__name__)
         return old
 
 
-async def _update(context: AgentContext, session: _Session, models: Models, old: Summary, turn: int | None) -> Summary:
+async def _update(
+    context: AgentContext, session: _Session, models: Models, old: Summary, turn: int | None, shown: int
+) -> Summary:
     async with tenant_tx(context.pool, session.tenant_id) as db:
         rows = await list_unsummarised(db, session.tenant_id, session.id, after=turn, before=session.turn)
-    dropped = rows[: first_included([row.role for row in rows])]
+    dropped = rows[: first_included([row.role for row in rows], shown)]
     if len(dropped) < MIN_DROPPED:
         return old
     new = await _summarise(context, models, old, [stored_message(row.role, row.parts) for row in dropped])
@@ -97,9 +97,9 @@ async def _update(context: AgentContext, session: _Session, models: Models, old:
     return new
 
 
-def first_included(roles: Sequence[str]) -> int:
+def first_included(roles: Sequence[str], shown: int = MAX_MESSAGES) -> int:
     """Return the index of the first message that the history still includes, as `graphs.chat.history.trim` does."""
-    start = max(0, len(roles) - MAX_MESSAGES)
+    start = max(0, len(roles) - shown)
     first = next((i for i in range(start, len(roles)) if roles[i] == "user"), None)
     return start if first is None else first
 

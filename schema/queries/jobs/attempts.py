@@ -105,7 +105,8 @@ RETURNING job_id
 class ClaimedJob(msgspec.Struct, frozen=True):
     """A job as its attempt runs it. `lease_owner` is the worker's name; `is_first`: no earlier claim is known. `left_s` is the
     time up to its deadline, `credential` the tenant's own for the model's provider. A `suspect` is cleared when it has run for
-    `probation_s`. Prices are in US dollars per million tokens. `tenant` is read for jobs that run within limits."""
+    `probation_s`. Prices are in US dollars per million tokens,
+    `context_tokens` is the model's window, if a row says it. `tenant` is read for jobs that run within limits."""
 
     id: UUID
     tenant_id: UUID
@@ -133,6 +134,7 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     output_usd: Decimal | None
     credential: ProviderCredential | None
     tenant: TenantSnapshot | None
+    context_tokens: int | None = None
 
     @property
     def is_own_key_in_budget(self) -> bool:
@@ -143,8 +145,8 @@ class ClaimedJob(msgspec.Struct, frozen=True):
 
 
 CLAIMED = (
-    *ClaimedJob.__struct_fields__[:-2],
-    *("credential_id", "service", "base_url", "key_id", "sealed", "tenant"),
+    *ClaimedJob.__struct_fields__[:-3],
+    *("credential_id", "service", "base_url", "key_id", "sealed", "tenant", "context_tokens"),
 )
 
 
@@ -206,12 +208,13 @@ async def claim_job(
 def _claimed_job(claimed: Rows) -> ClaimedJob:
     """Read the one row that was claimed: a few hundred a second, so by place and not by name."""
     (row,) = claimed.pick(CLAIMED)
-    *job, credential_id, service, base_url, key_id, sealed, tenant = row
+    *job, credential_id, service, base_url, key_id, sealed, tenant, context_tokens = row
     credential = ProviderCredential(credential_id, service, base_url, key_id, sealed) if credential_id else None
     return ClaimedJob(
         *job,
         credential=credential,
         tenant=None if tenant is None else read_tenant_snapshot(tenant),
+        context_tokens=context_tokens,
     )
 
 
