@@ -128,7 +128,6 @@ async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, 
         **({} if data.background else {INTERACTIVE: True}),
         **({} if stored.store else {"hidden": True}),
         **({SEALS: True} if stored.seals_reasoning else {}),
-        **({"truncation": "auto"} if stored.truncation == "auto" else {}),
     }
     if tools.collections:
         payload["collections"] = await find_collection_ids(resources, principal, tools.collections)
