@@ -1,7 +1,7 @@
 """Why a response failed, in OpenAI's words. Clients decide by the code whether they send the request again."""
 
 from api.http.errors import status_for_code
-from api.http.openai_errors import CODES
+from api.http.openai_errors import CODES, vendor_words
 from api.openai.responses.objects import ResponseErrorOut
 from schema.event_base import Reason
 
@@ -17,7 +17,8 @@ PERMANENT = frozenset({"step_failed", "provider_rejected_key"})
 def response_error(reason: Reason) -> ResponseErrorOut:
     """Return the error of a failed response: `invalid_prompt` where another try fails as well, `rate_limit_exceeded` with the
     wait in words, `server_error` for what may pass."""
-    code, status = CODES.get(reason.code, reason.code), status_for_code(reason.code, openai=True)
+    told, status = vendor_words(reason.code, reason.vendor_code), status_for_code(reason.code, openai=True)
+    code = CODES.get(told, told)
     if code in KEPT:
         return ResponseErrorOut(code, reason.message)
     if status == 429:

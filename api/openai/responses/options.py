@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from api.openai.responses.schemas import HONOURED_INCLUDES, IGNORED, RESPONSE_FIELDS, ResponseIn
 from api.openai.responses.tools import ModelTools, read_choice
-from graphs.providers.extras import ignored_extras
+from graphs.providers.extras import ignored_options
 from schema.errors import InputError
 
 FOR_VENDORS = ("user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier")
@@ -64,7 +64,7 @@ def ignored_fields(body: bytes, data: ResponseIn, tools: ModelTools, options: di
     unused = [name for name in sorted(IGNORED) if getattr(data, name) is not None]
     unused += ["truncation"] if data.truncation == "auto" else []  # workers don't cut what clients send, so far
     includes = (f"include: {name}" for name in data.include or () if name not in HONOURED_INCLUDES)
-    extras = ignored_extras(model.partition("/")[0], options.get("extra", {}))
+    extras = ignored_options(model.partition("/")[0], options)
     return ", ".join(_printable([*unknown, *unused, *includes, *tools.ignored, *extras]))
 
 
