@@ -127,6 +127,8 @@ async def create_chat_completion(
 def _ignored(model: str, data: CompletionIn, extras: dict[str, Any]) -> dict[str, str]:
     """Return a header that names the parameters of which the answer knows nothing."""
     names = ignored_options(model.partition("/")[0], model_options(data, extras))
+    if data.stream_options is not None and data.stream_options.include_obfuscation:
+        names.append("stream_options.include_obfuscation")
     return {"X-Headrace-Ignored": ", ".join(names)} if names else {}
 
 

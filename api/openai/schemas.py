@@ -140,6 +140,9 @@ class StreamOptionsIn(msgspec.Struct, frozen=True):
     """Options of a stream."""
 
     include_usage: Annotated[bool | None, Meta(description="Send a last chunk with the token usage.")] = None
+    include_obfuscation: Annotated[
+        bool | None, Meta(description="Streams are not obfuscated; `true` is named in `X-Headrace-Ignored`.")
+    ] = None
 
 
 Stop = Annotated[str, Meta(max_length=1000)]

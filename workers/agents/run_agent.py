@@ -146,7 +146,7 @@ async def prepare_run(
         priorities=tool_contexts.priorities(),
         client_tools=client_tools,
         sources=await _search_documents(context.searcher, job, question.text),
-        chat_agent=AgentSpec(name=CHAT_AGENT, graph="chat", output_format=job.payload.get("output_format")),
+        chat_agent=_chat_agent(job, asked),
     )
     return run, summary
 
@@ -183,14 +183,25 @@ def _split(messages: Sequence[Message]) -> tuple[Message, list[Message], list[Me
     return messages[at], list(messages[:at]), list(messages[at + 1 :])
 
 
+def _chat_agent(job: ClaimedJob, asked: ChatRun) -> AgentSpec:
+    output_format = job.payload.get("output_format")
+    agent = AgentSpec(name=CHAT_AGENT, graph="chat", output_format=output_format)
+    return agent if output_format else _in_json(agent, asked)
+
+
 def _asked_json(asked: ChatRun) -> dict[str, Any] | None:
     """Return the request's `response_format` if it asks for JSON."""
     wanted = asked.options.get("response_format")
     return wanted if isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema") else None
 
 
-def _in_json(agent: AgentSpec, response_format: dict[str, Any]) -> AgentSpec:
-    """Return the agent with the client's format instead of its own."""
+def _in_json(agent: AgentSpec, asked: ChatRun) -> AgentSpec:
+    """Return the agent with the client's format instead of its own, where a tool may be called or it has one of its own: a
+    format that the vendor enforces would rule calls out, so the agent is told, and its answer is checked. Any other has the
+    format enforced by its vendor."""
+    response_format = _asked_json(asked)
+    if response_format is None or not (agent.tools or agent.output_format or asked.options.get("tools")):
+        return agent
     schema = (response_format.get("json_schema") or {}).get("schema")
     return replace(agent, output_format="structured_json", output_schema=schema, renderer=None)
 
@@ -200,9 +211,8 @@ def _agent_specs(configuration: Configuration, job: ClaimedJob, asked: ChatRun) 
     agents = {name: _agent_spec(configuration, name) for name in configuration.agents}
     if output_format := job.payload.get("output_format"):
         agents = {name: _in_format(agent, output_format) for name, agent in agents.items()}
-    elif wanted := _asked_json(asked):
-        # A format that the vendor enforces would rule calls of tools out, so the agent is told, and its answer is checked.
-        agents = {name: _in_json(agent, wanted) if agent.tools else agent for name, agent in agents.items()}
+    else:
+        agents = {name: _in_json(agent, asked) for name, agent in agents.items()}
     if (graph := job.payload.get("graph")) and job.agent in agents:
         agents[job.agent] = replace(agents[job.agent], graph=graph)
     return agents

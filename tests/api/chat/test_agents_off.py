@@ -43,11 +43,22 @@ async def test_an_agent_with_tools_answers_in_the_format_that_its_client_asks_fo
 ) -> None:
     tenant = make_tenant(database_url)
     add_agent(database_url, tenant, "Worker", tools=["calculator"], models=["openai/json"], graph="react")
-    running.models.script(says("It is 8."), says('{"n": 8}'), model="json")
+    running.models.script(*[says("It is 8."), says('{"n": 8}')] * 2, model="json")
     schema = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
     wanted = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
     said = [{"role": "user", "content": "2 times 4?"}]
     answer = await asked(
         running, tenant.key, "/v1/chat/completions", model="agent/Worker", messages=said, response_format=wanted
+    )
+    assert '{"n": 8}' == answer["choices"][0]["message"]["content"]
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
+    answer = await asked(
+        running,
+        tenant.key,
+        "/v1/chat/completions",
+        model="agent/Worker",
+        messages=said,
+        response_format=wanted,
+        tools=tools,
     )
     assert '{"n": 8}' == answer["choices"][0]["message"]["content"]

@@ -44,9 +44,9 @@ REFUSAL = raw_chunks(
 )
 TWO = raw_chunks(
     chunk({"content": "One"}),
-    chunk({"content": "Uno"}, index=1),
+    chunk({"content": "Uno"}, index=1, logprobs={"content": LOGPROBS}),
     chunk({"content": " two", "role": "assistant"}),
-    chunk({"content": " dos"}, index=1, logprobs={"content": LOGPROBS}),
+    chunk({"content": " dos"}, index=1),
     chunk({}, reason="stop"),
     chunk({}, index=1, reason="stop"),
     usage(USAGE),
@@ -175,7 +175,7 @@ async def test_a_late_system_message_keeps_its_place_and_half_a_surrogate_pair_i
             "/v1/chat/completions", content=broken, headers={"content-type": "application/json"}
         )
         assert 400 == refused.status_code
-        assert "surrogate" in refused.json()["error"]["message"] or "messages" in refused.json()["error"]["message"]
+        assert "surrogate" in refused.json()["error"]["message"]
 
 
 async def test_tool_choice_that_names_no_tool_is_refused(running: Running) -> None:
@@ -198,6 +198,16 @@ async def test_the_limit_of_tokens_keeps_the_name_that_the_client_used(running: 
         body = next(record.body for record in running.models.records if said in json.dumps(record.body))
         assert [name] == [one for one in ("max_tokens", "max_completion_tokens") if one in body]
         assert "developer" == body["messages"][0]["role"]
+
+
+async def test_what_has_no_effect_is_named(running: Running) -> None:
+    options = {"include_usage": True, "include_obfuscation": True}
+    streamed = asking("openai/text-1", stream=True, stream_options=options)
+    named = await running.http.post("/v1/chat/completions", json=streamed)
+    assert "stream_options.include_obfuscation" == named.headers["x-headrace-ignored"]
+    offline = asking("offline/extractive", seed=1, top_k=2, logprobs=True, max_tokens=5)
+    ignored = (await running.http.post("/v1/chat/completions", json=offline)).headers["x-headrace-ignored"]
+    assert "logprobs, seed, top_k" == ignored
 
 
 async def test_models_say_what_they_can_do(running: Running) -> None:
