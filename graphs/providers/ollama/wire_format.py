@@ -27,6 +27,7 @@ from graphs.providers.http.error_bodies import find_error
 from graphs.providers.http.statuses import error_in_stream
 from graphs.providers.ollama.tool_choice import chosen_tools, with_choice_told
 from graphs.providers.reported import reported_name
+from graphs.providers.windows import MIN_CHARS_PER_TOKEN, measure
 from schema.errors import ProviderError
 
 
@@ -56,6 +57,10 @@ class _Line(msgspec.Struct):
     eval_count: Any = None
     error: Any = None
 
+
+DEFAULT_WINDOW, MAX_WINDOW = 4096, 131_072
+ANSWER_TOKENS = 1024
+"""Tokens that are left for an answer whose limit isn't named."""
 
 _lines = TolerantDecoder(_Line)
 
@@ -131,6 +136,9 @@ def request_body(request: ModelRequest) -> bytes:
         "model": request.model,
         "messages": [wire for m in request.messages for wire in message_body(m, names)],
         "stream": True,
+        # Otherwise Ollama leaves out the beginning of what is too long without a word; versions before 0.12 know neither.
+        "truncate": False,
+        "shift": False,
     }
     if options := _options(request):
         body["options"] = options
@@ -153,7 +161,16 @@ def _options(request: ModelRequest) -> dict[str, Any]:
         "frequency_penalty": request.frequency_penalty,
         "stop": list(request.stop) or None,
     }
-    return ollama_options(request.extra) | {name: value for name, value in named.items() if value is not None}
+    window = {} if (size := _window(request)) is None else {"num_ctx": size}
+    return window | ollama_options(request.extra) | {name: value for name, value in named.items() if value is not None}
+
+
+def _window(request: ModelRequest) -> int | None:
+    """Return the window that a request needs, if Ollama's default is too small for it: powers of two, since each change loads
+    the model anew. Ollama makes it no larger than the model's."""
+    tools = len(msgspec.json.encode(request.tools)) // MIN_CHARS_PER_TOKEN if request.tools else 0
+    needed = measure(request.messages) + tools + (request.max_tokens or ANSWER_TOKENS)
+    return None if needed <= DEFAULT_WINDOW else min(1 << (needed - 1).bit_length(), MAX_WINDOW)
 
 
 def _format(response_format: dict[str, Any] | None) -> str | dict[str, Any] | None:

@@ -64,7 +64,30 @@ def test_settings_of_the_request_become_options():
 
 
 def test_nothing_is_sent_for_what_is_not_set():
-    assert {"model", "messages", "stream"} == set(request_json(ask("m")))
+    assert {"model", "messages", "stream", "truncate", "shift"} == set(request_json(ask("m")))
+
+
+def test_what_is_too_long_is_never_cut_in_silence():
+    body = request_json(ask("m"))
+
+    assert (False, False) == (body["truncate"], body["shift"])
+
+
+@pytest.mark.parametrize(
+    ("chars", "fields", "expected"),
+    [
+        (300, {}, None),
+        (9_000, {}, None),
+        (10_000, {}, 8192),
+        (60_000, {}, 32768),
+        (10**6, {}, 131_072),
+        (300, {"max_tokens": 5000}, 8192),
+        (60_000, {"extra": {"num_ctx": 2048}}, 2048),
+        (300, {"tools": ({"type": "function", "function": {"name": "f", "description": "a" * 12_000}},)}, 8192),
+    ],
+)
+def test_the_window_is_as_large_as_the_prompt_needs(chars: int, fields: dict, expected: int | None):
+    assert expected == request_json(ask("m", "a" * chars, **fields)).get("options", {}).get("num_ctx")
 
 
 def test_a_conversation_with_tools_and_pictures_becomes_ollamas():
