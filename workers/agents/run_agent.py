@@ -124,7 +124,8 @@ async def prepare_run(
         hosts=await context.models.egress.hosts(job.tenant_id, "providers") if inputs.credentials else (),
     )
     history = asked.shown(before, await models.window())
-    summary = await summary_for(context, job, inputs, models, before, len(history))
+    shown = sum(message.role in ("user", "assistant") for message in history)  # as summaries count
+    summary = await summary_for(context, job, inputs, models, before, shown)
     run = AgentRun(
         agents=agents,
         tools=tool_contexts.tools(),
