@@ -62,7 +62,6 @@ def ignored_fields(body: bytes, data: ResponseIn, tools: ModelTools, options: di
     """Return the names of what changes nothing: unknown fields, tools that nobody runs, what the provider has no place for."""
     unknown = (name for name in _split(body) if name not in RESPONSE_FIELDS)
     unused = [name for name in sorted(IGNORED) if getattr(data, name) is not None]
-    unused += ["truncation"] if data.truncation == "auto" else []  # workers don't cut what clients send, so far
     includes = (f"include: {name}" for name in data.include or () if name not in HONOURED_INCLUDES)
     extras = ignored_options(model.partition("/")[0], options)
     return ", ".join(_printable([*unknown, *unused, *includes, *tools.ignored, *extras]))
