@@ -15,6 +15,7 @@ from api.documents import routes as documents
 from api.documents import search as search_documents
 from api.documents import update as update_documents
 from api.documents.upload import routes as upload_documents
+from api.files import routes as files
 from api.grants import egress
 from api.grants import routes as grants
 from api.identity import api_keys, credentials, identity_providers, login, oidc_login, well_known
@@ -63,7 +64,14 @@ NATIVE = (
 )
 """Under `/api`."""
 
-OPENAI = (completions.routes, embeddings.routes, models.routes, create_response.routes, stored_responses.routes)
+OPENAI = (
+    completions.routes,
+    embeddings.routes,
+    models.routes,
+    files.routes,
+    create_response.routes,
+    stored_responses.routes,
+)
 """Under `/v1`."""
 
 ROOT = (get_about, health.routes, well_known.routes)

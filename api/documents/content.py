@@ -19,6 +19,7 @@ from api.openapi.operations import described
 from api.resources import AppResources
 from schema.errors import NotFound
 from schema.queries.documents.documents import StoredVersion, find_stored_version
+from schema.queries.files.files import StoredFile
 
 BYTES = "application/octet-stream"
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}/[A-Za-z0-9!#$&^_.+-]{1,100}(; ?charset=[A-Za-z0-9_-]{1,40})?")
@@ -70,7 +71,7 @@ async def start_reading(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     return quoted_name()
 
 
-def download_headers(row: StoredVersion) -> dict[str, str]:
+def download_headers(row: StoredVersion | StoredFile) -> dict[str, str]:
     """Return headers that make browsers save the file, not open it. The name is sent twice: in ASCII for old clients, and in
     full (RFC 6266, RFC 8187)."""
     ascii_name, quoted_name = UNSAFE.sub("_", row.name), quote(row.name, safe="!#$&+-.^_`|~")
@@ -84,7 +85,7 @@ def download_headers(row: StoredVersion) -> dict[str, str]:
     }
 
 
-def safe_media_type(row: StoredVersion) -> str:
+def safe_media_type(row: StoredVersion | StoredFile) -> str:
     """Return the stored media type, or `application/octet-stream` if it isn't valid in a header."""
     return row.media_type if MEDIA_TYPE.fullmatch(row.media_type) else BYTES
 

@@ -37,6 +37,7 @@ class UserExportOut(msgspec.Struct, frozen=True, kw_only=True):
     webhook_deliveries: Annotated[Rows, Meta(description="Messages to the tenant's systems about the user's jobs.")]
     schedules: Annotated[Rows, Meta(description="Schedules of the user's jobs.")]
     documents: Annotated[Rows, Meta(description="Private documents.")]
+    files: Annotated[Rows, Meta(description="Files that the user's clients keep here.")]
 
 
 class ErasedOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,5 +76,6 @@ EXPORTED_EXAMPLE: dict[str, Any] = {
     "triggers": [],
     "webhook_deliveries": [],
     "schedules": [],
+    "files": [],
     "documents": [],
 }

@@ -20,6 +20,7 @@ from schema.tables.documents import (
     VectorSpace,
 )
 from schema.tables.feedback import Feedback, LearnedExample
+from schema.tables.files import File
 from schema.tables.jobs import Attempt, IdempotencyKey, Job, JobLog
 from schema.tables.memories import MemoryRow
 from schema.tables.schedules import Schedule, ScheduleRun
@@ -43,7 +44,7 @@ TENANT_TABLES = (
     *(Tally, TallyMark, UsageDay),
     *(Benchmark, BenchmarkIteration, BenchmarkResult, Schedule, ScheduleRun),
     *(Dataset, DatasetItem, BenchmarkItem),
-    *(Collection, Document, DocumentVersion, ChunkDraft, Chunk, ChunkVector, DocumentTotals, FileRemoval),
+    *(Collection, Document, DocumentVersion, ChunkDraft, Chunk, ChunkVector, DocumentTotals, FileRemoval, File),
     *(WebhookEndpoint, CallbackSecret, WebhookDelivery, WebhookAttempt, Trigger, TriggerCall),
 )
 THREAD_TABLES = (Checkpoint, CheckpointBlob, CheckpointWrite)
@@ -80,6 +81,7 @@ __all__ = [
     "DocumentVersion",
     "EgressGrant",
     "Feedback",
+    "File",
     "FileRemoval",
     "Grant",
     "IdempotencyKey",

@@ -321,6 +321,13 @@ class Holder:
             self.insert("dataset_items", place=place, **of)
         return name
 
+    def file(self) -> str:
+        """One that a client keeps here."""
+        file_id, stored_as = new_id(), f"{self.tenant_id}/{new_id()}"
+        about: Row = {"name": self.marker, "purpose": "user_data", "media_type": "text/plain", "size_bytes": 5}
+        self.insert("files", id=file_id, user_id=self.user_id, sha256=b"s", stored_as=stored_as, **about)
+        return f"file-{file_id.hex}"
+
     def schedule(self) -> str:
         """One that was due twice, and may be run."""
         schedule_id, model, user_id = new_id(), MODELS[self.letter], self.user_id or self.user()
@@ -375,6 +382,7 @@ KINDS: dict[str, Callable[[Holder], str | None]] = {
     "trigger": hooked_things.trigger,
     "collection": Holder.collection,
     "document": Holder.document,
+    "file": Holder.file,
     "failed document": lambda holder: holder.document("failed"),
     "document name": Holder.document_name,
     "tenant": lambda holder: holder.slug,
@@ -400,6 +408,7 @@ UNKNOWN: dict[str, Callable[[], str]] = {
     "pair of benchmarks": lambda: f"{uuid4()},{uuid4()}",
     **{kind: lambda: f"nobody-{uuid4().hex[:8]}" for kind in ("tenant", "spare tenant", "same tenant")},
     "job as response": lambda: f"resp_{uuid4().hex}",
+    "file": lambda: f"file-{uuid4().hex}",
     "item of a job": lambda: f"msg_{uuid4().hex}_0",
     "actor": lambda: f"user:{uuid4()}",
     "target": lambda: f"key:{uuid4()}",

@@ -43,12 +43,30 @@ async def receive(request: JsonRequest, batch: Batch, *, max_body: int) -> Field
             aclosing(_chunks(request)) as chunks,
         ):
             if kind == FORM:
-                reader = FormReader(options.get("boundary", ""), batch)
-                await reader.read(chunks)
-                return from_form(reader.form, batch.limits)
+                return from_form(await _read_form(options, chunks, batch), batch.limits)
             return from_json(await _read_all(request, chunks, max_body), batch.limits)
     except TimeoutError:
         raise InputError("The body took too long to arrive. Send several smaller uploads.") from None
+
+
+async def receive_form(request: JsonRequest, batch: Batch) -> list[tuple[str, str]]:
+    """Read a form into the batch and return its fields as they came. Raises InputError, StorageFull and UploadTooLarge."""
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    if kind != FORM:
+        raise InputError(f"The body must be {FORM}.", field="Content-Type")
+    try:
+        async with asyncio.timeout(batch.limits.longest_s), aclosing(_chunks(request)) as chunks:
+            return await _read_form(options, chunks, batch)
+    except TimeoutError:
+        raise InputError("The body took too long to arrive. Send a smaller file.") from None
+
+
+async def _read_form(
+    options: dict[str, str], chunks: AsyncGenerator[bytes, None], batch: Batch
+) -> list[tuple[str, str]]:
+    reader = FormReader(options.get("boundary", ""), batch)
+    await reader.read(chunks)
+    return reader.form
 
 
 async def _read_all(request: JsonRequest, chunks: AsyncGenerator[bytes, None], max_body: int) -> bytes:

@@ -227,6 +227,13 @@ PERSONAL_DATA: dict[str, PersonalData] = {
     ),
     "chunk_drafts": PersonalData(description="Passages in preparation; deleted with the document."),
     "chunk_vectors": PersonalData(description="Vectors of passages; deleted with the document."),
+    "files": PersonalData(
+        description="What their clients keep here; deleted.",
+        where=WHERE_USER,
+        section="files",
+        columns="id, name, purpose, media_type, size_bytes, created_at, expires_at",
+        erasures=(Erasure(WHERE_USER),),
+    ),
     "file_removals": PersonalData(description="Names of files that are about to be deleted; deleted with them."),
     "usage_days": PersonalData(description="Nothing personal: what the whole tenant used each day."),
     "tallies": PersonalData(description="Nothing personal: how many jobs, sessions and messages the tenant has."),

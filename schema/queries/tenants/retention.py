@@ -58,6 +58,12 @@ DELETE FROM webhook_deliveries WHERE ended_at < now() - make_interval(days => %(
 RETURNING tenant_id
 """
 
+EXPIRED_FILES = """
+DELETE FROM files WHERE expires_at < now() AND (tenant_id, id) IN (
+  SELECT tenant_id, id FROM files WHERE expires_at < now() ORDER BY expires_at LIMIT %(limit)s)
+RETURNING tenant_id
+"""
+
 OLD_RUNS = """
 DELETE FROM schedule_runs WHERE (tenant_id, schedule_id, due_at) IN (
   SELECT tenant_id, schedule_id, due_at FROM schedule_runs
@@ -189,14 +195,14 @@ async def list_tenants_to_sweep(db: Db) -> list[SweptTenant]:
 
 
 async def delete_expired(db: Db, *, delivery_days: int) -> int:
-    """Delete expired sign-ins, idempotency keys and cached answers, old due times, audit rows past their days, and webhook
-    deliveries that ended `delivery_days` ago; as the system.
+    """Delete expired sign-ins, idempotency keys, cached answers and files, old due times, audit rows past their days, and
+    webhook deliveries that ended `delivery_days` ago; as the system.
 
     Returns how many rows went; BATCH or more means that there may be others.
     """
     values = {"limit": BATCH, "hours": IDEMPOTENCY_HOURS, "delivery_days": delivery_days, "run_days": RUN_DAYS}
     await db.execute(TAKE_LOCK)
-    expired = (EXPIRED_LOGINS, EXPIRED_KEYS, EXPIRED_ANSWERS, OLD_DELIVERIES, OLD_RUNS, OLD_AUDIT)
+    expired = (EXPIRED_LOGINS, EXPIRED_KEYS, EXPIRED_ANSWERS, EXPIRED_FILES, OLD_DELIVERIES, OLD_RUNS, OLD_AUDIT)
     return sum([len(await fetch_all(db, sql, values)) for sql in expired])
 
 

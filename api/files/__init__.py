@@ -1,0 +1,1 @@
+"""Files that clients keep here, outside of any collection: OpenAI's `/v1/files`."""
