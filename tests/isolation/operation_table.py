@@ -151,7 +151,7 @@ CALLS: dict[str, Call] = {
         "jobs.read", {"path.response_id": thing("job as response")}, "query.after"
     ),
     "POST /v1/files": Call("documents.write", plain="body.file", send={"file.file": "hi", "body.purpose": "user_data"}),
-    "GET /v1/files": Call("documents.read", {"query.after": word("file")}, "query.purpose"),
+    "GET /v1/files": Call("documents.read", plain="query.after query.purpose"),
     "GET /v1/files/{file_id}": Call("documents.read", {"path.file_id": thing("file")}),
     "GET /v1/files/{file_id}/content": Call("documents.read", {"path.file_id": thing("file")}, gets=404),
     "DELETE /v1/files/{file_id}": Call("documents.write", {"path.file_id": thing("file")}),

@@ -26,6 +26,18 @@ def add(database_url: str, table: str, tenant: TestTenant, **values: Any) -> Non
     change(database_url, sql, tenant.id, *values.values())
 
 
+def add_file(database_url: str, tenant: TestTenant, **values: Any) -> None:
+    about = {
+        "id": new_id(),
+        "name": "n",
+        "purpose": "batch",
+        "media_type": "text/plain",
+        "size_bytes": 1,
+        "sha256": b"s",
+    }
+    add(database_url, "files", tenant, **about, **values)
+
+
 def add_user(database_url: str, tenant: TestTenant) -> UUID:
     user_id = new_id()
     add(database_url, "users", tenant, id=user_id, email=f"{user_id}@example.com", role="member")

@@ -29,7 +29,7 @@ from tests.workers.jobs import (
     worker_context,
 )
 from tests.workers.limit_calls import Clock, FakeSpending
-from tests.workers.retained_rows import add, add_user, sweeping
+from tests.workers.retained_rows import add, add_file, add_user, sweeping
 from workers.limits.limits import LimitPolicy, Limits
 from workers.queue.attempts import attempt_job
 from workers.queue.job_core import JobCore
@@ -234,6 +234,7 @@ def configure(database_url: str, tenant: TestTenant) -> None:
     agent = {"description": "d", "examples": none, "prompt": "p", "models": none, "tools": none}
     add(database_url, "agents", tenant, id=new_id(), name="n", **agent)
     add(database_url, "tools", tenant, id=new_id(), name="n", kind="HTTP_GET", definition=Jsonb({}))
+    add_file(database_url, tenant, stored_as="f")
     add(database_url, "data_sources", tenant, id=new_id(), name="n", tables=none, key_id=VAULT.key_ids[0], sealed=b"s")
     add(database_url, "configurations", tenant, settings=Jsonb({}))
     add(database_url, "pipelines", tenant, id=pipeline_id, name="n", version=1, definition=Jsonb({}))
@@ -322,7 +323,7 @@ async def test_a_deleted_tenant_leaves_no_row_and_no_key_and_others_lose_none(
     noted = rows(
         database_url, "SELECT stored_as FROM file_removals WHERE tenant_id = %s AND due_at <= now()", tenant.id
     )
-    assert stored | {"n"} == {row["stored_as"] for row in noted}  # they go when the bytes are gone
+    assert stored | {"n", "f"} == {row["stored_as"] for row in noted}  # they go when the bytes are gone
     tables.remove("file_removals")
     assert {} == {table: number for table in tables if (number := count(database_url, table, tenant))}
     assert set() == await redis_keys(core, tenant)
