@@ -65,7 +65,7 @@ PARAMETERS = {
     ),
     "X-Headrace-Run-At": _request(
         "X-Headrace-Run-At",
-        Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE_TIME),
+        Schema(type=OpenAPIType.STRING),  # a format would be a type that openapi-python-client has no header for
         "When to run the job, if not at once, as `run_at` in the bodies that have it; the answer is `202`.",
     ),
 }
