@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -141,20 +142,25 @@ class Stream:
 
     async def __aiter__(self) -> AsyncIterator[ReceivedEvent]:
         lines: list[bytes] = []
+        give_up = time.monotonic() + PATIENCE_S
         async for line in self.answer.content:
+            assert time.monotonic() < give_up, f"no event but comments for {PATIENCE_S:g} s: {self.events[-1:]}"
             lines.append(line)
             if line == b"\n":
                 event = _parse_event(lines)
                 lines = []
                 if event is not None:
+                    give_up = time.monotonic() + PATIENCE_S
                     self.events.append(event)
                     yield event
 
     async def until(self, kind: str, count: int = 1) -> ReceivedEvent:
-        """Read on to the `count`-th event of this kind from here."""
+        """Read on to the `count`-th event of this kind from here; of deltas, to that many words: how many events they come in is
+        a matter of how busy the machine is."""
         async for event in self:
-            count -= event.type == kind
-            if not count:
+            if event.type == kind:
+                count -= len(event.data["text"].split()) if kind == "message.delta" else 1
+            if count <= 0:
                 return event
         raise AssertionError(f"the stream ended before {kind}: {[e.type for e in self.events[-5:]]}")
 

@@ -9,8 +9,8 @@ from alembic import op
 
 from schema.migrations import security
 
-revision = "0018"
-down_revision = "0017"
+revision = "0019"
+down_revision = "0018"
 
 
 def upgrade() -> None:
