@@ -155,11 +155,11 @@ class Stream:
                     yield event
 
     async def until(self, kind: str, count: int = 1) -> ReceivedEvent:
-        """Read on to the `count`-th event of this kind from here; of deltas, to that many words: how many events they come in is
-        a matter of how busy the machine is."""
+        """Read on to the `count`-th event of this kind from here; of deltas, to that many words: in how many events they come is a
+        matter of how busy the machine is."""
         async for event in self:
             if event.type == kind:
-                count -= len(event.data["text"].split()) if kind == "message.delta" else 1
+                count -= max(len(event.data.get("text", "").split()), 1) if kind == "message.delta" else 1
             if count <= 0:
                 return event
         raise AssertionError(f"the stream ended before {kind}: {[e.type for e in self.events[-5:]]}")
