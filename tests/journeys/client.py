@@ -155,8 +155,8 @@ class Stream:
                     yield event
 
     async def until(self, kind: str, count: int = 1) -> ReceivedEvent:
-        """Read on to the `count`-th event of this kind from here; of deltas, to that many words: in how many events they come is
-        a matter of how busy the machine is."""
+        """Read on to the `count`-th event of this kind from here; of deltas, to that many words: in how many events those come
+        is a matter of how busy the machine is."""
         async for event in self:
             if event.type == kind:
                 count -= max(len(event.data.get("text", "").split()), 1) if kind == "message.delta" else 1
