@@ -26,7 +26,7 @@ from api.openapi.operations import answer_options_with_all_methods, components, 
 from api.openapi.page import get_asset, redirect_browsers, show_api_page
 from api.resources import get_resources, open_resources
 from api.root_page import NAME, VERSION
-from api.routes import NATIVE, OPENAI, ROOT
+from api.routes import ANTHROPIC, NATIVE, OPENAI, ROOT
 from api.settings import ApiSettings
 
 API_PAGE = [show_api_page, get_asset]
@@ -61,7 +61,7 @@ def create_app(settings: ApiSettings) -> Litestar:
     app = Litestar(
         route_handlers=[
             Router("/api", route_handlers=list(NATIVE)),
-            Router("/v1", route_handlers=list(OPENAI)),
+            Router("/v1", route_handlers=[*OPENAI, *ANTHROPIC]),
             *ROOT,
         ],
         debug=False,  # whatever LITESTAR_DEBUG says: debug pages show the values of variables
@@ -137,6 +137,7 @@ def _openapi() -> OpenAPIConfig:
             Tag("tenants", "Your tenant; for admins, all tenants with their grants, users and keys."),
             Tag("models", "For admins: prices and capabilities of models."),
             Tag("openai", "Chat completions, embeddings and models, compatible with OpenAI's SDKs."),
+            Tag("anthropic", "Messages for any model, compatible with Anthropic's SDKs and the tools built on them."),
             Tag("health", "Health and readiness of this installation."),
         ],
         operation_id_creator=operation_id,

@@ -3,6 +3,7 @@
 from api import health
 from api.agents import manage as manage_agents
 from api.agents import routes as agents
+from api.anthropic import count_tokens, messages
 from api.audit import routes as audit
 from api.benchmarks import routes as benchmarks
 from api.chat import routes as chat
@@ -73,6 +74,9 @@ OPENAI = (
     stored_responses.routes,
 )
 """Under `/v1`."""
+
+ANTHROPIC = (messages.routes, count_tokens.routes)
+"""Under `/v1` too."""
 
 ROOT = (get_about, health.routes, well_known.routes)
 """At the root."""

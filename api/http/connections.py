@@ -29,6 +29,8 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from api.http.anthropic_errors import error_out as anthropic_error_out
+from api.http.anthropic_errors import is_anthropic
 from api.http.error_catalog import CATALOG
 from api.http.errors import OTHER_STATUSES, ProblemOut
 from api.http.openai_errors import error_out
@@ -233,7 +235,9 @@ def _unread_in_system(transport: asyncio.Transport) -> int:
 def _response(code: str, path: bytes, detail: str) -> bytes:
     status, request_id = OTHER_STATUSES[code], new_id().hex
     phrase, instance = HTTPStatus(status).phrase, path[:200].decode("ascii", "replace")
-    if instance.startswith("/v1/"):
+    if is_anthropic(instance):
+        kind, body = "application/json", anthropic_error_out(status, detail, code=code, request_id=request_id)
+    elif instance.startswith("/v1/"):
         kind, body = "application/json", error_out(status, detail, code=code)
     else:
         kind = "application/problem+json"

@@ -1,7 +1,8 @@
 """Turns exceptions into HTTP responses: the only place that knows statuses.
 
 Native routes return RFC 9457 problem details (`application/problem+json`); routes under `/v1` use OpenAI's format
-(`api/http/openai_errors.py`). An unexpected exception becomes a log line and a 500 that says nothing but the request id.
+(`api/http/openai_errors.py`), or Anthropic's (`api/http/anthropic_errors.py`). An unexpected exception becomes a log line and a
+500 that says nothing but the request id.
 
 Litestar's problem-details plugin is not used: it swaps title and detail, merges `extra` at the top level and leaves
 unhandled exceptions in another format.
@@ -21,6 +22,7 @@ from litestar.params import ParameterKwarg
 from litestar.typing import FieldDefinition
 from msgspec import Meta
 
+from api.http.anthropic_errors import AnthropicErrorResponseOut, anthropic_error, is_anthropic
 from api.http.body_limits import explain_too_large
 from api.http.error_catalog import CATALOG
 from api.http.openai_errors import OpenAIErrorOut, openai_error, vendor_words
@@ -198,7 +200,9 @@ class ProblemSpec(ResponseSpec):
     details: dict[str, str] = field(default_factory=dict)
 
 
-def problems(*codes: str | tuple[int, str], openai: bool = False, **details: str) -> dict[int, ResponseSpec]:
+def problems(
+    *codes: str | tuple[int, str], openai: bool = False, anthropic: bool = False, **details: str
+) -> dict[int, ResponseSpec]:
     """Return the documentation of the errors that a handler itself may raise, by code. `api/openapi/errors.py` adds those of
     every route. A code passed as a keyword comes with its own example of `detail` instead of the catalog's:
     `problems("not_found", conflict="Only an ended job can be deleted.")`. A pair gives a code an unusual status. Raises
@@ -207,7 +211,7 @@ def problems(*codes: str | tuple[int, str], openai: bool = False, **details: str
     specs: dict[int, ResponseSpec] = {}
     for item in dict.fromkeys((*codes, *details)):
         status, code = item if isinstance(item, tuple) else (documented_status(item, openai=openai), item)
-        spec = specs.setdefault(status, _spec(openai))
+        spec = specs.setdefault(status, _spec(openai, anthropic))
         assert isinstance(spec, ProblemSpec)
         assert CATALOG[code]
         spec.codes += (code,)
@@ -215,7 +219,9 @@ def problems(*codes: str | tuple[int, str], openai: bool = False, **details: str
     return specs
 
 
-def _spec(openai: bool) -> ProblemSpec:
+def _spec(openai: bool, anthropic: bool) -> ProblemSpec:
+    if anthropic:
+        return ProblemSpec(AnthropicErrorResponseOut, media_type="application/json", generate_examples=False)
     shape, kind = (OpenAIErrorOut, "application/json") if openai else (ProblemOut, "application/problem+json")
     return ProblemSpec(shape, media_type=kind, generate_examples=False)
 
@@ -241,6 +247,8 @@ def error_response(request: Request[Any, Any, Any], error: Exception) -> Respons
         # provider said how long it wants to be left alone, the client may come back then.
         waits = status == 429 and getattr(error, "retry_after_s", None)
         headers |= {"X-Job-ID": job_id, **({} if waits else {"X-Should-Retry": "false"})}
+    if is_anthropic(request.scope["path"], request.headers):
+        return anthropic_error(status, detail, code=code, request_id=request_id, headers=headers)
     if openai:
         param = fields[0].field or None if fields else getattr(error, "vendor_param", None)
         told = vendor_words(code, getattr(error, "vendor_code", None))

@@ -132,6 +132,14 @@ def decode_any(body: bytes | msgspec.Raw) -> Any:
     return _decoder(Any).decode(body)
 
 
+def field_names(body: bytes) -> frozenset[str]:
+    """Return the names of the fields of a valid body, known and unknown."""
+    return frozenset(_split(body))
+
+
+_split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
 @cache
 def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(type_, float_hook=_number)

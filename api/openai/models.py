@@ -7,9 +7,18 @@ from litestar import Router, get
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta
 
+from api.anthropic.models import (
+    DEFAULT_LIMIT,
+    VERSION_HEADER,
+    AnthropicModelOut,
+    AnthropicModelsOut,
+    anthropic_model,
+    page_of,
+)
 from api.auth.principals import MayReadModels, Principal
 from api.grants.model_access import AGENT, list_granted_models, resolve_model
 from api.http.errors import PROVIDER_FAILURES, problems
+from api.http.json_body import JsonRequest
 from api.openai.embeddings import LOCAL_MODEL
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
@@ -27,6 +36,12 @@ Wanted = Annotated[
 
 ModelId = Annotated[
     str, PathParameter(description="Id of the model with its slashes, or a bare name of the default provider.")
+]
+
+
+Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="Models on a page, in Anthropic's shape.")]
+Place = Annotated[
+    str | None, QueryParameter(max_length=300, description="The model after or before it, in Anthropic's shape.")
 ]
 
 
@@ -75,32 +90,48 @@ AUTO_MODEL_EXAMPLE = {"id": AUTO, "created": 0, "owned_by": "headrace", "object"
 
 @get(
     "/",
-    opt=described(response={"data": [MODEL_EXAMPLE, AUTO_MODEL_EXAMPLE], "object": "list"}),
+    opt=described(
+        response={"data": [MODEL_EXAMPLE, AUTO_MODEL_EXAMPLE], "object": "list"}, request_headers=("anthropic-version",)
+    ),
     summary="List models",
     tags=["openai"],
 )
-async def list_models(principal: MayReadModels, resources: AppResources, capability: Wanted = "chat") -> ModelsOut:
+async def list_models(
+    request: JsonRequest,
+    principal: MayReadModels,
+    resources: AppResources,
+    capability: Wanted = "chat",
+    limit: Limit = DEFAULT_LIMIT,
+    after_id: Place = None,
+    before_id: Place = None,
+) -> ModelsOut | AnthropicModelsOut:
     """Returns the models for chats that your tenant can use, of all providers that are reachable now, its agents, and `auto`.
-    With `capability=embeddings` those that embed. Compatible with OpenAI's API."""
+    With `capability=embeddings` those that embed. Compatible with OpenAI's API, and with Anthropic's for clients that send
+    `anthropic-version`."""
     models = await _models(resources, principal)
-    return ModelsOut([model for model in models if capability == "all" or capability in model.capabilities])
+    models = [model for model in models if capability == "all" or capability in model.capabilities]
+    if VERSION_HEADER in request.headers:
+        return page_of([anthropic_model(one.id, one.created) for one in models], limit, after_id, before_id)
+    return ModelsOut(models)
 
 
 @get(
     "/{model_id:path}",
     responses=problems("model_unknown", *PROVIDER_FAILURES),
-    opt=described(response=MODEL_EXAMPLE),
+    opt=described(response=MODEL_EXAMPLE, request_headers=("anthropic-version",)),
     summary="Get a model",
     tags=["openai"],
 )
-async def get_model(model_id: ModelId, principal: MayReadModels, resources: AppResources) -> ModelOut:
-    """Compatible with OpenAI's API."""
+async def get_model(
+    request: JsonRequest, model_id: ModelId, principal: MayReadModels, resources: AppResources
+) -> ModelOut | AnthropicModelOut:
+    """Compatible with OpenAI's API, and with Anthropic's for clients that send `anthropic-version`."""
     name = model_id.removeprefix("/")
     is_alias = name in (AUTO, LOCAL_MODEL) or name.startswith(AGENT)
     full_name = name if is_alias else await resolve_model(resources, principal, name)
     for model in await _models(resources, principal):
         if model.id == full_name:
-            return model
+            return anthropic_model(model.id, model.created) if VERSION_HEADER in request.headers else model
     raise UnknownModel(f"No such model: {name[:80]!r}. GET /v1/models lists the models you can use.", field="model")
 
 

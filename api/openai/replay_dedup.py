@@ -60,6 +60,11 @@ class ReplayDedup:
         self._tool_calls_sent = True
         return event.tool_calls or []
 
+    @property
+    def takes_reasoning(self) -> bool:
+        """Whether reasoning that comes now is to be sent."""
+        return not (self._reasoning_sent and self._restarted)
+
     def reasoning(self, event: ReasoningDelta) -> str:
         """Return the reasoning to send; that of a later attempt is dropped if some was sent."""
         if self._reasoning_sent and self._restarted:

@@ -9,9 +9,15 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPIResponse, Reference
 
 from api.auth.principals import required_right
+from api.http.anthropic_errors import AnthropicErrorResponseOut, is_anthropic
+from api.http.anthropic_errors import error_out as anthropic_error_out
 from api.http.error_catalog import CATALOG
 from api.http.errors import FieldErrorOut, ProblemOut, ProblemSpec, documented_status, problems
 from api.http.openai_errors import OpenAIErrorOut, error_out
+
+OPENAI, ANTHROPIC = "openai_", "anthropic_"
+DIALECTS: dict[Any, str] = {OpenAIErrorOut: OPENAI, AnthropicErrorResponseOut: ANTHROPIC}
+"""How the names of shared examples begin, by the shape of an error."""
 
 
 def responses_for_errors(handler: HTTPRouteHandler, path: str) -> dict[int, ResponseSpec]:
@@ -29,7 +35,7 @@ def responses_for_errors(handler: HTTPRouteHandler, path: str) -> dict[int, Resp
     details = {code: detail for spec in own.values() for code, detail in spec.details.items()}
     for status, spec in own.items():
         codes += [code if documented_status(code) == status else (status, code) for code in spec.codes]
-    return problems(*codes, openai=is_openai(path), **details)
+    return problems(*codes, openai=is_openai(path), anthropic=is_anthropic(path), **details)
 
 
 def is_openai(path: str) -> bool:
@@ -39,11 +45,11 @@ def is_openai(path: str) -> bool:
 
 def describe_errors(response: OpenAPIResponse, status: int, spec: ProblemSpec, handler: HTTPRouteHandler) -> None:
     """Complete the response of one status: when it occurs, and an example for each of its codes."""
-    openai = spec.data_container is OpenAIErrorOut
+    dialect = DIALECTS.get(spec.data_container, "")
     descriptions = [_description(code, handler) for code in spec.codes]
     response.description = " ".join(f"{sentence}." for sentence in dict.fromkeys(descriptions))
     for media in (response.content or {}).values():
-        media.examples = {code: _example(code, status, spec.details.get(code), openai=openai) for code in spec.codes}
+        media.examples = {code: _example(code, status, spec.details.get(code), dialect) for code in spec.codes}
 
 
 def _description(code: str, handler: HTTPRouteHandler) -> str:
@@ -51,17 +57,20 @@ def _description(code: str, handler: HTTPRouteHandler) -> str:
     return f"The caller lacks the right `{right}`" if code == "forbidden" and right else CATALOG[code].when
 
 
-def _example(code: str, status: int, detail: str | None, *, openai: bool) -> Any:
-    if detail is None and status == documented_status(code, openai=openai):
-        return Reference(f"#/components/examples/{'openai_' if openai else ''}{code}")
+def _example(code: str, status: int, detail: str | None, dialect: str) -> Any:
+    if detail is None and status == documented_status(code, openai=bool(dialect)):
+        return Reference(f"#/components/examples/{dialect}{code}")
     detail = detail or CATALOG[code].detail
-    return openai_example(code, detail) if openai else problem_example(code, detail, status=status)
+    if dialect == ANTHROPIC:
+        return anthropic_example(code, detail)
+    return openai_example(code, detail) if dialect else problem_example(code, detail, status=status)
 
 
 def error_examples() -> dict[str, Any]:
     """Return the examples that routes share, as components."""
     native = {code: problem_example(code, doc.detail) for code, doc in CATALOG.items()}
-    return native | {f"openai_{code}": openai_example(code, doc.detail) for code, doc in CATALOG.items()}
+    openai = {f"{OPENAI}{code}": openai_example(code, doc.detail) for code, doc in CATALOG.items()}
+    return native | openai | {f"{ANTHROPIC}{code}": anthropic_example(code, CATALOG[code].detail) for code in CATALOG}
 
 
 def problem_example(code: str, detail: str, *, status: int = 0) -> Example:
@@ -85,6 +94,13 @@ def openai_example(code: str, detail: str) -> Example:
     doc, status = CATALOG[code], documented_status(code, openai=True)
     error = error_out(status, detail, code=code, param=doc.field)
     return LiteralExample(summary=doc.when, value=msgspec.to_builtins(error))
+
+
+def anthropic_example(code: str, detail: str) -> Example:
+    """Return an error of a route of Anthropic's."""
+    status = documented_status(code, openai=True)
+    error = anthropic_error_out(status, detail, code=code, request_id="019a5c9e6f0a7c119f530c9d2f6f6b1e")
+    return LiteralExample(summary=CATALOG[code].when, value=msgspec.to_builtins(error))
 
 
 class LiteralExample(Example):

@@ -17,6 +17,7 @@ REF = "#/components/schemas/{name}"
 JOB_EVENT = Reference(REF.format(name="JobEvent"))
 COMPLETION_CHUNK = Reference(REF.format(name="CompletionChunk"))
 RESPONSE_EVENT = Reference(REF.format(name="ResponseEvent"))
+MESSAGE_EVENT = Reference(REF.format(name="MessageEvent"))
 
 Id = Annotated[
     str, Meta(pattern="^[0-9]+$", description="The event's number, from 1 without gaps; resume with `Last-Event-ID`.")
@@ -96,13 +97,30 @@ class ResponseEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     delta: Annotated[str | None, Meta(description="Append this to the text, refusal, reasoning or arguments.")] = None
 
 
+class MessageEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One event of a streamed message, as Anthropic sends it: the `data` of an event whose name is its `type`. The first is
+    `message_start`; `message_stop`, or `error`, is the last. `ping` may come at any time."""
+
+    type: Annotated[str, Meta(description="What happened, such as `content_block_delta`.")]
+    message: Annotated[dict[str, Any] | None, Meta(description="The message as it begins, without content.")] = None
+    index: Annotated[int | None, Meta(description="Index of the block in the message's content.")] = None
+    content_block: Annotated[dict[str, Any] | None, Meta(description="The block as it begins.")] = None
+    delta: Annotated[
+        dict[str, Any] | None,
+        Meta(description="What is added to the block; in `message_delta`, why the message ended."),
+    ] = None
+    usage: Annotated[dict[str, Any] | None, Meta(description="Token usage, in `message_delta`.")] = None
+    error: Annotated[dict[str, Any] | None, Meta(description="Why the stream ended early, in `error`.")] = None
+
+
 def event_schemas() -> dict[str, Any]:
-    """Return the component schemas of streams: `JobEvent`, `CompletionChunk`, `ResponseEvent` and those they refer to."""
+    """Return the component schemas of streams: `JobEvent`, `CompletionChunk`, `ResponseEvent`, `MessageEvent` and
+    those that they refer to."""
     frames = tuple(_frame(event) for event in EVENTS.values())
     union: Any = StreamClosed
     for frame in frames:
         union |= frame
-    shapes = (union, CompletionChunk, ResponseEvent)
+    shapes = (union, CompletionChunk, ResponseEvent, MessageEvent)
     (job_event, *_), schemas = msgspec.json.schema_components(shapes, ref_template=REF)
     job_event["oneOf"] = job_event.pop("anyOf")
     description = "One event of a job's stream, parsed: `event` says which, and `data` is its JSON."

@@ -53,6 +53,16 @@ PARAMETERS = {
         "`respond-async` answers at once with the job; `wait=N` waits for its end, for up to N seconds (RFC 7240). Other "
         "preferences are ignored.",
     ),
+    "anthropic-version": _request(
+        "anthropic-version",
+        TEXT,
+        "Version of Anthropic's API, such as `2023-06-01`; any is taken, and none is needed here.",
+    ),
+    "anthropic-beta": _request(
+        "anthropic-beta",
+        TEXT,
+        "Features of Anthropic's that are being tried, separated by commas; passed on to its models.",
+    ),
     "X-Headrace-Callback-URL": _request(
         "X-Headrace-Callback-URL",
         TEXT,
@@ -90,6 +100,7 @@ HEADERS = {
         TEXT, 'The tenant\'s limits: `"requests";q=60;w=60`. Absent when nothing is limited.'
     ),
     "X-Headrace-Ignored": _response(TEXT, "Parameters for which the model's provider has no place: `top_k, min_p`."),
+    "request-id": _response(REQUEST_ID, "The same as `X-Request-ID`, where Anthropic's SDKs look for it."),
     "X-Should-Retry": _response(TEXT, "`false` when the job was already retried as often as is sensible."),
 }
 """Response headers by name; `X-Request-ID` is on every response."""

@@ -47,6 +47,9 @@ _VISION_MODELS = {
 _VISION_NAMES = re.compile(
     r"(vision|[-_]vl\b|vl-|llava|pixtral|gpt-4o|gpt-4\.1|gpt-5|claude|gemini|gemma-?3|llama-?4|moondream|minicpm-v)"
 )
+_REASONS = re.compile(
+    r"(^|/)(gpt-[5-9]|o[1-9]\b|gemini-(2\.5|[3-9])|claude)|gpt-oss|deepseek-(r1|reasoner|v[4-9])|qwen-?3|qwq|magistral"
+)
 _NO_ROW: Mapping[str, Any] = {}
 
 
@@ -90,6 +93,11 @@ def named_capabilities(provider: str, model: str) -> tuple[Literal["chat", "tool
         return ()
     can = from_name(provider, model)
     return ("chat", *(("tools",) if can.tools else ()), *(("images",) if can.images else ()))
+
+
+def reasons(model: str) -> bool:
+    """Whether a model takes an effort of reasoning, by its own name. Others refuse a request that names one."""
+    return _REASONS.search(model.lower()) is not None
 
 
 def from_name(provider: str, model: str) -> Capabilities:

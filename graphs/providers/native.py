@@ -103,7 +103,7 @@ NATIVE: dict[str, NativeProvider] = {
             needs_key=True,
             parse_url=anthropic.parse_base_url,
             url_shape="like https://api.anthropic.com",
-            preferred=("claude-sonnet-5-5", "claude-sonnet-5", "claude-sonnet-4-6", "claude-sonnet-4-5-20250929"),
+            preferred=("claude-sonnet-5-5", "claude-sonnet-5", "claude-sonnet-4-6", "claude-haiku-5-5"),
         ),
     )
 }

@@ -26,6 +26,7 @@ from graphs.providers.errors import (
 )
 from graphs.providers.http.sse import SseSplitter
 from graphs.providers.http.vendor_client import VendorClient, VendorStream, decode_response
+from graphs.providers.reported import reported_count
 from schema.errors import ProviderError
 from schema.ttl_cache import TtlCache
 
@@ -37,8 +38,16 @@ VERSION = "2023-06-01"
 MAX_CACHED_MODELS, FACTS_TTL_S = 1000, 300.0
 FACTS_TIMEOUT_S = 3.0
 MAX_PAGES = 20
+COUNTED = frozenset(
+    {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control"}
+)
+"""Fields of a request that are part of its prompt."""
+
 MAX_PAUSES = 10
 """How often a turn that the vendor has paused is sent back to it."""
+
+
+_decode_any = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class _Model(msgspec.Struct):
@@ -125,6 +134,13 @@ class Anthropic:
                 if not piece:
                     break
             await response.drain()
+
+    async def count_tokens(self, request: ModelRequest) -> int | None:
+        """POST messages/count_tokens: the tokens of a prompt, or None if what comes back is no count. Costs nothing."""
+        body = build_body(request, await self._find_facts(request)).fields
+        counted = msgspec.json.encode({name: value for name, value in body.items() if name in COUNTED})
+        data = await self._http.request("POST", "messages/count_tokens", counted, model=request.model)
+        return reported_count(decode_response(NAME, _decode_any, data).get("input_tokens"))
 
     async def list_models(self) -> list[ModelInfo]:
         """GET models, all pages."""

@@ -1,0 +1,222 @@
+"""A request's messages as those of OpenAI's format, in which jobs carry them.
+
+A turn of the user with results of tools becomes a message for each result, and one for the rest. What only Anthropic
+understands goes along only if one of its models is asked (`native`), marked as its own: signed thoughts, marks for the cache,
+PDFs.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from api.anthropic.block_schemas import (
+    Block,
+    CacheControl,
+    DocumentIn,
+    ImageIn,
+    RedactedThinkingIn,
+    ResultBlock,
+    SearchResultIn,
+    SourceIn,
+    TextIn,
+    ThinkingIn,
+    ToolReferenceIn,
+    ToolResultIn,
+    ToolUseIn,
+)
+from api.anthropic.schemas import MessageIn, Prompt
+from api.anthropic.signatures import detach, signer
+from graphs.messages import VENDOR_MARK
+from schema.errors import InputError
+
+Json = dict[str, Any]
+
+ANTHROPIC = "anthropic"
+THOUGHTS, AFTER = "thinking_blocks", "after"
+"""As `graphs/providers/anthropic/thoughts.py` reads them."""
+
+
+def read_conversation(prompt: Prompt, *, native: bool) -> list[Json]:
+    """Return the messages of a prompt, its system prompt first. Raises InputError that names the block at fault."""
+    messages: list[Json] = []
+    if prompt.system:
+        parts = [TextIn(prompt.system)] if isinstance(prompt.system, str) else prompt.system
+        messages.append(_marked({"role": "system", "content": _plain_parts(parts, "system", native)}, native))
+    for place, message in enumerate(prompt.messages):
+        messages += _read(message, f"messages[{place}]", native)
+    return messages
+
+
+def _read(message: MessageIn, field: str, native: bool) -> Iterator[Json]:
+    content = [TextIn(message.content)] if isinstance(message.content, str) else message.content
+    _check(message.role, content, field)
+    match message.role:
+        case "assistant":
+            yield from _assistant(content, native)
+        case "system":
+            yield _marked({"role": "system", "content": _plain_parts(content, field, native)}, native)
+        case "user":
+            yield from _user(content, field, native)
+
+
+def _check(role: str, content: Sequence[Block], field: str) -> None:
+    allowed: tuple[type[Any], ...] = {
+        "assistant": (TextIn, ThinkingIn, RedactedThinkingIn, ToolUseIn),
+        "system": (TextIn,),
+        "user": (TextIn, ImageIn, DocumentIn, SearchResultIn, ToolResultIn),
+    }[role]
+    for number, block in enumerate(content):
+        if not isinstance(block, allowed):
+            at = f"{field}.content[{number}]"
+            message = f"{at} must not be of the type {_type(block)} in a message of the role {role}."
+            raise InputError(message, field=f"{at}.type")
+
+
+def _type(block: Block | ResultBlock) -> str:
+    return str(type(block).__struct_config__.tag)
+
+
+def _user(content: Sequence[Block], field: str, native: bool) -> Iterator[Json]:
+    parts: list[Json] = []
+    for number, block in enumerate(content):
+        at = f"{field}.content[{number}]"
+        if isinstance(block, ToolResultIn):
+            result, images = _result(block, at, native)
+            parts += images
+            yield result
+        elif isinstance(block, TextIn | ImageIn | DocumentIn | SearchResultIn):
+            parts.append(_part(block, at, native))
+    if parts:
+        yield _marked({"role": "user", "content": parts}, native)
+
+
+def _result(block: ToolResultIn, field: str, native: bool) -> tuple[Json, list[Json]]:
+    """Return the message with a result's text, and its images, which follow in the user's next words: few makers take them in
+    a result."""
+    call_id, _, _ = detach(block.tool_use_id)
+    inner = [TextIn(block.content)] if isinstance(block.content, str) else block.content or []
+    parts = [_part(one, f"{field}.content[{number}]", native) for number, one in enumerate(inner)]
+    text = "\n".join(part["text"] for part in parts if part["type"] == "text")
+    if block.is_error and not native:
+        text = f"Error: {text}" if text else "Error."
+    message: Json = {"role": "tool", "tool_call_id": call_id, "content": text}
+    if native and block.is_error:
+        message["is_error"] = True
+    message |= _mark(block.cache_control, native)
+    return _marked(message, native), [part for part in parts if part["type"] != "text"]
+
+
+def _part(block: Block | ResultBlock, field: str, native: bool) -> Json:
+    match block:
+        case TextIn(text, mark):
+            return {"type": "text", "text": text, **_mark(mark, native)}
+        case ImageIn(source, mark):
+            url = _image_url(source, f"{field}.source")
+            return {"type": "image_url", "image_url": {"url": url}, **_mark(mark, native)}
+        case DocumentIn():
+            return _document(block, field, native)
+        case SearchResultIn(source, title, content, mark):
+            said = "\n".join((title, source, *(part.text for part in content)))
+            return {"type": "text", "text": said, **_mark(mark, native)}
+        case ToolReferenceIn(name):
+            return {"type": "text", "text": f"Tool: {name}"}
+        case _:
+            raise InputError(f"{field} must not be of the type {_type(block)}.", field=f"{field}.type")
+
+
+def _plain_parts(content: Sequence[Any], field: str, native: bool) -> str | list[Json]:
+    """Return text as a string wherever nothing is marked: chat templates of many servers know nothing else."""
+    parts = [_part(block, f"{field}.content[{number}]", native) for number, block in enumerate(content)]
+    if any("cache_control" in part for part in parts):
+        return parts
+    return "\n\n".join(part["text"] for part in parts)
+
+
+def _image_url(source: SourceIn, field: str) -> str:
+    match source:
+        case SourceIn("base64", str(media_type), str(data)):
+            return f"data:{media_type};base64,{data}"
+        case SourceIn("url", _, _, str(url)):
+            return url
+        case _:
+            raise InputError(
+                f"{field} must be base64 with media_type and data, or url with url; files are not stored here.",
+                field=field,
+            )
+
+
+def _document(block: DocumentIn, field: str, native: bool) -> Json:
+    source = block.source
+    match source.type, source.data, source.content:
+        case "text", str(text), _:
+            said = text
+        case "content", _, str(text):
+            said = text
+        case "content", _, list() as parts:
+            said = "\n\n".join(part.text for part in parts)
+        case _ if native and source.type in ("base64", "url"):
+            return _native_document(block)
+        case _:
+            message = (
+                f"{field}: only Anthropic's models read documents of the type {source.type[:40]}. Send its text as a source of "
+                "the type text."
+            )
+            raise InputError(message, field=f"{field}.source")
+    head = [line for line in (block.title, block.context) if line]
+    return {"type": "text", "text": "\n\n".join((*head, said)), **_mark(block.cache_control, native)}
+
+
+def _native_document(block: DocumentIn) -> Json:
+    document = {"source": block.source, "title": block.title, "context": block.context}
+    kept = {name: value for name, value in msgspec.to_builtins(document).items() if value is not None}
+    kept["source"] = {name: value for name, value in kept["source"].items() if value is not None}
+    return {"type": "text", "text": block.title or "document", "document": kept, **_mark(block.cache_control, True)}
+
+
+def _assistant(content: Sequence[Block], native: bool) -> Iterator[Json]:
+    texts: list[str] = []
+    calls: list[Json] = []
+    thoughts: list[Json] = []
+    others: dict[str, str] = {}
+    vendor = ANTHROPIC if native else ""
+    for block in content:
+        match block:
+            case TextIn(text):
+                texts.append(text)
+            case ToolUseIn():
+                call, of = _call(block)
+                calls.append(call)
+                vendor = of or vendor
+            case ThinkingIn(thinking, signature) if (whose := signer(signature)) is not None:
+                others[whose] = others.get(whose, "") + thinking
+            case ThinkingIn() | RedactedThinkingIn() if native:
+                place = [sum(map(len, texts)), len(calls)]
+                thoughts.append({**msgspec.to_builtins(block), AFTER: place})
+    message: Json = {"role": "assistant", "content": "".join(texts) or None}
+    if calls:
+        message["tool_calls"] = calls
+    if thoughts:
+        message[THOUGHTS] = thoughts
+    elif calls and not native and others:
+        # While tools run, some makers' models must be told what they thought; later it is of no use to them.
+        vendor, message["reasoning_content"] = next(iter(others.items()))
+    if vendor:
+        message[VENDOR_MARK] = vendor
+    if texts or calls or thoughts:
+        yield message
+
+
+def _call(block: ToolUseIn) -> tuple[Json, str]:
+    """Return a call, and whose attachment it has."""
+    call_id, vendor, extra = detach(block.id)
+    function = {"name": block.name, "arguments": msgspec.json.encode(block.input).decode()}
+    return {**extra, "id": call_id, "type": "function", "function": function}, vendor
+
+
+def _mark(mark: CacheControl | None, native: bool) -> Json:
+    return {"cache_control": msgspec.to_builtins(mark)} if mark is not None and native else {}
+
+
+def _marked(message: Json, native: bool) -> Json:
+    return {**message, VENDOR_MARK: ANTHROPIC} if native else message

@@ -1,0 +1,193 @@
+"""`POST /v1/messages`. A client that closes the connection cancels the job, as with Anthropic."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from litestar import Response, Router, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody
+
+from api.anthropic.conversation import ANTHROPIC, read_conversation
+from api.anthropic.message_stream import MessageStream
+from api.anthropic.options import ignored, read_options
+from api.anthropic.schemas import MESSAGE_EXAMPLE, CreateMessageIn, MessageOut
+from api.anthropic.whole_message import collect_message
+from api.auth.principals import MayChat, Principal
+from api.chat.response_modes import JOB_ERRORS
+from api.grants.model_access import Target, find_providers, resolve_target
+from api.http.body_limits import LARGE_BODY
+from api.http.disconnect import ClientDisconnected, cancel_on_disconnect
+from api.http.errors import JobEnded, problems
+from api.http.headers import read_idempotency
+from api.http.json_body import JsonRequest, field_names
+from api.http.sse import EVENT_STREAM, EventStream
+from api.jobs.submit import Accepted, submit_and_follow, submitter
+from api.openai.completions import CLIENT_CLOSED_REQUEST, in_order
+from api.openapi.headers import JOB_RESPONSE_HEADERS
+from api.openapi.operations import MESSAGE_EVENTS, described
+from api.resources import AppResources, Resources
+from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
+from graphs.providers.tokens import estimate_tokens
+from schema.ids import new_id
+from schema.job_kinds import KINDS
+from schema.queries.jobs.submissions import Submission
+from workers.queue.cancel import cancel
+
+ROUTE = "POST /v1/messages"
+BETA_HEADER = "anthropic-beta"
+MAX_BETA_CHARS = 4000
+EXAMPLE = {"model": "auto", "max_tokens": 1024, "messages": [{"role": "user", "content": "What is a headrace?"}]}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request for a message, and its job. `native`: one of Anthropic's models answers."""
+
+    request: JsonRequest
+    resources: Resources
+    principal: Principal
+    model: str
+    native: bool
+    accepted: Accepted
+    input_tokens: int
+    ignored: list[str]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        told = {"X-Headrace-Ignored": ", ".join(self.ignored)} if self.ignored else {}
+        ids = {"X-Job-ID": str(self.accepted.submitted.job_id), "request-id": self.request.request_id}
+        return {**ids, **self.accepted.headers, **told}
+
+    def cancel_job(self) -> None:
+        """Cancel the job, unless another request created it: that client may still be waiting."""
+        submitted = self.accepted.submitted
+        if not submitted.replayed:
+            stopping = cancel(self.resources.core, self.principal.tenant_id, submitted.job_id)
+            self.resources.background.run(stopping, "cancel-disconnected")
+
+
+@post(
+    "/messages",
+    status_code=200,
+    opt=LARGE_BODY
+    | described(
+        example=EXAMPLE,
+        response=MESSAGE_EXAMPLE,
+        other_media_types={EVENT_STREAM: MESSAGE_EVENTS},
+        request_headers=("Idempotency-Key", "anthropic-version", "anthropic-beta", *CALLBACK_HEADERS),
+        response_headers={
+            **JOB_RESPONSE_HEADERS,
+            200: (*JOB_RESPONSE_HEADERS[200], "X-Headrace-Ignored", "request-id"),
+        },
+    ),
+    responses={
+        200: ResponseSpec(
+            MessageOut, description="The message, or the events of one with `stream`.", generate_examples=False
+        ),
+        **problems(*JOB_ERRORS),
+    },
+    summary="Create a message",
+    tags=["anthropic"],
+)
+async def create_message(
+    data: JSONBody[CreateMessageIn], request: JsonRequest, principal: MayChat, resources: AppResources
+) -> Response[Any]:
+    """Compatible with Anthropic's API, for any model or agent. Closing the connection cancels the job. Fields that change
+    nothing are named in `X-Headrace-Ignored`."""
+    call = await _submit(data, request, principal, resources)
+    try:
+        return await (_stream(call) if data.stream else _complete(call))
+    except ClientDisconnected:
+        call.cancel_job()
+        return Response(None, status_code=CLIENT_CLOSED_REQUEST)
+    except BaseException:
+        call.accepted.follower.close()
+        raise
+
+
+async def find_target(resources: Resources, principal: Principal, model: str) -> tuple[Target, bool]:
+    """Return what answers, and whether that is one of Anthropic's models. A bare name of one is Anthropic's, where it is
+    connected, whatever the default provider is."""
+    if model.startswith("claude-") and ANTHROPIC in (await find_providers(resources, principal)).settings.names:
+        model = f"{ANTHROPIC}/{model}"
+    target = await resolve_target(resources, principal, model, None)
+    return target, target.agent is None and target.model.startswith(f"{ANTHROPIC}/")
+
+
+async def _submit(data: CreateMessageIn, request: JsonRequest, principal: Principal, resources: Resources) -> Call:
+    target, native = await find_target(resources, principal, data.model)
+    provider, _, model = target.model.partition("/")
+    messages = read_conversation(data, native=native)
+    betas = request.headers.get(BETA_HEADER, "")[:MAX_BETA_CHARS]
+    options = read_options(data, betas, native=native, provider=provider, model=model)
+    job_id = new_id()
+    submission = Submission(
+        tenant_id=principal.tenant_id,
+        job_id=job_id,
+        kind=KINDS["chat"],
+        payload={
+            "messages": messages,
+            "options": in_order(options),
+            **({"asked_model": True} if target.model_requested else {}),
+        },
+        model=target.model,
+        agent=target.agent,
+        idempotency=read_idempotency(request.headers, ROUTE, data, visible_user_id=principal.visible_user_id),
+        request_id=request.request_id,
+        callback=await read_callback(resources, principal, request.headers),
+        submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
+    )
+    tokens = estimate_tokens(len(msgspec.json.encode([messages, options.get("tools")])))
+    accepted = await submit_and_follow(
+        resources, principal, submission, input_tokens=tokens, max_tokens=data.max_tokens
+    )
+    names = ignored(field_names(await request.body()), options, native=native)
+    return Call(request, resources, principal, target.model, native, accepted, tokens, names)
+
+
+async def _complete(call: Call) -> Response[Any]:
+    limit_s = call.resources.settings.completion_timeout_s
+    collected = collect_message(call.accepted.follower, call.model, native=call.native)
+    try:
+        message = await cancel_on_disconnect(call.request.receive, collected, limit_s)
+    except TimeoutError as error:
+        call.cancel_job()
+        said = f"The answer was not complete within {limit_s:g} s. Use stream for long answers."
+        raise JobEnded("timeout", said, call.headers["X-Job-ID"]) from error
+    return Response(message, status_code=200, headers=call.headers)
+
+
+async def _stream(call: Call) -> Response[Any]:
+    stream = MessageStream(
+        call.accepted.follower,
+        call.model,
+        native=call.native,
+        input_tokens=call.input_tokens,
+        request_id=call.request.request_id,
+    )
+    events = stream.read()
+    first = await cancel_on_disconnect(call.request.receive, _first(events))
+    return EventStream(_rest(first, events, stream, call), streams=None, headers=call.headers)
+
+
+async def _first(events: AsyncGenerator[bytes, None]) -> bytes:
+    return await anext(events)
+
+
+async def _rest(
+    first: bytes, events: AsyncGenerator[bytes, None], stream: MessageStream, call: Call
+) -> AsyncGenerator[bytes, None]:
+    try:
+        yield first
+        async with aclosing(events):
+            async for event in events:
+                yield event
+    finally:
+        if not stream.ended:
+            call.cancel_job()
+
+
+routes = Router("/", route_handlers=[create_message])
