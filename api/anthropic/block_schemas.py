@@ -1,6 +1,6 @@
 """The blocks of messages, as Anthropic's clients send them. Fields that a client has added are left out without a word."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -12,7 +12,6 @@ MAX_DATA = 40_000_000
 """Characters of a file in base64."""
 
 MAX_BLOCKS = 10_000
-MAX_INPUT_BYTES = 1024 * 1024
 Id = Annotated[str, Meta(min_length=1, max_length=20_000, description="Id of the call, as the answer had it.")]
 
 
@@ -26,7 +25,7 @@ class CacheControl(msgspec.Struct, frozen=True, omit_defaults=True):
 Mark = Annotated[CacheControl | None, Meta(description="Mark the end of this block for the cache.")]
 
 
-class TextIn(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+class TextBlockIn(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
     """Text."""
 
     text: Annotated[str, Meta(max_length=MAX_TEXT, description="The text.")]
@@ -41,19 +40,19 @@ class SourceIn(msgspec.Struct, frozen=True):
     data: Annotated[str, Meta(max_length=MAX_DATA, description="The bytes in base64, or the text.")] | None = None
     url: Annotated[str, Meta(max_length=20_000, description="An address that the provider can fetch.")] | None = None
     content: Annotated[
-        Annotated[str, Meta(max_length=MAX_TEXT)] | Annotated[list[TextIn], Meta(max_length=MAX_BLOCKS)] | None,
+        Annotated[str, Meta(max_length=MAX_TEXT)] | Annotated[list[TextBlockIn], Meta(max_length=MAX_BLOCKS)] | None,
         Meta(description="The text, of `content`."),
     ] = None
 
 
-class ImageIn(msgspec.Struct, frozen=True, tag_field="type", tag="image"):
+class ImageBlockIn(msgspec.Struct, frozen=True, tag_field="type", tag="image"):
     """An image."""
 
     source: Annotated[SourceIn, Meta(description="Where it is: `base64` or `url`.")]
     cache_control: Mark = None
 
 
-class DocumentIn(msgspec.Struct, frozen=True, tag_field="type", tag="document"):
+class DocumentBlockIn(msgspec.Struct, frozen=True, tag_field="type", tag="document"):
     """A document. PDFs are read by Anthropic's models only; texts by all."""
 
     source: Annotated[SourceIn, Meta(description="Where it is.")]
@@ -62,49 +61,50 @@ class DocumentIn(msgspec.Struct, frozen=True, tag_field="type", tag="document"):
     cache_control: Mark = None
 
 
-class SearchResultIn(msgspec.Struct, frozen=True, tag_field="type", tag="search_result"):
+class SearchResultBlockIn(msgspec.Struct, frozen=True, tag_field="type", tag="search_result"):
     """A passage that a search has found."""
 
     source: Annotated[str, Meta(max_length=20_000, description="Where it is from.")]
     title: Annotated[str, Meta(max_length=2000, description="Its title.")]
-    content: Annotated[list[TextIn], Meta(max_length=MAX_BLOCKS, description="Its text.")]
+    content: Annotated[list[TextBlockIn], Meta(max_length=MAX_BLOCKS, description="Its text.")]
     cache_control: Mark = None
 
 
-class ThinkingIn(msgspec.Struct, frozen=True, tag_field="type", tag="thinking"):
+class ThinkingBlockIn(msgspec.Struct, frozen=True, tag_field="type", tag="thinking"):
     """A thought of the assistant, as it was answered."""
 
     thinking: Annotated[str, Meta(max_length=MAX_TEXT, description="The thought; empty if it isn't shown.")]
     signature: Annotated[str, Meta(max_length=MAX_DATA, description="Its signature, unchanged.")] = ""
 
 
-class RedactedThinkingIn(msgspec.Struct, frozen=True, tag_field="type", tag="redacted_thinking"):
+class RedactedThinkingBlockIn(msgspec.Struct, frozen=True, tag_field="type", tag="redacted_thinking"):
     """A hidden thought of the assistant, as it was answered."""
 
     data: Annotated[str, Meta(max_length=MAX_DATA, description="Its data, unchanged.")]
 
 
-class ToolUseIn(msgspec.Struct, frozen=True, tag_field="type", tag="tool_use"):
+class ToolUseBlockIn(msgspec.Struct, frozen=True, tag_field="type", tag="tool_use"):
     """A call of a tool."""
 
     id: Id
     name: Annotated[str, Meta(max_length=256, description="The tool.")]
     input: Annotated[
-        dict[str, Any], Meta(description="The arguments of the call.", extra={"max_bytes": MAX_INPUT_BYTES})
-    ] = {}
+        msgspec.Raw,
+        Meta(description="The arguments of the call, an object.", extra_json_schema={"type": "object"}),
+    ]
     cache_control: Mark = None
 
 
-class ToolReferenceIn(msgspec.Struct, frozen=True, tag_field="type", tag="tool_reference"):
+class ToolReferenceBlockIn(msgspec.Struct, frozen=True, tag_field="type", tag="tool_reference"):
     """The name of a tool that a search for tools has found."""
 
     tool_name: Annotated[str, Meta(max_length=256, description="The tool.")]
 
 
-ResultBlock = TextIn | ImageIn | DocumentIn | SearchResultIn | ToolReferenceIn
+ResultBlock = TextBlockIn | ImageBlockIn | DocumentBlockIn | SearchResultBlockIn | ToolReferenceBlockIn
 
 
-class ToolResultIn(msgspec.Struct, frozen=True, tag_field="type", tag="tool_result"):
+class ToolResultBlockIn(msgspec.Struct, frozen=True, tag_field="type", tag="tool_result"):
     """What a call has returned."""
 
     tool_use_id: Id
@@ -116,4 +116,13 @@ class ToolResultIn(msgspec.Struct, frozen=True, tag_field="type", tag="tool_resu
     cache_control: Mark = None
 
 
-Block = TextIn | ImageIn | DocumentIn | SearchResultIn | ThinkingIn | RedactedThinkingIn | ToolUseIn | ToolResultIn
+Block = (
+    TextBlockIn
+    | ImageBlockIn
+    | DocumentBlockIn
+    | SearchResultBlockIn
+    | ThinkingBlockIn
+    | RedactedThinkingBlockIn
+    | ToolUseBlockIn
+    | ToolResultBlockIn
+)

@@ -13,19 +13,19 @@ import msgspec
 from api.anthropic.block_schemas import (
     Block,
     CacheControl,
-    DocumentIn,
-    ImageIn,
-    RedactedThinkingIn,
+    DocumentBlockIn,
+    ImageBlockIn,
+    RedactedThinkingBlockIn,
     ResultBlock,
-    SearchResultIn,
+    SearchResultBlockIn,
     SourceIn,
-    TextIn,
-    ThinkingIn,
-    ToolReferenceIn,
-    ToolResultIn,
-    ToolUseIn,
+    TextBlockIn,
+    ThinkingBlockIn,
+    ToolReferenceBlockIn,
+    ToolResultBlockIn,
+    ToolUseBlockIn,
 )
-from api.anthropic.schemas import MessageIn, Prompt
+from api.anthropic.schemas import Prompt, TurnIn
 from api.anthropic.signatures import detach, signer
 from graphs.messages import VENDOR_MARK
 from schema.errors import InputError
@@ -41,19 +41,19 @@ def read_conversation(prompt: Prompt, *, native: bool) -> list[Json]:
     """Return the messages of a prompt, its system prompt first. Raises InputError that names the block at fault."""
     messages: list[Json] = []
     if prompt.system:
-        parts = [TextIn(prompt.system)] if isinstance(prompt.system, str) else prompt.system
+        parts = [TextBlockIn(prompt.system)] if isinstance(prompt.system, str) else prompt.system
         messages.append(_marked({"role": "system", "content": _plain_parts(parts, "system", native)}, native))
     for place, message in enumerate(prompt.messages):
         messages += _read(message, f"messages[{place}]", native)
     return messages
 
 
-def _read(message: MessageIn, field: str, native: bool) -> Iterator[Json]:
-    content = [TextIn(message.content)] if isinstance(message.content, str) else message.content
+def _read(message: TurnIn, field: str, native: bool) -> Iterator[Json]:
+    content = [TextBlockIn(message.content)] if isinstance(message.content, str) else message.content
     _check(message.role, content, field)
     match message.role:
         case "assistant":
-            yield from _assistant(content, native)
+            yield from _assistant(content, field, native)
         case "system":
             yield _marked({"role": "system", "content": _plain_parts(content, field, native)}, native)
         case "user":
@@ -62,9 +62,9 @@ def _read(message: MessageIn, field: str, native: bool) -> Iterator[Json]:
 
 def _check(role: str, content: Sequence[Block], field: str) -> None:
     allowed: tuple[type[Any], ...] = {
-        "assistant": (TextIn, ThinkingIn, RedactedThinkingIn, ToolUseIn),
-        "system": (TextIn,),
-        "user": (TextIn, ImageIn, DocumentIn, SearchResultIn, ToolResultIn),
+        "assistant": (TextBlockIn, ThinkingBlockIn, RedactedThinkingBlockIn, ToolUseBlockIn),
+        "system": (TextBlockIn,),
+        "user": (TextBlockIn, ImageBlockIn, DocumentBlockIn, SearchResultBlockIn, ToolResultBlockIn),
     }[role]
     for number, block in enumerate(content):
         if not isinstance(block, allowed):
@@ -81,21 +81,21 @@ def _user(content: Sequence[Block], field: str, native: bool) -> Iterator[Json]:
     parts: list[Json] = []
     for number, block in enumerate(content):
         at = f"{field}.content[{number}]"
-        if isinstance(block, ToolResultIn):
+        if isinstance(block, ToolResultBlockIn):
             result, images = _result(block, at, native)
             parts += images
             yield result
-        elif isinstance(block, TextIn | ImageIn | DocumentIn | SearchResultIn):
+        elif isinstance(block, TextBlockIn | ImageBlockIn | DocumentBlockIn | SearchResultBlockIn):
             parts.append(_part(block, at, native))
     if parts:
         yield _marked({"role": "user", "content": parts}, native)
 
 
-def _result(block: ToolResultIn, field: str, native: bool) -> tuple[Json, list[Json]]:
+def _result(block: ToolResultBlockIn, field: str, native: bool) -> tuple[Json, list[Json]]:
     """Return the message with a result's text, and its images, which follow in the user's next words: few makers take them in
     a result."""
     call_id, _, _ = detach(block.tool_use_id)
-    inner = [TextIn(block.content)] if isinstance(block.content, str) else block.content or []
+    inner = [TextBlockIn(block.content)] if isinstance(block.content, str) else block.content or []
     parts = [_part(one, f"{field}.content[{number}]", native) for number, one in enumerate(inner)]
     text = "\n".join(part["text"] for part in parts if part["type"] == "text")
     if block.is_error and not native:
@@ -109,17 +109,17 @@ def _result(block: ToolResultIn, field: str, native: bool) -> tuple[Json, list[J
 
 def _part(block: Block | ResultBlock, field: str, native: bool) -> Json:
     match block:
-        case TextIn(text, mark):
+        case TextBlockIn(text, mark):
             return {"type": "text", "text": text, **_mark(mark, native)}
-        case ImageIn(source, mark):
+        case ImageBlockIn(source, mark):
             url = _image_url(source, f"{field}.source")
             return {"type": "image_url", "image_url": {"url": url}, **_mark(mark, native)}
-        case DocumentIn():
+        case DocumentBlockIn():
             return _document(block, field, native)
-        case SearchResultIn(source, title, content, mark):
+        case SearchResultBlockIn(source, title, content, mark):
             said = "\n".join((title, source, *(part.text for part in content)))
             return {"type": "text", "text": said, **_mark(mark, native)}
-        case ToolReferenceIn(name):
+        case ToolReferenceBlockIn(name):
             return {"type": "text", "text": f"Tool: {name}"}
         case _:
             raise InputError(f"{field} must not be of the type {_type(block)}.", field=f"{field}.type")
@@ -146,7 +146,7 @@ def _image_url(source: SourceIn, field: str) -> str:
             )
 
 
-def _document(block: DocumentIn, field: str, native: bool) -> Json:
+def _document(block: DocumentBlockIn, field: str, native: bool) -> Json:
     source = block.source
     match source.type, source.data, source.content:
         case "text", str(text), _:
@@ -167,30 +167,30 @@ def _document(block: DocumentIn, field: str, native: bool) -> Json:
     return {"type": "text", "text": "\n\n".join((*head, said)), **_mark(block.cache_control, native)}
 
 
-def _native_document(block: DocumentIn) -> Json:
+def _native_document(block: DocumentBlockIn) -> Json:
     document = {"source": block.source, "title": block.title, "context": block.context}
     kept = {name: value for name, value in msgspec.to_builtins(document).items() if value is not None}
     kept["source"] = {name: value for name, value in kept["source"].items() if value is not None}
     return {"type": "text", "text": block.title or "document", "document": kept, **_mark(block.cache_control, True)}
 
 
-def _assistant(content: Sequence[Block], native: bool) -> Iterator[Json]:
+def _assistant(content: Sequence[Block], field: str, native: bool) -> Iterator[Json]:
     texts: list[str] = []
     calls: list[Json] = []
     thoughts: list[Json] = []
     others: dict[str, str] = {}
     vendor = ANTHROPIC if native else ""
-    for block in content:
+    for number, block in enumerate(content):
         match block:
-            case TextIn(text):
+            case TextBlockIn(text):
                 texts.append(text)
-            case ToolUseIn():
-                call, of = _call(block)
+            case ToolUseBlockIn():
+                call, of = _call(block, f"{field}.content[{number}]")
                 calls.append(call)
                 vendor = of or vendor
-            case ThinkingIn(thinking, signature) if (whose := signer(signature)) is not None:
+            case ThinkingBlockIn(thinking, signature) if (whose := signer(signature)) is not None:
                 others[whose] = others.get(whose, "") + thinking
-            case ThinkingIn() | RedactedThinkingIn() if native:
+            case ThinkingBlockIn() | RedactedThinkingBlockIn() if native:
                 place = [sum(map(len, texts)), len(calls)]
                 thoughts.append({**msgspec.to_builtins(block), AFTER: place})
     message: Json = {"role": "assistant", "content": "".join(texts) or None}
@@ -207,10 +207,13 @@ def _assistant(content: Sequence[Block], native: bool) -> Iterator[Json]:
         yield message
 
 
-def _call(block: ToolUseIn) -> tuple[Json, str]:
-    """Return a call, and whose attachment it has."""
+def _call(block: ToolUseBlockIn, field: str) -> tuple[Json, str]:
+    """Return a call, and whose attachment it has. Its arguments stay as they were written."""
+    arguments = bytes(block.input).decode("utf-8", "replace")
+    if not arguments.startswith("{"):
+        raise InputError(f"{field}.input must be an object.", field=f"{field}.input")
     call_id, vendor, extra = detach(block.id)
-    function = {"name": block.name, "arguments": msgspec.json.encode(block.input).decode()}
+    function = {"name": block.name, "arguments": arguments}
     return {**extra, "id": call_id, "type": "function", "function": function}, vendor
 
 

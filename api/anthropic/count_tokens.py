@@ -9,7 +9,7 @@ from litestar.params import JSONBody
 from api.anthropic.conversation import read_conversation
 from api.anthropic.messages import EXAMPLE, find_target
 from api.anthropic.options import prompt_options
-from api.anthropic.schemas import CountTokensIn, TokensOut
+from api.anthropic.schemas import CountTokensIn, PromptTokensOut
 from api.auth.principals import MayChat, Principal
 from api.grants.model_access import find_providers
 from api.http.body_limits import LARGE_BODY
@@ -37,15 +37,15 @@ from workers.limits.rates import READS
     summary="Count the tokens of a prompt",
     tags=["anthropic"],
 )
-async def count_tokens(data: JSONBody[CountTokensIn], principal: MayChat, resources: AppResources) -> TokensOut:
+async def count_tokens(data: JSONBody[CountTokensIn], principal: MayChat, resources: AppResources) -> PromptTokensOut:
     """Compatible with Anthropic's API. Counts against the tenant's reads per minute."""
     require_rate(resources.rates, principal.tenant, READS)
     target, native = await find_target(resources, principal, data.model)
     messages = read_conversation(data, native=native)
     options = prompt_options(data, native=native, model=target.model.partition("/")[2])
     if native and (counted := await _ask(resources, principal, target.model, messages, options)) is not None:
-        return TokensOut(counted)
-    return TokensOut(estimate_tokens(len(msgspec.json.encode([messages, options.get("tools")]))))
+        return PromptTokensOut(counted)
+    return PromptTokensOut(estimate_tokens(len(msgspec.json.encode([messages, options.get("tools")]))))
 
 
 async def _ask(

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from api.anthropic.schemas import MessageOut, MessageUsageOut
+from api.anthropic.schemas import AssistantMessageOut, MessageUsageOut
 from api.anthropic.signatures import attach, sign
 from api.http.errors import JobEnded
 from api.openai.replay_dedup import ReplayDedup
@@ -52,7 +52,7 @@ class MessageFold:
     def begin(self, input_tokens: int) -> list[Named]:
         """Return the first event; the prompt's tokens are estimated, since their count comes last."""
         usage = MessageUsageOut(input_tokens=input_tokens, output_tokens=0)
-        message = MessageOut(id=message_id(self._job_id), model=self._model, content=[], usage=usage)
+        message = AssistantMessageOut(id=message_id(self._job_id), model=self._model, content=[], usage=usage)
         return [("message_start", {"message": message})]
 
     def take(self, seq: int, event: Event) -> list[Named]:

@@ -13,7 +13,7 @@ from litestar.params import JSONBody
 from api.anthropic.conversation import ANTHROPIC, read_conversation
 from api.anthropic.message_stream import MessageStream
 from api.anthropic.options import ignored, read_options
-from api.anthropic.schemas import MESSAGE_EXAMPLE, CreateMessageIn, MessageOut
+from api.anthropic.schemas import MESSAGE_EXAMPLE, AssistantMessageOut, CreateMessageIn
 from api.anthropic.whole_message import collect_message
 from api.auth.principals import MayChat, Principal
 from api.chat.response_modes import JOB_ERRORS
@@ -85,7 +85,7 @@ class Call:
     ),
     responses={
         200: ResponseSpec(
-            MessageOut, description="The message, or the events of one with `stream`.", generate_examples=False
+            AssistantMessageOut, description="The message, or the events of one with `stream`.", generate_examples=False
         ),
         **problems(*JOB_ERRORS),
     },

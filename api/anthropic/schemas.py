@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from api.anthropic.block_schemas import MAX_TEXT, Block, CacheControl, TextIn
+from api.anthropic.block_schemas import MAX_TEXT, Block, CacheControl, TextBlockIn
 
 MAX_TOOLS = 512
 MAX_MESSAGES = 100_000
@@ -30,7 +30,7 @@ Model = Annotated[
 ]
 
 
-class MessageIn(msgspec.Struct, frozen=True):
+class TurnIn(msgspec.Struct, frozen=True):
     """A turn of the conversation."""
 
     role: Annotated[
@@ -63,10 +63,10 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
     model: Model
     messages: Annotated[
-        list[MessageIn], Meta(min_length=1, max_length=MAX_MESSAGES, description="The conversation so far.")
+        list[TurnIn], Meta(min_length=1, max_length=MAX_MESSAGES, description="The conversation so far.")
     ]
     system: Annotated[
-        LongText | Annotated[list[TextIn], Meta(max_length=MAX_BLOCKS)] | None,
+        LongText | Annotated[list[TextBlockIn], Meta(max_length=MAX_BLOCKS)] | None,
         Meta(description="Instructions for the model."),
     ] = None
     tools: (
@@ -149,7 +149,7 @@ class MessageUsageOut(msgspec.Struct, frozen=True, kw_only=True):
     )
 
 
-class MessageOut(msgspec.Struct, frozen=True, kw_only=True):
+class AssistantMessageOut(msgspec.Struct, frozen=True, kw_only=True):
     """A message of the assistant."""
 
     id: Annotated[str, Meta(description="Id of the message: `msg_` and the id of its job.")]
@@ -167,7 +167,7 @@ class MessageOut(msgspec.Struct, frozen=True, kw_only=True):
     usage: Annotated[MessageUsageOut, Meta(description="Token usage.")]
 
 
-class TokensOut(msgspec.Struct, frozen=True):
+class PromptTokensOut(msgspec.Struct, frozen=True):
     """How long a prompt is."""
 
     input_tokens: Annotated[

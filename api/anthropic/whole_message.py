@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from api.anthropic.message_fold import message_id, stop_of, tool_use, usage_out
-from api.anthropic.schemas import MessageOut
+from api.anthropic.schemas import AssistantMessageOut
 from api.anthropic.signatures import sign
 from api.chat.await_answer import ANSWER_EVENTS, Answer
 from graphs.providers.anthropic.thoughts import thought_blocks, weave
@@ -16,7 +16,7 @@ RELEVANT_EVENTS = ANSWER_EVENTS | {JobRestarted.type, ReasoningDelta.type}
 Json = dict[str, Any]
 
 
-async def collect_message(follower: Follower, model: str, *, native: bool) -> MessageOut:
+async def collect_message(follower: Follower, model: str, *, native: bool) -> AssistantMessageOut:
     """Follow a job to its end and return its message. Raises JobEnded if it fails or is cancelled."""
     answer, thoughts = Answer(str(follower.job_id)), list[tuple[int, str]]()
     async with follower:
@@ -31,7 +31,7 @@ async def collect_message(follower: Follower, model: str, *, native: bool) -> Me
                 elif isinstance(event, JobRestarted):
                     thoughts = [thought for thought in thoughts if thought[0] <= event.discard_after]
     message = answer.message or MessageCompleted(text="")
-    return MessageOut(
+    return AssistantMessageOut(
         id=message_id(follower.job_id),
         model=answer.usage.model if answer.usage else model,
         content=_blocks(message, "".join(text for _, text in thoughts), model.partition("/")[0], native=native),

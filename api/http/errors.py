@@ -249,6 +249,8 @@ def error_response(request: Request[Any, Any, Any], error: Exception) -> Respons
         headers |= {"X-Job-ID": job_id, **({} if waits else {"X-Should-Retry": "false"})}
     if is_anthropic(request.scope["path"], request.headers):
         return anthropic_error(status, detail, code=code, request_id=request_id, headers=headers)
+    if is_anthropic(request.scope["path"], request.headers):
+        return anthropic_error(status, detail, code=code, request_id=request_id, headers=headers)
     if openai:
         param = fields[0].field or None if fields else getattr(error, "vendor_param", None)
         told = vendor_words(code, getattr(error, "vendor_code", None))

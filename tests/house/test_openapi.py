@@ -26,10 +26,12 @@ OPERATIONS: dict[str, dict[str, Any]] = {
 OPERATIONS = dict(sorted(OPERATIONS.items()))  # a handler of several paths has them in a set
 WITH_EXAMPLES = (
     *("POST /api/chat", "POST /v1/chat/completions", "POST /api/sessions", "POST /api/jobs/retry"),
+    *("POST /v1/messages", "POST /v1/messages/count_tokens"),
     *("POST /api/auth/login", "POST /api/auth/keys", "POST /api/users", "POST /api/api-keys"),
     *("POST /api/admin/tenants", "POST /api/jobs/{job_id}/cancel"),
 )
 
+ERROR_SHAPES = {"openai": "OpenAIErrorOut", "anthropic": "AnthropicErrorResponseOut"}
 OPERATION_IDS = Path(__file__).with_name("operations.txt")
 
 
@@ -107,7 +109,8 @@ def test_every_error_has_an_example_for_each_of_its_codes(name: str) -> None:
 
 def test_shared_examples_of_errors_are_right() -> None:
     for code, example in DOCUMENT["components"]["examples"].items():
-        shape = "OpenAIErrorOut" if code.startswith("openai_") else "ProblemOut"
+        dialect = next((one for one in ERROR_SHAPES if code.startswith(f"{one}_")), "")
+        shape = ERROR_SHAPES.get(dialect, "ProblemOut")
         jsonschema_rs.validate({**SCHEMAS[shape], "components": DOCUMENT["components"]}, example["value"])
 
 
@@ -118,7 +121,8 @@ def test_every_code_that_has_a_status_has_an_example() -> None:
 @pytest.mark.parametrize("name", [name for name in sorted(OPERATIONS) if "text/event-stream" in str(OPERATIONS[name])])
 def test_streams_say_what_their_events_are(name: str) -> None:
     kinds = OPERATIONS[name]["responses"]["200"]["content"]
-    told = "ResponseEvent" if " /v1/responses" in name else "CompletionChunk" if " /v1/" in name else "JobEvent"
+    own = {" /v1/responses": "ResponseEvent", " /v1/messages": "MessageEvent", " /v1/": "CompletionChunk"}
+    told = next((event for path, event in own.items() if path in name), "JobEvent")
     assert {"$ref": f"#/components/schemas/{told}"} == kinds["text/event-stream"]["schema"]
 
 
@@ -163,8 +167,9 @@ def test_every_answer_tells_its_headers(name: str) -> None:
 
 @every_operation
 def test_every_error_has_the_shape_of_its_part_of_the_api(name: str) -> None:
-    openai = " /v1/" in name
-    shape, kind = ("OpenAIErrorOut", "application/json") if openai else ("ProblemOut", "application/problem+json")
+    dialect = "anthropic" if " /v1/messages" in name else "openai" if " /v1/" in name else ""
+    kind = "application/json" if dialect else "application/problem+json"
+    shape = ERROR_SHAPES.get(dialect, "ProblemOut")
     right = {kind: f"#/components/schemas/{shape}"}
     for status, answer in OPERATIONS[name]["responses"].items():
         if status.startswith(("4", "5")) and (name, status) != ("GET /health/ready", "503"):

@@ -71,7 +71,7 @@ def concrete(kind: type) -> set[type]:
 
 
 def test_every_module_with_routes_is_registered() -> None:
-    registered = [id(routes) for routes in (*app.NATIVE, *app.OPENAI, *app.ROOT)]
+    registered = [id(routes) for routes in (*app.NATIVE, *app.OPENAI, *app.ANTHROPIC, *app.ROOT)]
     modules = [importlib.import_module(name) for name in modules_with("routes")]
     assert len(modules) > 30
     assert [] == [module.__name__ for module in modules if id(module.routes) not in registered]

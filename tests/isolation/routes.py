@@ -35,7 +35,11 @@ class Operation:
 
     @property
     def is_openai(self) -> bool:
-        return self.path.startswith("/v1/")
+        return self.path.startswith("/v1/") and not self.is_anthropic
+
+    @property
+    def is_anthropic(self) -> bool:
+        return self.path.startswith("/v1/messages")
 
 
 @cache

@@ -321,6 +321,8 @@ def _check_error(operation: Operation, answer: httpx.Response, code: str) -> Non
     assert answer.status_code in operation.answers, f"{operation} does not document {answer.status_code}"
     if operation.is_openai:
         assert {"message", "type", "param", "code"} == body["error"].keys()
+    elif operation.is_anthropic:
+        assert ("error", {"type", "message", "details"}) == (body["type"], body["error"].keys())
     else:
         assert "application/problem+json" == answer.headers["content-type"]
         assert (answer.status_code, code) == (body["status"], body["code"])

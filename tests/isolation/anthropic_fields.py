@@ -1,0 +1,38 @@
+"""The fields of Anthropic's requests, none of which names anything that a tenant has, besides the model."""
+
+from collections.abc import Iterator
+
+MARK = ("cache_control.type", "cache_control.ttl")
+TEXT = ("text", *MARK)
+SOURCE = (
+    *("source", "source.type", "source.media_type", "source.data", "source.url", "source.content"),
+    *(f"source.content[].{field}" for field in TEXT),
+)
+SHOWN = (*TEXT, *SOURCE, "title", "context")
+BLOCK = ("content", *SHOWN, "thinking", "signature", "data", "id", "name", "input", "tool_use_id")
+
+
+def _prompt() -> Iterator[str]:
+    yield from (
+        "system",
+        "tools[]",
+        "tool_choice.name",
+        "thinking",
+        "output_config",
+        "context_management",
+        "mcp_servers",
+    )
+    yield from MARK
+    yield "messages[].content"
+    for place, fields in (
+        ("system[]", TEXT),
+        ("messages[].content[]", BLOCK),
+        ("messages[].content[].content[]", (*SHOWN, "tool_name")),
+        ("messages[].content[].content[].content[]", TEXT),
+    ):
+        yield from (f"{place}.{field}" for field in fields)
+
+
+COUNTED_PLAIN = " ".join(f"body.{field}" for field in _prompt())
+MESSAGE_PLAIN = f"""{COUNTED_PLAIN} body.metadata body.service_tier body.container body.inference_geo body.speed
+  body.stop_sequences[]"""
