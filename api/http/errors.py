@@ -1,8 +1,7 @@
 """Turns exceptions into HTTP responses: the only place that knows statuses.
 
-Native routes return RFC 9457 problem details (`application/problem+json`); routes under `/v1` use OpenAI's format
-(`api/http/openai_errors.py`), or Anthropic's (`api/http/anthropic_errors.py`). An unexpected exception becomes a log line and a
-500 that says nothing but the request id.
+Native routes return RFC 9457 problem details (`application/problem+json`); those under `/v1` use OpenAI's or Anthropic's format
+(`openai_errors.py`, `anthropic_errors.py`). An unexpected exception becomes a log line and a 500 without details.
 
 Litestar's problem-details plugin is not used: it swaps title and detail, merges `extra` at the top level and leaves
 unhandled exceptions in another format.
@@ -220,9 +219,8 @@ def problems(
 
 
 def _spec(openai: bool, anthropic: bool) -> ProblemSpec:
-    if anthropic:
-        return ProblemSpec(AnthropicErrorResponseOut, media_type="application/json", generate_examples=False)
-    shape, kind = (OpenAIErrorOut, "application/json") if openai else (ProblemOut, "application/problem+json")
+    shape = AnthropicErrorResponseOut if anthropic else OpenAIErrorOut if openai else ProblemOut
+    kind = "application/problem+json" if shape is ProblemOut else "application/json"
     return ProblemSpec(shape, media_type=kind, generate_examples=False)
 
 
@@ -247,8 +245,6 @@ def error_response(request: Request[Any, Any, Any], error: Exception) -> Respons
         # provider said how long it wants to be left alone, the client may come back then.
         waits = status == 429 and getattr(error, "retry_after_s", None)
         headers |= {"X-Job-ID": job_id, **({} if waits else {"X-Should-Retry": "false"})}
-    if is_anthropic(request.scope["path"], request.headers):
-        return anthropic_error(status, detail, code=code, request_id=request_id, headers=headers)
     if is_anthropic(request.scope["path"], request.headers):
         return anthropic_error(status, detail, code=code, request_id=request_id, headers=headers)
     if openai:

@@ -1,6 +1,8 @@
-"""The fields of Anthropic's requests, none of which names anything that a tenant has, besides the model."""
+"""How Anthropic's operations are called; of their fields, only the model names something that a tenant has."""
 
 from collections.abc import Iterator
+
+from tests.isolation.call_shapes import Call, word
 
 MARK = ("cache_control.type", "cache_control.ttl")
 TEXT = ("text", *MARK)
@@ -36,3 +38,17 @@ def _prompt() -> Iterator[str]:
 COUNTED_PLAIN = " ".join(f"body.{field}" for field in _prompt())
 MESSAGE_PLAIN = f"""{COUNTED_PLAIN} body.metadata body.service_tier body.container body.inference_geo body.speed
   body.stop_sequences[]"""
+
+CALLS = {
+    "POST /v1/messages": Call(
+        "chat",
+        {"body.model": word("model")},
+        MESSAGE_PLAIN,
+        {"body.max_tokens": 9, "body.messages": [{"role": "user", "content": "hi"}]},
+        504,  # it is taken, and nobody works here
+    ),
+    "POST /v1/messages/count_tokens": Call(
+        "chat", {"body.model": word("model")}, COUNTED_PLAIN, {"body.messages": [{"role": "user", "content": "hi"}]}
+    ),
+}
+"""The rows of the table."""

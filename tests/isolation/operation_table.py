@@ -5,8 +5,7 @@ A new route gets a row in CALLS (or in PUBLIC, if it needs no caller). Each of i
 """
 
 from tests.api.people import PASSWORD
-from tests.isolation import measuring_and_scheduling
-from tests.isolation.anthropic_fields import COUNTED_PLAIN, MESSAGE_PLAIN
+from tests.isolation import anthropic_fields, measuring_and_scheduling
 from tests.isolation.call_shapes import CALLBACK_PLAIN, Call, thing, word
 
 PUBLIC = {
@@ -88,6 +87,7 @@ DELIVERIES = {"query.endpoint_id": word("webhook endpoint"), "query.job_id": wor
 
 CALLS: dict[str, Call] = {
     **measuring_and_scheduling.CALLS,
+    **anthropic_fields.CALLS,
     "POST /api/webhooks": Call("webhooks.manage", {}, f"{HOOK_PLAIN} body.secret", NEW_HOOK, 201),
     "GET /api/webhooks": Call("webhooks.manage", plain="query.cursor"),
     "GET /api/webhooks/{endpoint_id}": Call("webhooks.manage", HOOK),
@@ -118,16 +118,6 @@ CALLS: dict[str, Call] = {
         OPENAI_PLAIN,
         {"body.messages": [{"role": "user", "content": "hi"}]},
         504,  # it is taken, and nobody works here
-    ),
-    "POST /v1/messages": Call(
-        "chat",
-        {"body.model": word("model")},
-        MESSAGE_PLAIN,
-        {"body.max_tokens": 9, "body.messages": [{"role": "user", "content": "hi"}]},
-        504,  # it is taken, and nobody works here
-    ),
-    "POST /v1/messages/count_tokens": Call(
-        "chat", {"body.model": word("model")}, COUNTED_PLAIN, {"body.messages": [{"role": "user", "content": "hi"}]}
     ),
     "POST /v1/embeddings": Call(
         "chat",
@@ -161,16 +151,12 @@ CALLS: dict[str, Call] = {
     "GET /v1/responses/{response_id}/input_items": Call(
         "jobs.read", {"path.response_id": thing("job as response")}, "query.after"
     ),
-<<<<<<< HEAD
     "POST /v1/files": Call("documents.write", plain="body.file", send={"file.file": "hi", "body.purpose": "user_data"}),
     "GET /v1/files": Call("documents.read", plain="query.after query.purpose"),
     "GET /v1/files/{file_id}": Call("documents.read", {"path.file_id": thing("file")}),
     "GET /v1/files/{file_id}/content": Call("documents.read", {"path.file_id": thing("file")}, gets=404),
     "DELETE /v1/files/{file_id}": Call("documents.write", {"path.file_id": thing("file")}),
-    "GET /v1/models": Call("models.read"),
-=======
     "GET /v1/models": Call("models.read", {}, "query.after_id query.before_id"),
->>>>>>> da37a424 (Blocks of Anthropic's messages have names of their own in the API's document; its routes are in the house's and the isolation's tables)
     "GET /v1/models/{model_id}": Call("models.read", {"path.model_id": thing("model")}),
     "GET /api/jobs": Call("jobs.read", {"query.session_id": word("session")}, "query.cursor"),
     "GET /api/jobs/{job_id}": Call("jobs.read", {"path.job_id": thing("running job")}),
