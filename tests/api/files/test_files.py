@@ -93,6 +93,8 @@ async def test_a_form_that_is_wrong_is_refused_by_its_field(
     assert (400, param) == (refused.status_code, refused.json()["error"]["param"]), refused.text
 
 
-@pytest.mark.parametrize("file_id", ["file-x", "x", f"file-{UUID(int=7)}", f"file-{UUID(int=7).hex}", "file-" + "0" * 31])
+@pytest.mark.parametrize(
+    "file_id", ["file-x", "x", f"file-{UUID(int=7)}", f"file-{UUID(int=7).hex}", "file-" + "0" * 31]
+)
 async def test_an_id_that_is_none_is_not_found(api: httpx.AsyncClient, file_id: str) -> None:
     assert 404 == (await api.get(f"/v1/files/{file_id}")).status_code
