@@ -1,9 +1,18 @@
 """All cases, by number."""
 
-from tests.chaos import client_cases, process_cases, starting_cases, store_cases, webhook_cases
+from tests.chaos import client_cases, process_cases, schedule_cases, starting_cases, store_cases, webhook_cases
 from tests.chaos.table import CASES as _ENTERED
 from tests.chaos.table import Case
 
-__all__ = ["CASES", "Case", "client_cases", "process_cases", "starting_cases", "store_cases", "webhook_cases"]
+__all__ = [
+    "CASES",
+    "Case",
+    "client_cases",
+    "process_cases",
+    "schedule_cases",
+    "starting_cases",
+    "store_cases",
+    "webhook_cases",
+]
 
 CASES: list[Case] = sorted(_ENTERED, key=lambda case: case.number)

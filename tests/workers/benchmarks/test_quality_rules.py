@@ -10,7 +10,7 @@ from schema.queries.benchmarks.datasets import JudgedItem
 from tests.waiting import not_for_ever
 from workers.benchmarks.quality.checks import judge_by_rule, read_number
 from workers.benchmarks.quality.items import ExpectedAnswer, read_csv, read_jsonl
-from workers.benchmarks.quality.run import read_verdict
+from workers.benchmarks.quality.judge import read_verdict
 from workers.benchmarks.quality.summary import changes, rank_figures, summarize_quality, wilson
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -235,8 +235,8 @@ async def test_a_session_of_its_own_for_each_job(place: Place) -> None:
     assert 2 == len({job["session_id"] for job in place.submitted()})
 
 
-CHANGED = "UPDATE schedules SET compiled = {} WHERE tenant_id = %(tenant)s"
-LOST: dict[str, tuple[str, str]] = {
+CHANGED: LiteralString = "UPDATE schedules SET compiled = {} WHERE tenant_id = %(tenant)s"
+LOST: dict[str, tuple[LiteralString, str]] = {
     "user was disabled": ("UPDATE users SET state = 'disabled' WHERE id = %(user)s", "forbidden"),
     "user is gone": ("DELETE FROM users WHERE id = %(user)s", "forbidden"),
     "user may only read": ("UPDATE users SET role = 'viewer' WHERE id = %(user)s", "forbidden"),

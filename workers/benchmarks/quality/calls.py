@@ -1,0 +1,114 @@
+"""The calls of a quality benchmark: each within the tenant's limits, stored and booked as soon as it has ended."""
+
+from dataclasses import replace
+
+from graphs.providers.contract import Message, ModelRequest
+from graphs.providers.tokens import estimate_input
+from schema.event_base import ModelUsage
+from schema.queries.benchmarks import benchmarks
+from schema.queries.benchmarks.benchmarks import Iteration
+from schema.queries.jobs.attempts import ClaimedJob
+from workers.benchmarks.call_budget import CallBudget
+from workers.benchmarks.context import BenchmarkContext
+from workers.benchmarks.measure import Measured, measure
+from workers.benchmarks.quality.agents import AgentAnswer, AgentAsker
+from workers.benchmarks.quality.settings import QualitySettings
+from workers.benchmarks.targets import BenchmarkTarget
+
+JUDGE_PLACES = 1_000_000
+"""Where the places of a judge's calls begin: behind those of any dataset."""
+MORE_PLACES = 1_000_000
+"""From one model of an agent's answer to the next: their places begin behind those of a judge."""
+AGENT_CALLS = 3
+"""How many answers of a model an agent's is taken for, until it is known."""
+
+
+class QualityCalls:
+    """Calls models, and asks agents, for a claimed job. Use `open` first."""
+
+    def __init__(
+        self,
+        context: BenchmarkContext,
+        job: ClaimedJob,
+        settings: QualitySettings,
+        targets: dict[str, BenchmarkTarget],
+    ) -> None:
+        self._pool, self._job, self._settings, self._targets = context.agents.pool, job, settings, targets
+        self._budget = CallBudget(context.limits, self._pool, job, tokens=0, nanos=0, on_wait=lambda: None)
+
+    async def open(self) -> None:
+        """Read what the tenant may still use. Raises LimitReached."""
+        await self._budget.open()
+
+    async def call(self, model: str, place: int, messages: tuple[Message, ...], max_tokens: int) -> Measured:
+        """Call a model within the tenant's limits, and book what it used."""
+        target, read = self._targets[model], estimate_input(messages)
+        tokens, nanos = read + max_tokens, target.cost_nanos(read, max_tokens)
+        request = ModelRequest(
+            model=model.partition("/")[2],
+            messages=messages,
+            max_tokens=max_tokens,
+            temperature=self._settings.temperature,
+            seed=self._settings.seed,
+        )
+        await self._budget.acquire(tokens, nanos)
+        used_tokens, used_nanos = tokens, nanos
+        try:
+            measured = await measure(target.provider, request)
+            used_tokens = measured.input_tokens + measured.output_tokens
+            used_nanos = target.cost_nanos(measured.input_tokens, measured.output_tokens)
+        finally:
+            self._budget.release(tokens, nanos, used_tokens=used_tokens, used_nanos=used_nanos)
+        await self._book(model, place, place + 1, measured, own_key=target.own_key)
+        return measured
+
+    async def ask_agent(self, agent: AgentAsker, place: int, question: str) -> AgentAnswer:
+        """Ask the agent within the tenant's limits, and book what each model used."""
+        assert self._settings.model is not None, "it was resolved when this was submitted"
+        target, read = self._targets[self._settings.model], estimate_input((Message.of("user", question),))
+        write = AGENT_CALLS * self._settings.max_tokens
+        tokens, nanos = read + write, target.cost_nanos(read, write)
+        await self._budget.acquire(tokens, nanos)
+        used_tokens, used_nanos = tokens, nanos
+        try:
+            answer = await agent.ask(place, question)
+            measured, used_nanos = answer.measured, 0
+            used_tokens = measured.input_tokens + measured.output_tokens
+            used = answer.used or [ModelUsage(model=self._settings.model, input_tokens=0, output_tokens=0)]
+            for number, one in enumerate(used):
+                call = replace_usage(measured, one)
+                own_key = bool(one.own_key_input_tokens or one.own_key_output_tokens)
+                at = place if number == 0 else MORE_PLACES * (number + 1) + place
+                used_nanos += await self._book(one.model, at, place + 1, call, own_key=own_key)
+        finally:
+            self._budget.release(tokens, nanos, used_tokens=used_tokens, used_nanos=used_nanos)
+        return answer
+
+    async def _book(self, model: str, place: int, number: int, measured: Measured, *, own_key: bool) -> int:
+        """Store a call and book what it used; return what it cost, in nano-USD."""
+        call = Iteration(
+            place=place,
+            model=model,
+            number=number,
+            prompt=0,
+            attempt=self._job.attempt,
+            started_at=measured.started_at,
+            first_token_ms=measured.first_token_ms,
+            tokens_per_second=measured.tokens_per_second,
+            total_ms=measured.total_ms,
+            input_tokens=measured.input_tokens,
+            output_tokens=measured.output_tokens,
+            estimated=measured.estimated,
+            cost_nanos=0,
+            error=measured.error,
+        )
+        worker = self._job.lease_owner
+        cost = await benchmarks.add_iteration(
+            self._pool, self._job.tenant_id, self._job.id, call, worker=worker, own_key=own_key
+        )
+        return cost or 0
+
+
+def replace_usage(measured: Measured, used: ModelUsage) -> Measured:
+    """Return a call with the tokens of one model."""
+    return replace(measured, input_tokens=used.input_tokens, output_tokens=used.output_tokens)
