@@ -151,8 +151,14 @@ def build_provider(access: ProviderAccess, session: aiohttp.ClientSession, setti
         return native.build(session, access.base_url, key=access.key, timeouts=settings.timeouts_for(access))
     vendor = VENDORS[access.name].at(access.base_url)
     vendor = replace(vendor, headers=(*vendor.headers, *access.headers))
+    patterns = (pattern.partition("/") for pattern in settings.responses_models)
     return OpenAICompatible(
-        session, vendor, key=access.key, timeouts=settings.timeouts_for(access), models=access.models
+        session,
+        vendor,
+        key=access.key,
+        timeouts=settings.timeouts_for(access),
+        models=access.models,
+        by_responses=tuple(name for provider, _, name in patterns if provider == access.name),
     )
 
 

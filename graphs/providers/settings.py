@@ -65,7 +65,8 @@ class ProviderAccess:
 class ProviderSettings:
     """The configured providers in order of preference: as in `PREFERENCE`, then as in `vendors.py`.
 
-    `default_model` is HEADRACE_DEFAULT_MODEL and may be empty; `own_url` is HEADRACE_URL, to detect calls to ourselves.
+    `default_model` is HEADRACE_DEFAULT_MODEL and may be empty; `own_url` is HEADRACE_URL, to detect calls to ourselves;
+    `responses_models` are patterns of `provider/name` that are called by OpenAI's Responses API.
     `local_timeouts` are those for model servers that run nearby (`is_local`), if they differ.
     """
 
@@ -75,12 +76,13 @@ class ProviderSettings:
     offline_tokens_per_s: float = offline.TOKENS_PER_S
     timeouts: ProviderTimeouts = field(default_factory=ProviderTimeouts)
     local_timeouts: ProviderTimeouts | None = None
+    responses_models: tuple[str, ...] = ()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "ProviderSettings":
         """Reads OLLAMA_HOST, the vendors' names, HEADRACE_DEFAULT_MODEL, HEADRACE_URL, HEADRACE_OFFLINE_TOKENS_PER_S
         and the time-outs HEADRACE_MODEL_CONNECT_S, HEADRACE_MODEL_FIRST_TOKEN_S, HEADRACE_MODEL_BETWEEN_TOKENS_S,
-        HEADRACE_MODEL_PULL_S, HEADRACE_MODEL_END_MARK_S and HEADRACE_MODEL_MANAGE_S.
+        HEADRACE_MODEL_PULL_S, HEADRACE_MODEL_END_MARK_S and HEADRACE_MODEL_MANAGE_S, and HEADRACE_RESPONSES_MODELS.
 
         The wait for the first token is LOCAL_FIRST_TOKEN_S for servers nearby, unless it is set. An empty value counts as
         unset. Raises ValueError that names the setting and what it must be.
@@ -96,6 +98,7 @@ class ProviderSettings:
             local_timeouts=None
             if env.get(FIRST_LIMIT, "").strip()
             else replace(timeouts, first_token_s=LOCAL_FIRST_TOKEN_S),
+            responses_models=_responses_models(env),
         )
 
     def timeouts_for(self, access: "ProviderAccess") -> ProviderTimeouts:
@@ -204,6 +207,17 @@ def is_local(name: str, base_url: str) -> bool:
         return name in _LOCAL_SERVERS or ip_address(host).is_private
     except ValueError:
         return "." not in host or host.endswith(_LOCAL_NAMES)
+
+
+def _responses_models(env: Mapping[str, str]) -> tuple[str, ...]:
+    found = tuple(one.strip() for one in env.get("HEADRACE_RESPONSES_MODELS", "").split(",") if one.strip())
+    for one in found:
+        if one.partition("/")[0] not in VENDORS or not one.partition("/")[2]:
+            raise ValueError(
+                f"HEADRACE_RESPONSES_MODELS has {one[:80]!r}; each must be provider/model, such as openai/gpt-5*, of a "
+                f"provider that speaks OpenAI's protocol: {', '.join(VENDORS)}."
+            )
+    return found
 
 
 def own_address(name: str) -> str:

@@ -11,7 +11,16 @@ import pytest
 
 from graphs.providers.anthropic.provider import Anthropic
 from graphs.providers.cohere.provider import Cohere
-from graphs.providers.contract import Embedder, Finished, Message, ModelRequest, Provider, TextDelta, Usage
+from graphs.providers.contract import (
+    Embedder,
+    Finished,
+    Message,
+    ModelRequest,
+    Provider,
+    ProviderTimeouts,
+    TextDelta,
+    Usage,
+)
 from graphs.providers.errors import (
     ModelUnknown,
     ProviderInvalidResponse,
@@ -36,6 +45,7 @@ from tests.counterparts.google_server import GoogleServer
 from tests.counterparts.http_server import CounterpartServer
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.responses_server import ResponsesServer
 from tests.graphs.model_requests import QUICK, ask, collect, text_of
 from tests.waiting import PATIENCE_S
 
@@ -57,27 +67,40 @@ def google_turns(body: dict[str, Any]) -> Turns:
     return [("system", body["systemInstruction"]["parts"][0]["text"]), *turns]
 
 
+def responses_turns(body: dict[str, Any]) -> Turns:
+    return [(item["role"], item["content"][0]["text"]) for item in body["input"]]
+
+
 @dataclass(frozen=True)
 class Kind:
     """A provider with a counterpart: `turns` reads (role, text) of each message of a request."""
 
     server: Callable[[], Any]
-    build: Callable[[aiohttp.ClientSession, Any], Provider]
+    build: Callable[[aiohttp.ClientSession, Any, ProviderTimeouts], Provider]
     turns: Callable[[dict[str, Any]], Turns] = openai_turns
 
 
 KINDS = {
     "openai_compatible": Kind(
-        OpenAIServer, lambda s, server: OpenAICompatible(s, VENDORS["openai"].at(server.base_url), timeouts=QUICK)
+        OpenAIServer, lambda s, server, t: OpenAICompatible(s, VENDORS["openai"].at(server.base_url), timeouts=t)
     ),
-    "ollama": Kind(OllamaServer, lambda s, server: Ollama(s, server.url, timeouts=QUICK)),
+    "openai_responses": Kind(
+        ResponsesServer,
+        lambda s, server, t: OpenAICompatible(
+            s, VENDORS["openai"].at(server.base_url), timeouts=t, by_responses=("*",)
+        ),
+        responses_turns,
+    ),
+    "ollama": Kind(OllamaServer, lambda s, server, t: Ollama(s, server.url, timeouts=t)),
     "anthropic": Kind(
-        AnthropicServer, lambda s, server: Anthropic(s, server.url, key="k", timeouts=QUICK), anthropic_turns
+        AnthropicServer, lambda s, server, t: Anthropic(s, server.url, key="k", timeouts=t), anthropic_turns
     ),
-    "cohere": Kind(CohereServer, lambda s, server: Cohere(s, server.url, timeouts=QUICK)),
-    "google": Kind(GoogleServer, lambda s, server: Google(s, server.url, timeouts=QUICK), google_turns),
+    "cohere": Kind(CohereServer, lambda s, server, t: Cohere(s, server.url, timeouts=t)),
+    "google": Kind(GoogleServer, lambda s, server, t: Google(s, server.url, timeouts=t), google_turns),
 }
 REMOTE = tuple(KINDS)
+PATIENT = ProviderTimeouts(end_mark_s=QUICK.end_mark_s)
+"""A machine may be slow: only silence that is meant is told apart quickly."""
 
 
 @dataclass
@@ -95,13 +118,13 @@ class ProviderCase:
         return self.server
 
 
-async def serve(name: str) -> AsyncGenerator[ProviderCase, None]:
+async def serve(name: str, timeouts: ProviderTimeouts = PATIENT) -> AsyncGenerator[ProviderCase, None]:
     if name == "offline":
         yield ProviderCase(Offline(tokens_per_s=0), None, "extractive")
         return
     kind = KINDS[name]
     async with kind.server() as server, aiohttp.ClientSession() as session:
-        yield ProviderCase(kind.build(session, server), server, turns=kind.turns)
+        yield ProviderCase(kind.build(session, server, timeouts), server, turns=kind.turns)
 
 
 @pytest.fixture(params=[*REMOTE, "offline"])
@@ -113,6 +136,13 @@ async def case(request: pytest.FixtureRequest) -> AsyncGenerator[ProviderCase, N
 @pytest.fixture(params=REMOTE)
 async def remote_case(request: pytest.FixtureRequest) -> AsyncGenerator[ProviderCase, None]:
     async for one in serve(request.param):
+        yield one
+
+
+@pytest.fixture(params=REMOTE)
+async def hasty_case(request: pytest.FixtureRequest) -> AsyncGenerator[ProviderCase, None]:
+    """A provider that soon takes silence for a failure."""
+    async for one in serve(request.param, QUICK):
         yield one
 
 
@@ -200,11 +230,11 @@ async def test_the_text_arrives_byte_for_byte(remote_case: ProviderCase):
         ("rate-limit-1", ProviderRateLimited, 0),
     ],
 )
-async def test_a_failure_that_may_pass_is_never_a_short_success(remote_case: ProviderCase, model, expected, before):
+async def test_a_failure_that_may_pass_is_never_a_short_success(hasty_case: ProviderCase, model, expected, before):
     deltas = []
 
     with pytest.raises(expected) as caught:
-        await collect(remote_case.provider, ask(model), into=deltas)
+        await collect(hasty_case.provider, ask(model), into=deltas)
 
     assert caught.value.retryable
     assert text(before) == text_of(deltas)
@@ -277,9 +307,9 @@ async def test_a_finished_stream_leaves_its_connection_for_the_next(remote_case:
     assert [record.client_closed_ns for record in remote_case.counterpart.requests] == [0] * 5
 
 
-async def test_a_slow_reader_is_not_taken_for_a_slow_vendor(remote_case: ProviderCase):
+async def test_a_slow_reader_is_not_taken_for_a_slow_vendor(hasty_case: ProviderCase):
     deltas, loop = [], asyncio.get_running_loop()
-    async with aclosing(remote_case.provider.stream(ask("text-20-at-100"))) as stream:
+    async with aclosing(hasty_case.provider.stream(ask("text-20-at-100"))) as stream:
         async for delta in stream:
             if not deltas:
                 paused = loop.create_future()

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from fnmatch import fnmatchcase
 
 import aiohttp
 import msgspec
@@ -11,6 +12,7 @@ from graphs.providers.errors import ProviderInvalidResponse, ProviderStalled, Pr
 from graphs.providers.grammar_schemas import reduce_format, reduce_tools
 from graphs.providers.http.sse import SseSplitter
 from graphs.providers.http.vendor_client import VendorClient, VendorStream, decode_response
+from graphs.providers.openai.responses import stream_response
 from graphs.providers.openai.vendors import Auth, Vendor
 from graphs.providers.openai.wire_format import ChunkReader, request_body
 
@@ -46,9 +48,13 @@ class OpenAICompatible:
         key: str = "",
         timeouts: ProviderTimeouts | None = None,
         models: Sequence[str] = (),
+        by_responses: Sequence[str] = (),
     ) -> None:
+        """`models` are those of a vendor that can't list them; `by_responses` patterns of those that are called by the
+        Responses API, besides the vendor's own."""
         self.name = vendor.name
         self.headers, self._models = vendor.headers, tuple(models)
+        self._by_responses = tuple(by_responses)
         self._vendor = vendor
         self._makes_grammars = vendor.makes_grammars
         self._key = key
@@ -62,17 +68,29 @@ class OpenAICompatible:
         """
         if not self._makes_grammars:
             try:
-                async with aclosing(self._stream(request)) as stream:
+                async with aclosing(self._call(request)) as stream:
                     async for delta in stream:
                         yield delta
                 return
             except SchemaUnsupported:  # raised by the status, so before any delta
                 self._makes_grammars = True
-        async with aclosing(self._stream(_with_reduced_schemas(request))) as stream:
+        async with aclosing(self._call(_with_reduced_schemas(request))) as stream:
             async for delta in stream:
                 yield delta
 
-    async def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+    async def _call(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        called = self._respond(request) if self._is_by_responses(request.model) else self._complete(request)
+        async with aclosing(called) as answer:
+            async for delta in answer:
+                yield delta
+
+    def _respond(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        return stream_response(self._http, self._vendor, request, self._key)
+
+    def _is_by_responses(self, model: str) -> bool:
+        return self._vendor.needs_responses(model) or any(fnmatchcase(model, one) for one in self._by_responses)
+
+    async def _complete(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         body = request_body(request, self._vendor)
         events = SseSplitter(self.name)
         chunks = ChunkReader(self.name, request, self._key, returns_thoughts=self._vendor.returns_thoughts)

@@ -3,6 +3,7 @@
 A vendor is configured when one of its `key_env` or `base_url_env` names is set (`registry.py` reads them).
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -25,6 +26,8 @@ class Vendor:
     it is on another host). `lists` is False if the list tells nothing of what can be called; then `models_env` names the
     models.
 
+    `responses_models` is a pattern of the models that only the Responses API has.
+
     `headers` are sent with every request; `header_env` are pairs of a header and the setting that has its value. `version_env`
     is the setting with the version of the API, which `parse_url` puts into an address; `version` is that of the address.
 
@@ -43,6 +46,7 @@ class Vendor:
     key_check: str = "models"
     lists: bool = True
     models_env: str = ""
+    responses_models: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     header_env: tuple[tuple[str, str], ...] = ()
     version_env: str = ""
@@ -82,7 +86,12 @@ class Vendor:
             preferred=(),
             lists_own=True,
             headers=(),
+            responses_models="",
         )
+
+    def needs_responses(self, model: str) -> bool:
+        """Whether a model can be called by the Responses API alone."""
+        return bool(self.responses_models) and re.fullmatch(self.responses_models, model) is not None
 
     def route(self, name: str, model: str = "") -> str:
         """Return the path of a route, with the version that the address names."""
@@ -104,6 +113,7 @@ VENDORS: dict[str, Vendor] = {
             developer_role=True,
             choices=True,
             preferred=("gpt-5-mini", "gpt-4.1-mini", "gpt-4o-mini"),
+            responses_models=r"o\d-pro.*|.*-deep-research.*|gpt-[5-9](\.\d)?-pro.*|.*codex.*|computer-use.*",
         ),
         Vendor(
             "azure",

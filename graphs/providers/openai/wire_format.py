@@ -27,6 +27,7 @@ from graphs.providers.contract import (
 )
 from graphs.providers.http.error_bodies import find_error
 from graphs.providers.http.statuses import error_in_stream
+from graphs.providers.openai.responses_request import REASONING_ITEMS
 from graphs.providers.openai.vendors import Vendor
 from graphs.providers.reported import reported_logprobs, reported_name
 from schema.errors import ProviderError
@@ -305,7 +306,7 @@ def message_body(message: Message, vendor: Vendor) -> list[dict[str, Any]]:
     """Return OpenAI's messages for one of ours; one with several tool results becomes several."""
     if message.vendor not in ("", vendor.name):
         message = message.without_extras()
-    extra = message.extra
+    extra = _without_reasoning_items(message.extra)
     results = [p for p in message.parts if isinstance(p, ToolResultPart)]
     if results:
         return [{**extra, "role": "tool", "tool_call_id": p.tool_call_id, "content": p.text} for p in results]
@@ -314,10 +315,20 @@ def message_body(message: Message, vendor: Vendor) -> list[dict[str, Any]]:
     calls = [p for p in message.parts if isinstance(p, ToolCallPart)]
     if calls:
         body["tool_calls"] = [
-            {**p.extra, "id": p.id, "type": "function", "function": {"name": p.name, "arguments": p.arguments}}
+            {
+                **_without_reasoning_items(p.extra),
+                "id": p.id,
+                "type": "function",
+                "function": {"name": p.name, "arguments": p.arguments},
+            }
             for p in calls
         ]
     return [body]
+
+
+def _without_reasoning_items(extra: dict[str, Any]) -> dict[str, Any]:
+    """Return an extra as this API knows it: what the Responses API thought is for itself."""
+    return {name: value for name, value in extra.items() if name != REASONING_ITEMS}
 
 
 def _content(message: Message) -> str | list[dict[str, Any]] | None:
