@@ -14,9 +14,8 @@ from graphs.providers.contract import Provider, ProviderTimeouts
 from graphs.providers.ollama.provider import Ollama
 from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.openai.vendors import VENDORS
-
-WRONG: tuple[Any, ...] = (None, 7, -1, 1.5, True, "text", [], ["text"], {}, {"a": [1]}, 2**70)
-"""Values that are of the wrong type for most fields."""
+from tests.conformance.vendor_dialects import CohereDialect, GoogleDialect, ResponsesDialect
+from tests.conformance.wrong_values import WRONG
 
 
 class Dialect(Protocol):
@@ -200,5 +199,8 @@ class OllamaDialect:
 DIALECTS: dict[str, Dialect] = {
     "openai_compatible": OpenAIDialect(),
     "ollama": OllamaDialect(),
+    "openai_responses": ResponsesDialect(),
+    "google": GoogleDialect(),
+    "cohere": CohereDialect(),
 }
 """Every provider with a wire; add a line for another one."""

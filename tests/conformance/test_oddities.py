@@ -251,6 +251,16 @@ async def test_a_call_always_has_an_id_and_arguments_that_are_an_object(talk: Ta
         assert ending_of(deltas).reason == "tool_calls"
 
 
+async def test_a_call_is_not_lost_to_what_its_arguments_hold(talk: Talk):
+    sent = talk.dialect.call("look", {"long": 2**70, "half": "aHALF", "none": float("nan")})
+
+    deltas = await talk.read(sent.replace(b"HALF", b"\\ud83d"), talk.dialect.end())
+
+    [(_, name, read)] = calls_of(deltas)
+
+    assert ("look", {"long": 2**70, "half": "a\ufffd", "none": None}) == (name, read)
+
+
 async def test_what_postgres_cannot_store_is_left_out_of_calls(talk: Talk):
     [(call_id, name, arguments)] = calls_of(
         await talk.read(talk.dialect.call("lo\0ok", {"a": "b\0"}, call_id="call\0_1"), talk.dialect.end())

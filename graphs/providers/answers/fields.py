@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from graphs.providers.errors import ProviderInvalidResponse
+from schema.storable import storable
 
 
 def record(value: Any, *path: str) -> dict[str, Any]:
@@ -35,6 +36,19 @@ def number(value: Any, *path: str) -> int | None:
     """Return the whole number at `path` below `value`."""
     found = record(value, *path[:-1]).get(path[-1])
     return found if type(found) is int else None
+
+
+def arguments(provider: str, value: Any) -> str:
+    """Return the arguments of a call as JSON text, whether they came as that or as an object; empty for what is neither.
+
+    Raises ProviderInvalidResponse for an object that is nested too deeply.
+    """
+    if not isinstance(value, dict):
+        return value if isinstance(value, str) else ""
+    try:
+        return msgspec.json.encode(storable(value)).decode()
+    except RecursionError:
+        raise ProviderInvalidResponse(f"{provider} sent JSON that is nested too deeply.") from None
 
 
 def vectors(provider: str, found: Any, count: int) -> list[list[float]]:

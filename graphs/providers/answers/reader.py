@@ -14,6 +14,9 @@ from graphs.providers.http.sse import SseSplitter
 from graphs.providers.http.vendor_client import VendorStream
 from schema.errors import ProviderError
 
+DONE = b"[DONE]"
+"""OpenAI's end mark, which gateways send after other protocols, too."""
+
 
 class AnswerReader:
     """The state of one answer. A protocol says what a payload means (`take`) and what was counted (`finish`).
@@ -39,6 +42,7 @@ class AnswerReader:
         """Return the deltas of payloads. An error among them is left for `check`, so that the tokens before it are not lost;
         one after the finish reason can't take the answer away any more."""
         for payload in payloads:
+            self.ended = self.ended or payload.strip() == DONE
             if self.ended:
                 break
             try:

@@ -9,7 +9,7 @@ What is not needed (citations, debug, types that are new) is skipped.
 from typing import Any
 
 from graphs.providers.answers.call_pieces import CallPiece
-from graphs.providers.answers.fields import number, record, records, text
+from graphs.providers.answers.fields import arguments, number, record, records, text
 from graphs.providers.answers.json_payloads import read_json
 from graphs.providers.answers.reader import AnswerReader
 from graphs.providers.cohere.request import NAME
@@ -63,9 +63,21 @@ class CohereReader(AnswerReader):
         )
 
     def _take_untyped(self, event: Any) -> None:
-        """Read what has no type: an error in the middle of the stream, whose shape is that of others."""
-        if error := find_error(event) or text(event, "message"):
+        """Read what has no type: the whole answer of a server that doesn't stream, or an error, whose shape is that of
+        others."""
+        if message := record(event, "message"):
+            self._take_whole(message)
+            self._end(record(event))
+        elif error := find_error(event) or text(event, "message"):
             raise error_in_stream(NAME, error, key=self.key)
+
+    def _take_whole(self, message: dict[str, Any]) -> None:
+        self._think(text(message, "tool_plan"), self._plan)
+        for part in records(message, "content"):
+            self._think(text(part, "thinking"), self._thoughts)
+            self.answer.add_text(text(part, "text"))
+        for index, call in enumerate(records(message, "tool_calls")):
+            self._call(index, call)
 
     def _think(self, thought: str, kept: list[str]) -> None:
         if thought:
@@ -73,9 +85,10 @@ class CohereReader(AnswerReader):
             self.answer.add_thought(thought)
 
     def _call(self, index: int | None, call: dict[str, Any]) -> None:
-        name, arguments = text(call, "function", "name"), text(call, "function", "arguments")
+        function = record(call, "function")
+        said = arguments(NAME, function.get("arguments"))
         self._has_calls = True
-        self.answer.add_call(CallPiece(index, text(call, "id"), name, arguments))
+        self.answer.add_call(CallPiece(index, text(call, "id"), text(function, "name"), said))
 
     def _end(self, delta: dict[str, Any]) -> None:
         self._usage = record(delta, "usage")

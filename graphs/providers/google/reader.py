@@ -8,10 +8,8 @@ over several lines, and a server that doesn't stream sends one array.
 
 from typing import Any, cast
 
-import msgspec
-
-from graphs.providers.answers.call_pieces import CallPiece
-from graphs.providers.answers.fields import number, record, records, text
+from graphs.providers.answers.call_pieces import NOTHING, CallPiece
+from graphs.providers.answers.fields import arguments, number, record, records, text
 from graphs.providers.answers.json_payloads import read_json
 from graphs.providers.answers.reader import AnswerReader
 from graphs.providers.contract import Delta, ModelRequest
@@ -83,9 +81,9 @@ class GoogleReader(AnswerReader):
             self.answer.add_text(said)
 
     def _call(self, call: dict[str, Any], signature: str) -> None:
-        """Calls come whole, and older models give them no ids."""
-        arguments = msgspec.json.encode(record(call, "args")).decode()
+        """Calls come whole, and older models give them no ids, and no arguments to a function that takes none."""
+        said = arguments(NAME, call.get("args")) or NOTHING
         extra = {"extra_content": {NAME: {"thought_signature": signature}}} if signature else {}
         self._has_said = True
-        self.answer.add_call(CallPiece(self._calls, text(call, "id"), text(call, "name"), arguments, extra))
+        self.answer.add_call(CallPiece(self._calls, text(call, "id"), text(call, "name"), said, extra))
         self._calls += 1

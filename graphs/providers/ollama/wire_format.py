@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from graphs.providers.answers.answer import Answer
-from graphs.providers.answers.call_pieces import CallPiece
+from graphs.providers.answers.call_pieces import NOTHING, CallPiece
+from graphs.providers.answers.fields import arguments
 from graphs.providers.answers.json_payloads import TolerantDecoder, read_json
 from graphs.providers.contract import (
     Delta,
@@ -121,10 +122,9 @@ class LineReader:
 
     def _add_call(self, call: _ToolCall) -> None:
         # Ollama sends a call in one piece and, before 0.12, without an id.
-        raw = call.function.arguments
-        arguments = raw if isinstance(raw, str) else msgspec.json.encode(raw or {}).decode()
+        said = arguments(self._provider, call.function.arguments) or NOTHING
         self._calls += 1
-        self._answer.add_call(CallPiece(None if call.id else self._calls, call.id, call.function.name, arguments))
+        self._answer.add_call(CallPiece(None if call.id else self._calls, call.id, call.function.name, said))
 
 
 def request_body(request: ModelRequest) -> bytes:

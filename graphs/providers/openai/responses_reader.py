@@ -8,7 +8,7 @@ An item of reasoning is kept until the item that it led to: with a call it goes 
 from typing import Any
 
 from graphs.providers.answers.call_pieces import CallPiece
-from graphs.providers.answers.fields import number, record, records, text
+from graphs.providers.answers.fields import arguments, number, record, records, text
 from graphs.providers.answers.json_payloads import read_json
 from graphs.providers.answers.reader import AnswerReader
 from graphs.providers.contract import Delta, ModelRequest
@@ -34,7 +34,7 @@ class ResponsesReader(AnswerReader):
         event = record(read_json(self.provider, payload))
         kind = text(event, "type")
         if kind in _ENDS:
-            self._end(record(event, "response"))
+            self._end({"status": kind.removeprefix("response."), **record(event, "response")})
         elif event.get("object") == "response":
             self._end(event)
         elif kind in ("response.output_item.added", "response.output_item.done"):
@@ -83,8 +83,8 @@ class ResponsesReader(AnswerReader):
         elif kind == "function_call":
             extra = {REASONING_ITEMS: self._reasoning} if self._reasoning else {}
             self._reasoning = []
-            call_id, name = text(item, "call_id"), text(item, "name")
-            self.answer.add_call(CallPiece(index, call_id, name, text(item, "arguments"), extra))
+            said = arguments(self.provider, item.get("arguments"))
+            self.answer.add_call(CallPiece(index, text(item, "call_id"), text(item, "name"), said, extra))
 
     def _end(self, response: dict[str, Any]) -> None:
         """Read the whole response: its text counts only if none came before."""

@@ -10,6 +10,7 @@ import msgspec
 
 from graphs.providers.answers.answer import Answer
 from graphs.providers.answers.call_pieces import CallPiece
+from graphs.providers.answers.fields import arguments
 from graphs.providers.answers.json_payloads import TolerantDecoder, read_json
 from graphs.providers.contract import (
     ChoiceDelta,
@@ -221,15 +222,15 @@ class ChunkReader:
             answer.add_extra(extra)
         for call in delta.tool_calls or ():
             extra = {} if call.extra_content is None else {"extra_content": call.extra_content}
-            answer.add_call(_call_piece(call.function or _Function(), call.index, call.id or "", extra))
+            answer.add_call(_call_piece(self._provider, call.function or _Function(), call.index, call.id or "", extra))
         if delta.function_call is not None:
-            answer.add_call(_call_piece(delta.function_call, 0, "", {}))
+            answer.add_call(_call_piece(self._provider, delta.function_call, 0, "", {}))
 
 
-def _call_piece(function: _Function, index: int | None, call_id: str, extra: dict[str, Any]) -> CallPiece:
-    arguments = function.arguments or ""
-    text = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
-    return CallPiece(index, call_id, function.name or "", text, extra)
+def _call_piece(
+    provider: str, function: _Function, index: int | None, call_id: str, extra: dict[str, Any]
+) -> CallPiece:
+    return CallPiece(index, call_id, function.name or "", arguments(provider, function.arguments), extra)
 
 
 _NOTHING = _Delta()

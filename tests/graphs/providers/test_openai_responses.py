@@ -72,6 +72,17 @@ def end(status: str = "completed", **fields: Any) -> dict[str, Any]:
     return {"type": f"response.{status}", "response": {"status": status, **fields}}
 
 
+def test_an_end_without_a_status_is_what_its_event_says() -> None:
+    last = read(
+        said("Down."),
+        {"type": "response.incomplete", "response": {"incomplete_details": {"reason": "max_output_tokens"}}},
+    )[-1]
+    assert isinstance(last, Finished)
+    assert "length" == last.reason
+    assert isinstance(last := read(said("Down."), {"type": "response.completed", "response": {}})[-1], Finished)
+    assert "stop" == last.reason
+
+
 @pytest.mark.parametrize(
     ("model", "expected"),
     [("o3-pro", True), ("gpt-5.1-codex-mini", True), ("gpt-5-pro", True), ("o3", False), ("gpt-5-mini", False)],
