@@ -45,6 +45,9 @@ def read_conversation(prompt: Prompt, *, native: bool) -> list[Json]:
         messages.append(_marked({"role": "system", "content": _plain_parts(parts, "system", native)}, native))
     for place, message in enumerate(prompt.messages):
         messages += _read(message, f"messages[{place}]", native)
+    if not any(message["role"] != "system" for message in messages):
+        message = "messages have no content besides instructions. Send what the user says, as text or as blocks."
+        raise InputError(message, field="messages")
     return messages
 
 

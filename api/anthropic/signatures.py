@@ -43,7 +43,7 @@ def attach(call_id: str, extra: dict[str, Any], vendor: str) -> str:
 def detach(call_id: str) -> tuple[str, str, dict[str, Any]]:
     """Return a call's id, whose attachment it has, and that; nothing for one that was damaged on its way."""
     plain, found, packed = call_id.partition(ATTACHED)
-    if not found:
+    if not (found and plain):
         return call_id, "", {}
     try:
         carried = _EXTRA.decode(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))

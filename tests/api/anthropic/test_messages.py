@@ -229,6 +229,8 @@ async def test_an_error_in_the_stream_is_an_event(talking: Talking) -> None:
     [
         ({"max_tokens": None}, "max_tokens"),
         ({"messages": []}, "messages"),
+        ({"messages": [{"role": "user", "content": []}], "system": "be brief"}, "no content"),
+        ({"messages": [{"role": "system", "content": "be brief"}]}, "no content"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": [{"type": "server_tool_use"}]}]}, "messages[0].content[0].type"),
         ({"messages": [{"role": "assistant", "content": [{"type": "image", "source": {"type": "url"}}]}]}, "image"),
