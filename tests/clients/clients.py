@@ -36,6 +36,7 @@ AGENTS = "Runner.run, run_streamed, function tools, an agent, two turns"
 LANGCHAIN = "ChatOpenAI(use_responses_api=True): tools, stream, conversation, an agent"
 VERCEL = "generateText, streamText, tools in two steps, item references, an agent"
 OPENAI = "responses: create, stream, retrieve with starting_after, cancel, delete, input items"
+ANTHROPIC = "messages: create, stream, thoughts, tools in two steps, an agent, count_tokens, models, errors"
 WEBHOOKS = "1,000 webhooks verified, with both secrets while one is rotated; tampered and stale ones refused"
 
 CLIENTS = (
@@ -46,4 +47,6 @@ CLIENTS = (
     Client("openai_node", "node", ("openai@7", NODE), OPENAI),
     Client("standardwebhooks_node", "node", ("standardwebhooks@1",), WEBHOOKS),
     Client("openai_node@6", "node", ("openai@6",), OPENAI),
+    Client("anthropic_python", "python", ("anthropic",), ANTHROPIC),
+    Client("anthropic_node", "node", ("@anthropic-ai/sdk@1", NODE), ANTHROPIC),
 )
