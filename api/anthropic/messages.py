@@ -24,6 +24,7 @@ from api.http.errors import JobEnded, problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest, field_names
 from api.http.sse import EVENT_STREAM, EventStream
+from api.jobs.run_at import refuse_run_at
 from api.jobs.submit import Accepted, submit_and_follow, submitter
 from api.openai.completions import CLIENT_CLOSED_REQUEST, in_order
 from api.openapi.headers import JOB_RESPONSE_HEADERS
@@ -97,6 +98,7 @@ async def create_message(
 ) -> Response[Any]:
     """Compatible with Anthropic's API, for any model or agent. Closing the connection cancels the job. Fields that change
     nothing are named in `X-Headrace-Ignored`."""
+    refuse_run_at(request.headers, "is not for messages, which are answered at once.")
     call = await _submit(data, request, principal, resources)
     try:
         return await (_stream(call) if data.stream else _complete(call))

@@ -27,6 +27,7 @@ from api.http.headers import read_idempotency, read_preferences, wants_events
 from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM
 from api.jobs.event_stream import follow_stream
+from api.jobs.run_at import with_run_at
 from api.jobs.submit import Accepted, submit_and_follow
 from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described
@@ -87,6 +88,7 @@ async def benchmark_models(
     wait: Annotated[bool, QueryParameter(description="Whether to wait for the figures.")] = False,
 ) -> Response[Any]:
     data = _merged(data or BenchmarkIn(), model_name=model_name, prompt=prompt, iterations=iterations)
+    data = with_run_at(data, request.headers)
     settings = await read_settings(resources, principal, data)
     whose = principal.visible_user_id
     submission = build_submission(

@@ -24,7 +24,7 @@ from api.http.errors import problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM
-from api.jobs.run_at import check_run_at
+from api.jobs.run_at import check_run_at, with_run_at
 from api.jobs.submit import submitter
 from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described
@@ -65,7 +65,7 @@ RESPONSES = {200: ANSWER_RESPONSE, 202: ACCEPTED_RESPONSE, **problems(*JOB_ERROR
 async def send_message(
     data: JSONBody[ChatIn], request: JsonRequest, principal: MayChat, resources: AppResources
 ) -> Response[Any]:
-    submission = await _build_submission(data, request, principal, resources)
+    submission = await _build_submission(with_run_at(data, request.headers), request, principal, resources)
     input_tokens = estimate_tokens(sum(len(part.get("text", "")) for part in submission.parts or []))
     return await respond(resources, principal, request, submission, input_tokens=input_tokens)
 

@@ -27,6 +27,8 @@ from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.rows import from_row
+from api.jobs.run_at import HEADER as RUN_AT_HEADER
+from api.jobs.run_at import read_run_at
 from api.jobs.submit import submit_and_follow, submitter
 from api.openapi.headers import JOB_RESPONSE_HEADERS
 from api.openapi.operations import described
@@ -58,7 +60,7 @@ DESCRIPTION = """Judges the questions of a dataset that say what is right for `m
     status_code=202,
     opt=described(
         example={"dataset": "routing-2026", "measure": "routing"},
-        request_headers=("Idempotency-Key",),
+        request_headers=("Idempotency-Key", RUN_AT_HEADER),
         response_headers=JOB_RESPONSE_HEADERS,
     ),
     responses={202: ACCEPTED_RESPONSE, **problems(*JOB_ERRORS)},
@@ -68,7 +70,9 @@ DESCRIPTION = """Judges the questions of a dataset that say what is right for `m
 async def benchmark_quality(
     data: JSONBody[QualityIn], request: JsonRequest, principal: MayManageAgents, resources: AppResources
 ) -> Response[Any]:
+    run_at = read_run_at(request.headers)
     settings, total, longest = await _read_settings(resources, principal, data)
+    asked = [data, run_at] if run_at else data
     job_id, models = new_id(), settings.models
     stored = {"quality": msgspec.to_builtins(settings)}
     row = add_benchmark(principal.tenant_id, job_id, models=models, settings=stored, total=total)
@@ -79,9 +83,10 @@ async def benchmark_quality(
         payload={},
         model=models[0] if models else NO_MODEL,
         idempotency=read_idempotency(
-            request.headers, "POST /api/benchmark/quality", data, visible_user_id=principal.visible_user_id
+            request.headers, "POST /api/benchmark/quality", asked, visible_user_id=principal.visible_user_id
         ),
         request_id=request.request_id,
+        run_at=run_at,
         submitted_by=submitter(resources, principal, job_id, for_tools=settings.agent is not None),
         extra_statements=(row,),
     )

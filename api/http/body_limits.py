@@ -31,6 +31,8 @@ def explain_too_large(handler: BaseRouteHandler) -> str:
     limit = handler.resolve_request_max_body_size() if isinstance(handler, HTTPRouteHandler) else None
     if limit is None:
         return "The body is larger than this server takes. Send less at once."
+    if handler.opt.get("public"):
+        return f"The body exceeds {limit:,} bytes, the limit of this address. Send less at once."
     if limit < SMALL_BODY_BYTES or handler.opt.get("large_body"):
         return (
             f"The body exceeds {limit:,} bytes, the limit of this installation (HEADRACE_MAX_BODY). Send less at once."

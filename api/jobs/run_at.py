@@ -1,6 +1,7 @@
 """`run_at` of requests that submit a job, or a header in its place: the job waits until then."""
 
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -8,6 +9,8 @@ from litestar.datastructures import Headers
 
 from api.http.query_params import default_to_utc
 from schema.errors import InputError
+
+Body = TypeVar("Body", bound=msgspec.Struct)
 
 HEADER = "X-Headrace-Run-At"
 MAX_RUN_AT_DAYS = 366
@@ -40,12 +43,18 @@ def read_run_at(headers: Headers, run_at: datetime | None = None) -> datetime | 
     return check_run_at(parse_time(text, HEADER), field=HEADER)
 
 
-def refuse_run_at(headers: Headers) -> None:
-    """Raise InputError for the header at a route that makes no job: whoever sent it expects the work later."""
+def with_run_at(data: Body, headers: Headers) -> Body:
+    """Return a body whose `run_at`, unless it has one, is the header's: so an idempotency key covers it, too. Raises
+    InputError."""
+    return msgspec.structs.replace(data, run_at=read_run_at(headers, getattr(data, "run_at", None)))
+
+
+def refuse_run_at(
+    headers: Headers, why: str = "is for requests that make a job; this one is answered at once."
+) -> None:
+    """Raise InputError for the header at a route that can't wait: whoever sent it expects the work later."""
     if HEADER in headers:
-        raise InputError(
-            f"{HEADER} is for requests that make a job; this one is answered at once. Omit it.", field=HEADER
-        )
+        raise InputError(f"{HEADER} {why} Omit it.", field=HEADER)
 
 
 def parse_time(text: str, field: str) -> datetime:

@@ -13,7 +13,10 @@ TEXT = Schema(type=OpenAPIType.STRING)
 REQUEST_ID = Schema(type=OpenAPIType.STRING, pattern="^[A-Za-z0-9._-]{8,64}$")
 SECONDS = Schema(type=OpenAPIType.INTEGER, minimum=1)
 
-JOB_REQUEST_HEADERS = ("Idempotency-Key", "Prefer", "X-Headrace-Callback-URL", "X-Headrace-Callback-Events")
+JOB_REQUEST_HEADERS = (
+    *("Idempotency-Key", "Prefer", "X-Headrace-Callback-URL", "X-Headrace-Callback-Events"),
+    "X-Headrace-Run-At",
+)
 """Request headers of a route that submits a job and waits for its result."""
 
 RATE_LIMIT_HEADERS = ("RateLimit", "RateLimit-Policy")

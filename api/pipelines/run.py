@@ -25,7 +25,7 @@ from api.http.errors import problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM
-from api.jobs.run_at import check_run_at
+from api.jobs.run_at import check_run_at, with_run_at
 from api.jobs.submit import submitter
 from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described
@@ -75,6 +75,7 @@ async def run_pipeline(
     principal: MayRunPipelines,
     resources: AppResources,
 ) -> Response[Any]:
+    data = with_run_at(data, request.headers)
     submission, name = await build_run(pipeline, data, principal, resources)
     route, whose = f"POST /api/pipelines/{name}/execute", principal.visible_user_id
     submission = msgspec.structs.replace(

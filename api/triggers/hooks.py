@@ -16,6 +16,7 @@ from uuid import UUID
 import msgspec
 import structlog
 from litestar import Response, Router, post
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.params import PathParameter
 
 from api.auth.principals import PUBLIC, client_address
@@ -110,7 +111,7 @@ async def _call(
     secret = resources.vault.open(trigger.secret, tenant_id=tenant_id, owner_id=trigger.id)
     call = Call(tenant_id, trigger, request, b"", path_secret)
     if trigger.auth != "secret" or _is_authentic(call, secret):  # else nothing of the body is read
-        call = replace(call, body=await request.body())
+        call = replace(call, body=await _read_body(resources, call))
     if not _is_authentic(call, secret):
         if await _count(resources, call, "refused", MAX_REFUSED) <= NOTED_REFUSED:
             await _note(resources, call, status=404, code="not_found", detail="The secret or the signature is wrong.")
@@ -125,6 +126,17 @@ async def _call(
     await _note(resources, call, status=202, code=code, job_id=submitted.job_id)
     headers = {"Location": f"/api/jobs/{submitted.job_id}", "X-Job-ID": str(submitted.job_id)}
     return Response(StartedOut(job_id=submitted.job_id, replayed=submitted.replayed), headers=headers)
+
+
+async def _read_body(resources: Resources, call: Call) -> bytes:
+    """Return the body. One that is too large is noted if its caller has shown the secret: a signature can't be verified."""
+    try:
+        return await call.request.body()
+    except RequestEntityTooLarge:
+        if call.trigger.auth == "secret":
+            detail = f"The body exceeds {MAX_BODY:,} bytes."
+            await _note(resources, call, status=413, code="body_too_large", detail=detail)
+        raise
 
 
 async def _count(resources: Resources, call: Call, what: str, most: int) -> int:

@@ -19,7 +19,6 @@ from api.http.errors import FILE_CODES, problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM
-from api.jobs.run_at import HEADER as RUN_AT_HEADER
 from api.jobs.run_at import read_run_at
 from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described
@@ -56,7 +55,7 @@ ROUTE_OPTIONS: dict[str, Any] = {
         response=UNCHANGED_EXAMPLE,
         other_media_types={EVENT_STREAM: EVENTS},
         body=BODY,
-        request_headers=(*JOB_REQUEST_HEADERS, RUN_AT_HEADER),
+        request_headers=JOB_REQUEST_HEADERS,
         response_headers=JOB_RESPONSE_HEADERS,
     ),
     "responses": {

@@ -7,6 +7,7 @@ the connection cancels the job, unless it runs in the background.
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -26,6 +27,8 @@ from api.http.errors import JobEnded, problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM, EventStream
+from api.jobs.run_at import HEADER as RUN_AT_HEADER
+from api.jobs.run_at import read_run_at
 from api.jobs.submit import Accepted, submit_and_follow, submitter
 from api.openai.completions import CLIENT_CLOSED_REQUEST
 from api.openai.responses.frames import collect_frames, fold_frames
@@ -86,7 +89,7 @@ class Call:
         example={"model": "auto", "input": "What is a headrace?"},
         response=RESPONSE_EXAMPLE,
         other_media_types={EVENT_STREAM: RESPONSE_EVENTS},
-        request_headers=("Idempotency-Key", *CALLBACK_HEADERS),
+        request_headers=("Idempotency-Key", *CALLBACK_HEADERS, RUN_AT_HEADER),
         response_headers={**JOB_RESPONSE_HEADERS, 200: (*JOB_RESPONSE_HEADERS[200], "X-Headrace-Ignored")},
     ),
     responses={
@@ -116,6 +119,7 @@ async def create_response(
 
 async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, resources: Resources) -> Call:
     _reject_unsupported(data)
+    run_at = _read_run_at(data, request)
     tools = read_tools(data.tools or [])
     options, stored = response_options(data, tools), stored_request(data, tools)
     target = await resolve_target(resources, principal, data.model, None)
@@ -131,7 +135,7 @@ async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, 
     }
     if tools.collections:
         payload["collections"] = await find_collection_ids(resources, principal, tools.collections)
-    submission = await _submission(data, request, principal, resources, target, payload)
+    submission = await _submission(data, request, principal, resources, target, payload, run_at)
     accepted = await submit_and_follow(
         resources,
         principal,
@@ -150,8 +154,9 @@ async def _submission(
     resources: Resources,
     target: Target,
     payload: dict[str, Any],
+    run_at: datetime | None,
 ) -> Submission:
-    job_id = new_id()
+    job_id, asked = new_id(), [data, run_at] if run_at else data
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,
@@ -159,8 +164,9 @@ async def _submission(
         payload=payload,
         model=target.model,
         agent=target.agent,
-        idempotency=read_idempotency(request.headers, ROUTE, data, visible_user_id=principal.visible_user_id),
+        idempotency=read_idempotency(request.headers, ROUTE, asked, visible_user_id=principal.visible_user_id),
         request_id=request.request_id,
+        run_at=run_at,
         callback=await read_callback(resources, principal, request.headers),
         submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
@@ -175,6 +181,15 @@ def _reject_unsupported(data: ResponseIn) -> None:
     if data.background and data.store is False:
         message = "A response in the background must be stored, since nobody waits for it. Omit store."
         raise InputError(message, field="store")
+
+
+def _read_run_at(data: ResponseIn, request: JsonRequest) -> datetime | None:
+    """Return when the job is to run. Raises InputError if somebody would wait for it on an open connection."""
+    run_at = read_run_at(request.headers)
+    if run_at is not None and (data.stream or not data.background):
+        message = f"With {RUN_AT_HEADER} a response is created in the background: send background true, and no stream."
+        raise InputError(message, field="stream" if data.stream else "background")
+    return run_at
 
 
 async def _respond(call: Call) -> Response[Any]:

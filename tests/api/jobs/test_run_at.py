@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 MODEL = "offline/extractive"
+HEADER = "X-Headrace-Run-At"
 SUBMITS: dict[str, dict[str, Any]] = {
     "/api/chat": {"message": "hi", "model": MODEL},
     "/api/pipelines/chat/execute": {"input": "hi", "model": MODEL},
@@ -32,6 +33,20 @@ async def test_a_job_waits_for_its_time_and_says_so(api: httpx.AsyncClient, path
 
 
 @pytest.mark.parametrize("path", SUBMITS)
+async def test_a_header_says_the_time_too_and_counts_for_idempotency_keys(api: httpx.AsyncClient, path: str) -> None:
+    at, key = later(hours=5), {"Idempotency-Key": f"later-{datetime.now(UTC).timestamp()}"}
+    first, again = [await api.post(path, json=SUBMITS[path], headers={HEADER: at, **key}) for _ in range(2)]
+    assert (202, 202) == (first.status_code, again.status_code), first.text
+    job = (await api.get(first.headers["Location"])).json()
+    assert datetime.fromisoformat(at) == datetime.fromisoformat(job["run_at"])
+    assert first.json()["job_id"] == again.json()["job_id"]
+    other = await api.post(path, json=SUBMITS[path], headers={HEADER: later(hours=6), **key})
+    assert 422 == other.status_code
+    refused = await api.post(path, json=SUBMITS[path], headers={HEADER: "soon"})
+    assert (400, HEADER) == (refused.status_code, refused.json()["errors"][0]["field"])
+
+
+@pytest.mark.parametrize("path", SUBMITS)
 @pytest.mark.parametrize("run_at", [later(days=-1), later(days=400)])
 async def test_a_time_in_the_past_or_far_away_is_refused(api: httpx.AsyncClient, path: str, run_at: str) -> None:
     answer = await api.post(path, json=SUBMITS[path] | {"run_at": run_at})
@@ -46,7 +61,6 @@ async def test_messages_of_a_session_would_wait_for_it(api: httpx.AsyncClient) -
     assert "Omit session_id" in answer.json()["detail"]
 
 
-HEADER = "X-Headrace-Run-At"
 COMPLETION: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -72,6 +86,31 @@ async def test_a_time_in_a_header_that_is_none_is_refused(api: httpx.AsyncClient
     error = answer.json()["error"]
     assert (400, HEADER) == (answer.status_code, error["param"])
     assert says in error["message"]
+
+
+async def test_a_response_in_the_background_waits_for_its_time(api: httpx.AsyncClient) -> None:
+    sent, run_at = {"model": MODEL, "input": "hi", "background": True}, later(hours=5)
+    answer = await api.post("/v1/responses", json=sent, headers={HEADER: run_at})
+    assert (200, "queued") == (answer.status_code, answer.json()["status"]), answer.text
+    job = (await api.get(f"/api/jobs/{answer.headers['X-Job-ID']}")).json()
+    assert ("queued", "time") == (job["state"], job["waiting_for"])
+    assert datetime.fromisoformat(run_at) == datetime.fromisoformat(job["run_at"])
+
+
+@pytest.mark.parametrize(("sent", "field"), [({}, "background"), ({"stream": True, "background": True}, "stream")])
+async def test_a_response_that_somebody_waits_for_cannot_run_later(
+    api: httpx.AsyncClient, sent: dict[str, Any], field: str
+) -> None:
+    body = {"model": MODEL, "input": "hi", **sent}
+    answer = await api.post("/v1/responses", json=body, headers={HEADER: later(hours=5)})
+    assert (400, field) == (answer.status_code, answer.json()["error"]["param"])
+
+
+async def test_messages_cannot_run_later_and_say_so(api: httpx.AsyncClient) -> None:
+    body = {"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    answer = await api.post("/v1/messages", json=body, headers={HEADER: later(hours=5)})
+    assert 400 == answer.status_code
+    assert HEADER in answer.json()["error"]["message"]
 
 
 async def test_what_makes_no_job_cannot_run_later(api: httpx.AsyncClient) -> None:

@@ -145,8 +145,12 @@ async def test_a_body_that_is_no_object_with_these_fields_is_refused(
 
 
 async def test_a_body_of_10_mb_is_refused(api: httpx.AsyncClient, application: httpx.AsyncClient) -> None:
-    refused = await call(application, await make(api), {"x": "y" * 10_000_000})
+    trigger = await make(api)
+    refused = await call(application, trigger, {"x": "y" * 10_000_000})
     assert (413, "body_too_large") == (refused.status_code, refused.json()["code"])
+    assert "1,048,576 bytes, the limit of this address" in refused.json()["detail"]
+    (noted,) = (await api.get(f"/api/triggers/{trigger['id']}/calls")).json()["items"]
+    assert (413, "body_too_large") == (noted["status"], noted["code"])
 
 
 @pytest.mark.parametrize(
