@@ -35,32 +35,45 @@ def translate_errors(host: str) -> Iterator[None]:
 
 
 class GuardedBody(httpx2.AsyncByteStream):
-    """The plain bytes of a response. Raises EgressTooLarge beyond `max_bytes`, compressed or plain, and EgressFailed at
-    `deadline` (loop time) or if the response is incomplete."""
+    """The plain bytes of a response. Raises EgressTooLarge beyond `max_bytes`: compressed, plain, or `announced` by a header,
+    and EgressFailed at `deadline` (loop time) or if the response is incomplete."""
 
     def __init__(
-        self, response: httpcore2.Response, host: str, *, compressed: bool, max_bytes: int, deadline: float
+        self,
+        response: httpcore2.Response,
+        host: str,
+        *,
+        compressed: bool,
+        announced: int,
+        max_bytes: int,
+        deadline: float,
     ) -> None:
         self._response = response
         self._host = host
         self._decompressor = zlib.decompressobj(GZIP) if compressed else None
+        self._announced = announced
         self._max_bytes = max_bytes
         self._deadline = deadline
         self._received_bytes = 0
         self._decompressed_bytes = 0
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._announced > self._max_bytes:
+            raise self._too_large()  # only now, so that the caller has seen the status
         async with aclosing(self._response.aiter_stream()) as stream:
             while (chunk := await self._next(stream)) is not None:
                 self._received_bytes += len(chunk)
                 plain = self._decompress(chunk)
                 self._decompressed_bytes += len(plain)
                 if max(self._received_bytes, self._decompressed_bytes) > self._max_bytes:
-                    raise EgressTooLarge(f"The response from {self._host} is larger than {self._max_bytes:,} bytes.")
+                    raise self._too_large()
                 if plain:
                     yield plain
         if self._decompressor is not None and self._received_bytes and not self._decompressor.eof:
             raise EgressFailed(f"The response from {self._host} is incomplete.")
+
+    def _too_large(self) -> EgressTooLarge:
+        return EgressTooLarge(f"The response from {self._host} is larger than {self._max_bytes:,} bytes.")
 
     async def aclose(self) -> None:
         with translate_errors(self._host):

@@ -8,7 +8,7 @@ import ssl
 import httpcore2
 import httpx2
 
-from schema.errors import EgressFailed, EgressTooLarge
+from schema.errors import EgressFailed
 from tools.egress.body import GuardedBody, translate_errors
 from tools.egress.network import GuardedNetwork, Resolver, resolve
 from tools.egress.policy import EgressPolicy
@@ -64,10 +64,15 @@ class EgressTransport(httpx2.AsyncBaseTransport):
         if encoding not in ("identity", "", "gzip", "x-gzip"):
             raise EgressFailed(f"{host} sent an unsupported content encoding; only gzip is accepted.")
         length = headers.get("content-length", "")
-        if request.method != "HEAD" and length.isdigit() and int(length[:20]) > self._policy.max_bytes:
-            raise EgressTooLarge(f"The response from {host} is larger than {self._policy.max_bytes:,} bytes.")
+        announced = int(length[:20]) if request.method != "HEAD" and length.isdigit() else 0
         compressed = encoding.endswith("gzip")
-        return GuardedBody(response, host, compressed=compressed, max_bytes=self._policy.max_bytes, deadline=deadline)
+        return GuardedBody(
+            *(response, host),
+            compressed=compressed,
+            announced=announced,
+            max_bytes=self._policy.max_bytes,
+            deadline=deadline,
+        )
 
 
 def _wire_request(request: httpx2.Request) -> httpcore2.Request:
