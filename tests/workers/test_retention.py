@@ -187,6 +187,17 @@ async def test_idempotency_keys_are_good_for_a_day(
     assert 1 == count(database_url, "jobs", tenant)
 
 
+async def test_what_became_of_due_times_is_known_for_90_days(
+    retention: Retention, database_url: str, tenant: TestTenant
+) -> None:
+    for days in (89, 91):
+        plan(database_url, tenant, days_ago=days)
+    await retention.sweep()
+    (kept,) = rows(database_url, "SELECT due_at FROM schedule_runs WHERE tenant_id = %s", tenant.id)
+    assert 89 == (datetime.now(UTC) - kept["due_at"]).days
+    assert 2 == count(database_url, "schedules", tenant)
+
+
 async def test_one_sweep_takes_more_than_one_batch(
     retention: Retention, database_url: str, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,12 +287,13 @@ def judge(database_url: str, tenant: TestTenant, job_id: UUID) -> None:
     add(database_url, "benchmark_items", tenant, benchmark_id=job_id, **about)
 
 
-def plan(database_url: str, tenant: TestTenant) -> None:
-    """Give a tenant a schedule that was due."""
+def plan(database_url: str, tenant: TestTenant, *, days_ago: int = 0) -> None:
+    """Give a tenant a schedule that was due, so long ago."""
     schedule_id, names = new_id(), ("name", "created_by", "issuer", "kind", "on_missed", "on_overlap", "session")
     about = {**dict.fromkeys(names, "x"), "job": Jsonb({}), "compiled": Jsonb({}), "cron": "* * * * *"}
+    due_at = datetime.now(UTC) - timedelta(days=days_ago)
     add(database_url, "schedules", tenant, id=schedule_id, timezone="UTC", state="paused", **about)
-    add(database_url, "schedule_runs", tenant, schedule_id=schedule_id, due_at=datetime.now(UTC), outcome="missed")
+    add(database_url, "schedule_runs", tenant, schedule_id=schedule_id, due_at=due_at, outcome="missed")
 
 
 def learn(database_url: str, tenant: TestTenant, user_id: UUID, job_id: UUID) -> None:

@@ -2,9 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
+
+from schema.job_kinds import INTERACTIVE
+from tests.workers.jobs import rows
 
 MODEL = "offline/extractive"
 HEADER = "X-Headrace-Run-At"
@@ -64,13 +68,15 @@ async def test_messages_of_a_session_would_wait_for_it(api: httpx.AsyncClient) -
 COMPLETION: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 
 
-async def test_a_completion_waits_for_the_time_in_its_header(api: httpx.AsyncClient) -> None:
+async def test_a_completion_waits_for_the_time_in_its_header(api: httpx.AsyncClient, database_url: str) -> None:
     run_at = later(hours=5)
     answer = await api.post("/v1/chat/completions", json=COMPLETION, headers={HEADER: run_at})
     assert 202 == answer.status_code, answer.text
     job = (await api.get(answer.headers["Location"])).json()
     assert ("queued", "time") == (job["state"], job["waiting_for"])
     assert datetime.fromisoformat(run_at) == datetime.fromisoformat(job["run_at"])
+    (stored,) = rows(database_url, "SELECT payload FROM jobs WHERE id = %s", UUID(answer.json()["job_id"]))
+    assert INTERACTIVE not in stored["payload"], "nobody waits for it"
 
 
 async def test_a_stream_that_would_begin_later_is_refused_with_the_reason(api: httpx.AsyncClient) -> None:

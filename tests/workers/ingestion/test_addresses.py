@@ -151,6 +151,15 @@ async def test_a_document_that_was_deleted_is_fetched_whatever_its_etag(place: P
     assert ["a.txt"] == list(chunks(place.url, place.tenant))
 
 
+async def test_a_document_that_could_not_be_read_is_fetched_whatever_its_etag(place: Place, site: Site) -> None:
+    await place.fetch(f"{site.url}/a.txt")
+    failed = "UPDATE document_versions SET state = 'failed' WHERE tenant_id = %s"
+    change(place.url, failed, place.tenant.id)
+    job = await place.fetch(f"{site.url}/a.txt")
+    assert [("/a.txt", None)] * 2 == site.asked
+    assert "1 of 1 files is ready." == job["result"]["text"]
+
+
 async def test_an_address_that_fails_fails_alone(place: Place, site: Site) -> None:
     job = await place.fetch(f"{site.url}/a.txt", f"{site.url}/gone.txt?key=hidden")
     assert ("succeeded", "1 of 1 files is ready, 1 refused.") == (job["state"], job["result"]["text"])
