@@ -145,7 +145,7 @@ def test_an_event_as_it_is_sent_has_the_shape_of_the_document() -> None:
 @pytest.mark.parametrize(
     ("name", "headers"),
     [
-        ("POST /api/chat", {"X-Request-ID", "Idempotency-Key", "Prefer", *CALLBACK_HEADERS}),
+        ("POST /api/chat", {"X-Request-ID", "Idempotency-Key", "Prefer", *CALLBACK_HEADERS, "X-Headrace-Run-At"}),
         ("POST /api/documents", {"X-Request-ID", "Idempotency-Key", "Prefer", *CALLBACK_HEADERS, "X-Headrace-Run-At"}),
         ("POST /v1/chat/completions", {"X-Request-ID", "Idempotency-Key", *CALLBACK_HEADERS, "X-Headrace-Run-At"}),
         ("GET /api/jobs/{job_id}/events", {"X-Request-ID", "Last-Event-ID"}),
