@@ -82,7 +82,7 @@ class ScheduleIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     name: Name
     job: Annotated[
         ChatJobIn | PipelineJobIn | IngestionJobIn | BenchmarkJobIn,
-        Meta(description="What to submit; `kind` says which."),
+        Meta(description="What to submit; `kind` says which.", extra={"max_bytes": 4 * 1024 * 1024}),
     ]
     cron: Cron
     timezone: Zone = "UTC"

@@ -20,7 +20,8 @@ Job = Annotated[
     ChatJobIn | PipelineJobIn | IngestionJobIn,
     Meta(
         description="What to submit. In `message` or `input`, `{{$.issue.title}}` stands for a value of the call's body, which "
-        "the model gets marked as data. The `urls` of an ingestion are fixed: callers can't choose what is fetched."
+        "the model gets marked as data. The `urls` of an ingestion are fixed: callers can't choose what is fetched.",
+        extra={"max_bytes": 4 * 1024 * 1024},
     ),
 ]
 AUTH = """How callers prove that they may: `secret` (in the path, or as `Authorization: Bearer`), `standard_webhooks` (signed as
