@@ -72,6 +72,23 @@ tried AS (
         finding="was not told of",
     ),
     Mutant(
+        "scheduled-job-before-its-due-time-is-noted",
+        "workers/schedules/due.py",
+        """"submitted", job_id=job_id, missed=missed),
+        )
+        try:
+            await self._jobs.submit(tenant_id, schedule, permission, job_id, statements)
+""",
+        """"submitted", job_id=job_id, missed=missed),
+        )
+        try:
+            await self._jobs.submit(tenant_id, schedule, permission, job_id, ())
+            await run_moves(self._pool, tenant_id, list(statements))
+""",
+        case=32,
+        finding="nobody was promised it",
+    ),
+    Mutant(
         "no-sweeper",
         "workers/scheduler.py",
         "            await self._sweep_lost()\n",

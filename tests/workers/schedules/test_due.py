@@ -20,6 +20,7 @@ from tests.secret import VAULT
 from tests.workers.jobs import change, job_row, rows
 from tests.workers.webhooks.hooks import have_endpoint
 from workers.queue.job_core import JobCore
+from workers.redis.client import RedisUnavailable
 from workers.schedules.due import DueSchedules
 from workers.schedules.submitting import ScheduledJobs
 
@@ -297,6 +298,22 @@ async def test_a_limit_refuses_a_time_and_the_next_one_may_be_run(place: Place) 
     assert ("refused", "rate_limit_exceeded") == (refused["outcome"], refused["reason"]["code"])
     found = await place.find(schedule_id)
     assert ("active", NOON + 2 * MINUTE) == (found.state, found.next_at)
+
+
+@pytest.mark.parametrize(("budget", "outcome"), [(110_000_000, "submitted"), (100_000_000, "refused")])
+async def test_a_budget_holds_while_nobody_can_reserve(
+    place: Place, monkeypatch: pytest.MonkeyPatch, budget: int, outcome: str
+) -> None:
+    async def reserve(*args: Any, **named: Any) -> None:
+        raise RedisUnavailable("away")
+
+    monkeypatch.setattr(place.core.limits, "reserve", reserve)
+    sql = "INSERT INTO models (name, input_usd, output_usd) VALUES ('offline/extractive', 100, 100) ON CONFLICT DO NOTHING"
+    change(place.url, sql)
+    change(place.url, "UPDATE tenants SET budget_day_nanos = %s WHERE id = %s", budget, place.tenant.id)
+    schedule_id = place.add()
+    await place.run()
+    assert [(timedelta(0), outcome)] == place.runs(schedule_id)
 
 
 async def test_after_its_end_a_schedule_is_not_due(place: Place) -> None:
