@@ -14,6 +14,7 @@ from graphs.providers.contract import Provider, ProviderTimeouts
 from graphs.providers.ollama.provider import Ollama
 from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.openai.vendors import VENDORS
+from tests.conformance.anthropic_dialect import AnthropicDialect
 from tests.conformance.vendor_dialects import CohereDialect, GoogleDialect, ResponsesDialect
 from tests.conformance.wrong_values import WRONG
 
@@ -199,6 +200,7 @@ class OllamaDialect:
 DIALECTS: dict[str, Dialect] = {
     "openai_compatible": OpenAIDialect(),
     "ollama": OllamaDialect(),
+    "anthropic": AnthropicDialect(),
     "openai_responses": ResponsesDialect(),
     "google": GoogleDialect(),
     "cohere": CohereDialect(),

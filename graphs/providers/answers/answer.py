@@ -87,6 +87,11 @@ class Answer:
             self._chars += len(text)
             self._deltas.append(ReasoningDelta(text))
 
+    def add_signature(self, signature: str, *, redacted: bool = False) -> None:
+        """The vendor's signature of the thought so far; `redacted`: the thought itself, which only the vendor can read."""
+        self._flush()
+        self._deltas.append(ReasoningDelta("", signature, redacted))
+
     def add_call(self, piece: CallPiece) -> None:
         """More of a tool call."""
         self._flush()
@@ -111,18 +116,25 @@ class Answer:
         return [storable(delta) for delta in deltas]
 
     def finish(
-        self, read: Any = None, written: Any = None, *, is_marked: bool = False, foreign: str = "", **parts: Any
+        self,
+        read: Any = None,
+        written: Any = None,
+        *,
+        is_marked: bool = False,
+        foreign: str = "",
+        may_be_empty: bool = False,
+        **parts: Any,
     ) -> list[Delta]:
         """Return what was held back and, last, `Finished`.
 
         `read`, `written` and `parts` are the counts that the vendor reported, as in `usage_from`. `is_marked`: the end mark
-        came, which is an end without a reason if something was said. `foreign` is what came and was not understood. Raises
-        ProviderStreamCut for an answer that is not complete, ProviderSaidNothing for one without words and calls,
-        ProviderInvalidResponse if nothing was understood.
+        came, which is an end without a reason if something was said. `foreign` is what came and was not understood.
+        `may_be_empty`: an answer may say nothing. Raises ProviderStreamCut for an answer that is not complete,
+        ProviderSaidNothing for one without words and calls, ProviderInvalidResponse if nothing was understood.
         """
         reason = self._end_reason(is_marked, foreign)
         self._release()
-        if reason == "stop" and not (self._has_words or self._request.stop):
+        if reason == "stop" and not (self._has_words or self._request.stop or may_be_empty):
             raise ProviderSaidNothing(f"{self._provider} ended its answer without having said anything.")
         usage = usage_from(read, written, messages=self._request.messages, chars=self._chars, **parts)
         return [*self.take(), Finished(reason, usage, self.model, self.fingerprint)]

@@ -114,7 +114,8 @@ class Anthropic:
                 break
             paused = {"role": "assistant", "content": reader.resume()}
             turn = {**turn, "messages": [*turn["messages"], paused]}
-        yield reader.finish()
+        for delta in reader.finish(reader.foreign):
+            yield delta
 
     async def _answer(
         self, request: ModelRequest, turn: dict[str, Any], betas: tuple[str, ...], reader: EventReader
@@ -133,6 +134,7 @@ class Anthropic:
                     response.note_activity(self._timeouts.end_mark_s if reader.has_finish_reason else None)
                 if not piece:
                     break
+            reader.foreign = events.foreign
             await response.drain()
 
     async def count_tokens(self, request: ModelRequest) -> int | None:

@@ -25,6 +25,7 @@ from graphs.providers.errors import (
     ProviderRateLimited,
     ProviderRefused,
     ProviderRejectedKey,
+    ProviderSaidNothing,
     ProviderStreamCut,
 )
 from graphs.tool_calls import ToolCalls
@@ -108,8 +109,8 @@ async def test_an_end_has_its_reason(server: AnthropicServer, provider: Anthropi
 async def test_an_unknown_end_and_an_empty_answer_are_no_answers(server: AnthropicServer, provider: Anthropic):
     server.script(Turn("words", stop="exploded"), Turn(""), Turn(""))
     question = Message.of("user", "hi")
-    for _ in range(2):
-        with pytest.raises(ProviderStreamCut) as cut:
+    for error in (ProviderStreamCut, ProviderSaidNothing):
+        with pytest.raises(error) as cut:
             await collect(provider, asks(question, model="scripted"))
         assert cut.value.retryable
     called = Message("assistant", (ToolCallPart("c1", "look", "{}"),))
