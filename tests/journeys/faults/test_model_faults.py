@@ -35,7 +35,9 @@ def outcomes(shared: System, shared_url: str) -> dict[str, Outcome]:
 
     async def ask(client: Client, model: str) -> tuple[str, Outcome]:
         # Nobody waits: who waits learns of a failure within seconds, and on a slow machine without another try.
-        _, accepted = await client.post("/api/chat", {"message": "?", "model": f"openai/{model}"}, Prefer="respond-async")
+        _, accepted = await client.post(
+            "/api/chat", {"message": "?", "model": f"openai/{model}"}, Prefer="respond-async"
+        )
         job_id = accepted["job_id"]
         if model in LASTING:
             await shorten(shared_url, job_id)
