@@ -87,7 +87,7 @@ PERSONAL_DATA: dict[str, PersonalData] = {
         where=WHERE_USER,
         section="jobs",
         columns="""id, kind, state, session_id, turn, model, agent, payload, result, error, actor, address, request_id,
-          created_at, started_at, finished_at""",
+          metadata, callback ->> 'url' AS callback_url, run_at, created_at, started_at, finished_at""",
         erasures=(Erasure(WHERE_USER), Erasure(f"address IS NOT NULL AND {WHERE_ACTOR}", "address = NULL")),
     ),
     "job_logs": PersonalData(
@@ -169,7 +169,7 @@ PERSONAL_DATA: dict[str, PersonalData] = {
         description="Triggers whose jobs run in their name; deleted.",
         where=WHERE_USER,
         section="triggers",
-        columns="id, name, kind, job, auth, enabled, created_at, updated_at",
+        columns="id, name, kind, job, auth, calls_per_minute, enabled, created_at, updated_at",
         erasures=(Erasure(WHERE_USER),),
     ),
     "trigger_calls": PersonalData(description="The last calls of a trigger; deleted with it."),
@@ -207,7 +207,8 @@ PERSONAL_DATA: dict[str, PersonalData] = {
         description="Jobs that they let start by themselves; deleted.",
         where=WHERE_USER,
         section="schedules",
-        columns="id, name, kind, job, cron, timezone, starts_at, ends_at, state, created_at, updated_at",
+        columns="id, name, kind, job, cron, timezone, starts_at, ends_at, on_missed, on_overlap, session, session_id, state, "
+        "reason, next_at, created_at, updated_at",
         erasures=(Erasure(WHERE_USER),),
     ),
     "schedule_runs": PersonalData(description="When their schedules were due; deleted with the schedule."),
