@@ -35,6 +35,7 @@ from workers.queue.attempts import attempt_job
 from workers.queue.job_core import JobCore
 from workers.queue.submit import submit
 from workers.retention import Retention
+from workers.webhooks.schedule import DELIVERY_DAYS
 
 POLICY = LimitPolicy(requests_per_minute=1000, tokens_per_minute=100_000)
 
@@ -196,6 +197,19 @@ async def test_what_became_of_due_times_is_known_for_90_days(
     (kept,) = rows(database_url, "SELECT due_at FROM schedule_runs WHERE tenant_id = %s", tenant.id)
     assert 89 == (datetime.now(UTC) - kept["due_at"]).days
     assert 2 == count(database_url, "schedules", tenant)
+
+
+async def test_deliveries_go_so_many_days_after_they_ended(
+    retention: Retention, database_url: str, tenant: TestTenant
+) -> None:
+    hook(database_url, tenant)
+    before = count(database_url, "webhook_deliveries", tenant)
+    ended = "UPDATE webhook_deliveries SET ended_at = now() - make_interval(days => %s) WHERE tenant_id = %s"
+    for days, kept in ((DELIVERY_DAYS - 1, before), (DELIVERY_DAYS + 1, 0)):
+        change(database_url, ended, days, tenant.id)
+        await retention.sweep()
+        assert kept == count(database_url, "webhook_deliveries", tenant)
+    assert before > 0
 
 
 async def test_one_sweep_takes_more_than_one_batch(
