@@ -1,6 +1,6 @@
 """The blocks of messages, as Anthropic's clients send them. Fields that a client has added are left out without a word."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -32,6 +32,15 @@ class TextBlockIn(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
     cache_control: Mark = None
 
 
+# A tag works only in a union: alone, msgspec does not require it.
+class OnlyTextBlockIn(msgspec.Struct, frozen=True):
+    """Text, where nothing else is allowed."""
+
+    type: Annotated[Literal["text"], Meta(description="Always `text`.")]
+    text: Annotated[str, Meta(max_length=MAX_TEXT, description="The text.")]
+    cache_control: Mark = None
+
+
 class SourceIn(msgspec.Struct, frozen=True):
     """Where an image or a document is."""
 
@@ -40,7 +49,9 @@ class SourceIn(msgspec.Struct, frozen=True):
     data: Annotated[str, Meta(max_length=MAX_DATA, description="The bytes in base64, or the text.")] | None = None
     url: Annotated[str, Meta(max_length=20_000, description="An address that the provider can fetch.")] | None = None
     content: Annotated[
-        Annotated[str, Meta(max_length=MAX_TEXT)] | Annotated[list[TextBlockIn], Meta(max_length=MAX_BLOCKS)] | None,
+        Annotated[str, Meta(max_length=MAX_TEXT)]
+        | Annotated[list[OnlyTextBlockIn], Meta(max_length=MAX_BLOCKS)]
+        | None,
         Meta(description="The text, of `content`."),
     ] = None
 
@@ -66,7 +77,7 @@ class SearchResultBlockIn(msgspec.Struct, frozen=True, tag_field="type", tag="se
 
     source: Annotated[str, Meta(max_length=20_000, description="Where it is from.")]
     title: Annotated[str, Meta(max_length=2000, description="Its title.")]
-    content: Annotated[list[TextBlockIn], Meta(max_length=MAX_BLOCKS, description="Its text.")]
+    content: Annotated[list[OnlyTextBlockIn], Meta(max_length=MAX_BLOCKS, description="Its text.")]
     cache_control: Mark = None
 
 

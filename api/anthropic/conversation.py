@@ -41,7 +41,9 @@ def read_conversation(prompt: Prompt, *, native: bool) -> list[Json]:
     """Return the messages of a prompt, its system prompt first. Raises InputError that names the block at fault."""
     messages: list[Json] = []
     if prompt.system:
-        parts = [TextBlockIn(prompt.system)] if isinstance(prompt.system, str) else prompt.system
+        system = prompt.system
+        blocks = [(system, None)] if isinstance(system, str) else [(one.text, one.cache_control) for one in system]
+        parts = [TextBlockIn(text, mark) for text, mark in blocks]
         messages.append(_marked({"role": "system", "content": _plain_parts(parts, "system", native)}, native))
     for place, message in enumerate(prompt.messages):
         messages += _read(message, f"messages[{place}]", native)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from api.anthropic.block_schemas import MAX_TEXT, Block, CacheControl, TextBlockIn
+from api.anthropic.block_schemas import MAX_TEXT, Block, CacheControl, OnlyTextBlockIn
 
 MAX_TOOLS = 512
 MAX_MESSAGES = 100_000
@@ -66,7 +66,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
         list[TurnIn], Meta(min_length=1, max_length=MAX_MESSAGES, description="The conversation so far.")
     ]
     system: Annotated[
-        LongText | Annotated[list[TextBlockIn], Meta(max_length=MAX_BLOCKS)] | None,
+        LongText | Annotated[list[OnlyTextBlockIn], Meta(max_length=MAX_BLOCKS)] | None,
         Meta(description="Instructions for the model."),
     ] = None
     tools: (

@@ -27,10 +27,16 @@ def undocumented(method: str, path: str, content: bytes) -> str | None:
     known = find_codes(method, path)
     try:
         body = msgspec.json.decode(content)
-        code = body["error"]["code"] if "error" in body else body["code"]
+        code = code_of(body)
     except (msgspec.DecodeError, KeyError, TypeError):
         return None
     return code if known is not None and code not in known | NOT_ROUTED else None
+
+
+def code_of(body: dict[str, Any]) -> str | None:
+    """Return the code of an error: a problem's, or one in OpenAI's or Anthropic's shape."""
+    error = body.get("error", body)
+    return error["details"]["error_code"] if "details" in error else error["code"]
 
 
 def find_codes(method: str, path: str) -> frozenset[str | None] | None:
@@ -61,5 +67,5 @@ def _codes(operation: dict[str, Any]) -> frozenset[str | None]:
         for media in answer.get("content", {}).values() if status >= "4" else ():
             for name, example in media.get("examples", {}).items():
                 value = (examples[example["$ref"].rsplit("/", 1)[1]] if "$ref" in example else example)["value"]
-                codes.add(value["error"]["code"] if "error" in value else name)
+                codes.add(code_of(value) if "error" in value else name)
     return frozenset(codes)

@@ -83,7 +83,7 @@ async def test_an_unknown_model_is_refused_by_name(api: httpx.AsyncClient) -> No
     ("change", "field"),
     [
         ({"n": 2}, "n"),
-        ({"logprobs": True}, "logprobs"),
+        ({"functions": [{"name": "f"}]}, "functions"),
         ({"temperature": 3}, "temperature"),
         ({"tools": [{"type": "retrieval"}]}, "tools[0]"),
         ({"tool_choice": "required"}, "tool_choice"),
