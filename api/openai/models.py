@@ -90,9 +90,7 @@ AUTO_MODEL_EXAMPLE = {"id": AUTO, "created": 0, "owned_by": "headrace", "object"
 
 @get(
     "/",
-    opt=described(
-        response={"data": [MODEL_EXAMPLE, AUTO_MODEL_EXAMPLE], "object": "list"}, request_headers=("anthropic-version",)
-    ),
+    opt=described(response={"data": [MODEL_EXAMPLE, AUTO_MODEL_EXAMPLE], "object": "list"}),
     summary="List models",
     tags=["openai"],
 )
@@ -106,8 +104,8 @@ async def list_models(
     before_id: Place = None,
 ) -> ModelsOut | AnthropicModelsOut:
     """Returns the models for chats that your tenant can use, of all providers that are reachable now, its agents, and `auto`.
-    With `capability=embeddings` those that embed. Compatible with OpenAI's API, and with Anthropic's for clients that send
-    `anthropic-version`."""
+    With `capability=embeddings` those that embed. Compatible with OpenAI's API; clients that send `anthropic-version` get
+    Anthropic's shapes, of errors too."""
     models = await _models(resources, principal)
     models = [model for model in models if capability == "all" or capability in model.capabilities]
     if VERSION_HEADER in request.headers:
@@ -118,14 +116,14 @@ async def list_models(
 @get(
     "/{model_id:path}",
     responses=problems("model_unknown", *PROVIDER_FAILURES),
-    opt=described(response=MODEL_EXAMPLE, request_headers=("anthropic-version",)),
+    opt=described(response=MODEL_EXAMPLE),
     summary="Get a model",
     tags=["openai"],
 )
 async def get_model(
     request: JsonRequest, model_id: ModelId, principal: MayReadModels, resources: AppResources
 ) -> ModelOut | AnthropicModelOut:
-    """Compatible with OpenAI's API, and with Anthropic's for clients that send `anthropic-version`."""
+    """Compatible with OpenAI's API; clients that send `anthropic-version` get Anthropic's shapes, of errors too."""
     name = model_id.removeprefix("/")
     is_alias = name in (AUTO, LOCAL_MODEL) or name.startswith(AGENT)
     full_name = name if is_alias else await resolve_model(resources, principal, name)
