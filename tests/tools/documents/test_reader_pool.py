@@ -47,7 +47,19 @@ async def refusal(reader: ReaderPool, path: Path, name: str, limits: ReadLimits 
 
 def servers_of(pid: int) -> set[int]:
     """A process may have other children: these are told by their last word, which is whose they are."""
-    return {child.pid for child in psutil.Process(pid).children() if str(pid) in child.cmdline()[-1:]}
+    return {child.pid for child in psutil.Process(pid).children() if str(pid) in _command(child)[-1:]}
+
+
+def _command(process: psutil.Process) -> list[str]:
+    with suppress(psutil.NoSuchProcess):
+        return process.cmdline()
+    return []
+
+
+def _runs(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):  # it may end between two looks
+        return psutil.Process(pid).status() != "zombie"
+    return False
 
 
 async def fork_servers(reader: ReaderPool) -> set[int]:
@@ -60,7 +72,7 @@ async def fork_servers(reader: ReaderPool) -> set[int]:
 async def gone(pids: set[int]) -> None:
     """Wait until none of them runs."""
     async with asyncio.timeout(PATIENCE_S):
-        while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids):
+        while any(_runs(pid) for pid in pids):
             await asyncio.sleep(0.01)
 
 
