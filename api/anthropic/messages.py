@@ -1,7 +1,5 @@
 """`POST /v1/messages`. A client that closes the connection cancels the job, as with Anthropic."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,17 +14,17 @@ from api.anthropic.options import ignored, read_options
 from api.anthropic.schemas import MESSAGE_EXAMPLE, AssistantMessageOut, CreateMessageIn
 from api.anthropic.whole_message import collect_message
 from api.auth.principals import MayChat, Principal
+from api.chat.model_options import in_order
 from api.chat.response_modes import JOB_ERRORS
 from api.grants.model_access import Target, find_providers, resolve_target
 from api.http.body_limits import LARGE_BODY
-from api.http.disconnect import ClientDisconnected, cancel_on_disconnect
-from api.http.errors import JobEnded, problems
+from api.http.errors import problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest, field_names
 from api.http.sse import EVENT_STREAM, EventStream
 from api.jobs.run_at import refuse_run_at
-from api.jobs.submit import Accepted, submit_and_follow, submitter
-from api.openai.completions import CLIENT_CLOSED_REQUEST, in_order
+from api.jobs.submit import submit_and_follow, submitter
+from api.jobs.waiting_client import WaitingClient
 from api.openapi.headers import JOB_RESPONSE_HEADERS
 from api.openapi.operations import MESSAGE_EVENTS, described
 from api.resources import AppResources, Resources
@@ -35,7 +33,6 @@ from graphs.providers.tokens import estimate_tokens
 from schema.ids import new_id
 from schema.job_kinds import KINDS
 from schema.queries.jobs.submissions import Submission
-from workers.queue.cancel import cancel
 
 ROUTE = "POST /v1/messages"
 BETA_HEADER = "anthropic-beta"
@@ -47,27 +44,16 @@ EXAMPLE = {"model": "auto", "max_tokens": 1024, "messages": [{"role": "user", "c
 class Call:
     """A request for a message, and its job. `native`: one of Anthropic's models answers."""
 
-    request: JsonRequest
-    resources: Resources
-    principal: Principal
+    client: WaitingClient
     model: str
     native: bool
-    accepted: Accepted
     input_tokens: int
     ignored: list[str]
 
     @property
     def headers(self) -> dict[str, str]:
         told = {"X-Headrace-Ignored": ", ".join(self.ignored)} if self.ignored else {}
-        ids = {"X-Job-ID": str(self.accepted.submitted.job_id), "request-id": self.request.request_id}
-        return {**ids, **self.accepted.headers, **told}
-
-    def cancel_job(self) -> None:
-        """Cancel the job, unless another request created it: that client may still be waiting."""
-        submitted = self.accepted.submitted
-        if not submitted.replayed:
-            stopping = cancel(self.resources.core, self.principal.tenant_id, submitted.job_id)
-            self.resources.background.run(stopping, "cancel-disconnected")
+        return {"request-id": self.client.request.request_id, **self.client.headers, **told}
 
 
 @post(
@@ -100,14 +86,7 @@ async def create_message(
     nothing are named in `X-Headrace-Ignored`."""
     refuse_run_at(request.headers, "is not for messages, which are answered at once.")
     call = await _submit(data, request, principal, resources)
-    try:
-        return await (_stream(call) if data.stream else _complete(call))
-    except ClientDisconnected:
-        call.cancel_job()
-        return Response(None, status_code=CLIENT_CLOSED_REQUEST)
-    except BaseException:
-        call.accepted.follower.close()
-        raise
+    return await call.client.serve(_stream(call) if data.stream else _complete(call))
 
 
 async def find_target(resources: Resources, principal: Principal, model: str) -> tuple[Target, bool]:
@@ -147,49 +126,25 @@ async def _submit(data: CreateMessageIn, request: JsonRequest, principal: Princi
         resources, principal, submission, input_tokens=tokens, max_tokens=data.max_tokens
     )
     names = ignored(field_names(await request.body()), options, native=native)
-    return Call(request, resources, principal, target.model, native, accepted, tokens, names)
+    client = WaitingClient(request, resources, principal.tenant_id, accepted)
+    return Call(client, target.model, native, tokens, names)
 
 
 async def _complete(call: Call) -> Response[Any]:
-    limit_s = call.resources.settings.completion_timeout_s
-    collected = collect_message(call.accepted.follower, call.model, native=call.native)
-    try:
-        message = await cancel_on_disconnect(call.request.receive, collected, limit_s)
-    except TimeoutError as error:
-        call.cancel_job()
-        said = f"The answer was not complete within {limit_s:g} s. Use stream for long answers."
-        raise JobEnded("timeout", said, call.headers["X-Job-ID"]) from error
+    whole = collect_message(call.client.accepted.follower, call.model, native=call.native)
+    message = await call.client.wait_for(whole, "Use stream for long answers.")
     return Response(message, status_code=200, headers=call.headers)
 
 
 async def _stream(call: Call) -> Response[Any]:
     stream = MessageStream(
-        call.accepted.follower,
+        call.client.accepted.follower,
         call.model,
         native=call.native,
         input_tokens=call.input_tokens,
-        request_id=call.request.request_id,
+        request_id=call.client.request.request_id,
     )
-    events = stream.read()
-    first = await cancel_on_disconnect(call.request.receive, _first(events))
-    return EventStream(_rest(first, events, stream, call), streams=None, headers=call.headers)
-
-
-async def _first(events: AsyncGenerator[bytes, None]) -> bytes:
-    return await anext(events)
-
-
-async def _rest(
-    first: bytes, events: AsyncGenerator[bytes, None], stream: MessageStream, call: Call
-) -> AsyncGenerator[bytes, None]:
-    try:
-        yield first
-        async with aclosing(events):
-            async for event in events:
-                yield event
-    finally:
-        if not stream.ended:
-            call.cancel_job()
+    return EventStream(await call.client.hold(stream), streams=None, headers=call.headers)
 
 
 routes = Router("/", route_handlers=[create_message])

@@ -1,11 +1,7 @@
 """`POST /v1/chat/completions`. A client that closes the connection cancels the job, as with OpenAI."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from litestar import Response, Router, post
@@ -17,8 +13,7 @@ from api.chat.model_options import in_order
 from api.chat.response_modes import ACCEPTED_RESPONSE, JOB_ERRORS, accepted_response
 from api.grants.model_access import Target, resolve_target
 from api.http.body_limits import LARGE_BODY
-from api.http.disconnect import ClientDisconnected, cancel_on_disconnect
-from api.http.errors import JobEnded, problems
+from api.http.errors import problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.openai_chunks import COMPLETION_EXAMPLE, CompletionOut
@@ -26,6 +21,7 @@ from api.http.sse import EVENT_STREAM, EventStream
 from api.jobs.run_at import HEADER as RUN_AT_HEADER
 from api.jobs.run_at import read_run_at
 from api.jobs.submit import RESERVED_OUTPUT_TOKENS, submit_and_follow, submitter
+from api.jobs.waiting_client import WaitingClient
 from api.openai.extras import read_extras
 from api.openai.message_extras import read_messages
 from api.openai.non_streaming import collect_completion
@@ -42,35 +38,6 @@ from schema.errors import InputError
 from schema.ids import new_id
 from schema.job_kinds import INTERACTIVE, KINDS
 from schema.queries.jobs.submissions import Submission
-from workers.queue.cancel import cancel
-from workers.queue.submit import Submitted
-from workers.stream.follow import Follower
-
-CLIENT_CLOSED_REQUEST = 499  # nginx's status for it; the client never sees it
-
-
-@dataclass(frozen=True)
-class Call:
-    """A request and the job that was submitted for it."""
-
-    data: CompletionIn
-    request: JsonRequest
-    resources: Resources
-    tenant_id: UUID
-    model: str
-    submitted: Submitted
-    follower: Follower
-    more_headers: dict[str, str]
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"X-Job-ID": str(self.submitted.job_id), **self.more_headers}
-
-    def cancel_job(self) -> None:
-        """Cancel the job, unless another request created it: that client may still be waiting."""
-        if not self.submitted.replayed:
-            job_id = self.submitted.job_id
-            self.resources.background.run(cancel(self.resources.core, self.tenant_id, job_id), "cancel-disconnected")
 
 
 @post(
@@ -108,20 +75,13 @@ async def create_chat_completion(
     accepted = await submit_and_follow(
         resources, principal, submission, input_tokens=input_tokens, max_tokens=max_tokens
     )
-    submitted, follower = accepted.submitted, accepted.follower
-    headers = accepted.headers | _ignored(submission.model, data, extras)
+    client = WaitingClient(request, resources, principal.tenant_id, accepted)
+    headers = client.headers | _ignored(submission.model, data, extras)
     if run_at is not None:
-        follower.close()
-        return accepted_response(submitted, submission, "queued", {"X-Job-ID": str(submitted.job_id), **headers})
-    call = Call(data, request, resources, principal.tenant_id, submission.model, submitted, follower, headers)
-    try:
-        return await (_stream(call) if data.stream else _complete(call))
-    except ClientDisconnected:
-        call.cancel_job()
-        return Response(None, status_code=CLIENT_CLOSED_REQUEST)
-    except BaseException:
-        follower.close()
-        raise
+        accepted.follower.close()
+        return accepted_response(accepted.submitted, submission, "queued", headers)
+    respond = _stream if data.stream else _complete
+    return await client.serve(respond(client, data, submission.model, headers))
 
 
 def _ignored(model: str, data: CompletionIn, extras: dict[str, Any]) -> dict[str, str]:
@@ -197,47 +157,16 @@ def _read_run_at(request: JsonRequest, data: CompletionIn) -> datetime | None:
     return run_at
 
 
-async def _complete(call: Call) -> Response[Any]:
-    limit_s = call.resources.settings.completion_timeout_s
-    try:
-        answer = await cancel_on_disconnect(
-            call.request.receive,
-            collect_completion(call.follower, call.model, logprobs=bool(call.data.logprobs)),
-            limit_s,
-        )
-    except TimeoutError as error:
-        call.cancel_job()
-        raise JobEnded(
-            "timeout",
-            f"The answer was not complete within {limit_s:g} s. Use stream for long answers.",
-            call.headers["X-Job-ID"],
-        ) from error
-    return Response(answer, status_code=200, headers=call.headers)
+async def _complete(client: WaitingClient, data: CompletionIn, model: str, headers: dict[str, str]) -> Response[Any]:
+    whole = collect_completion(client.accepted.follower, model, logprobs=bool(data.logprobs))
+    answer = await client.wait_for(whole, "Use stream for long answers.")
+    return Response(answer, status_code=200, headers=headers)
 
 
-async def _stream(call: Call) -> Response[Any]:
-    options = call.data.stream_options
-    stream = ChunkStream(call.follower, call.model, include_usage=bool(options and options.include_usage))
-    chunks = stream.read()
-    first = await cancel_on_disconnect(call.request.receive, _first(chunks))
-    return EventStream(_rest(first, chunks, stream, call), streams=None, headers=call.headers)
-
-
-async def _first(chunks: AsyncGenerator[bytes, None]) -> bytes:
-    return await anext(chunks)
-
-
-async def _rest(
-    first: bytes, chunks: AsyncGenerator[bytes, None], stream: ChunkStream, call: Call
-) -> AsyncGenerator[bytes, None]:
-    try:
-        yield first
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                yield chunk
-    finally:
-        if not stream.ended:
-            call.cancel_job()
+async def _stream(client: WaitingClient, data: CompletionIn, model: str, headers: dict[str, str]) -> Response[Any]:
+    options = data.stream_options
+    stream = ChunkStream(client.accepted.follower, model, include_usage=bool(options and options.include_usage))
+    return EventStream(await client.hold(stream), streams=None, headers=headers)
 
 
 routes = Router("/", route_handlers=[create_chat_completion])

@@ -5,12 +5,16 @@ prompted tools. So an unknown model counts as one that can call tools, and can't
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from graphs.providers.contract import Provider
+from graphs.providers.errors import ModelUnknown
 from schema.errors import ProviderError
+from schema.ttl_cache import TtlCache
+
+MAX_KNOWN_MODELS, KNOWN_TTL_S = 1000, 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,25 @@ class DescribesModels(Protocol):
     async def describe(self, model: str) -> Capabilities | None:
         """Return None if it doesn't know the model or doesn't say. Raises ProviderError."""
         ...
+
+
+class KnownModels:
+    """What one provider has said of its models, kept for five minutes: that changes only when a model is replaced under its
+    name. Of a model that is missing nothing is kept."""
+
+    def __init__(self) -> None:
+        self._known: TtlCache[str, Capabilities] = TtlCache(MAX_KNOWN_MODELS, KNOWN_TTL_S)
+
+    async def load(self, model: str, ask: Callable[[], Awaitable[Capabilities]]) -> Capabilities | None:
+        """Return what is known of a model, or what `ask` returns; None if that raises ModelUnknown."""
+        if (known := self._known.get(model)) is not None:
+            return known
+        try:
+            found = await ask()
+        except ModelUnknown:
+            return None
+        self._known.put(model, found)
+        return found
 
 
 # By vendor: models that can't call tools, and models that see images, by the documentation of 2026. Vendors that are not

@@ -19,6 +19,8 @@ from graphs.providers.contract import (
     Usage,
 )
 from schema.errors import ProviderError
+from schema.queries.benchmarks.benchmarks import Iteration
+from workers.benchmarks.plan import Step
 
 CALL_TIMEOUT_S = 900.0
 """How long one call may take; a provider that falls silent is cut off much sooner."""
@@ -41,6 +43,22 @@ class Measured:
     estimated: bool = False
     error: dict[str, Any] | None = None
     permanent: bool = False
+
+    def as_iteration(self, step: Step, attempt: int) -> Iteration:
+        """Return the row of this call; its cost is reckoned when it is stored."""
+        return Iteration(
+            **step._asdict(),
+            attempt=attempt,
+            started_at=self.started_at,
+            first_token_ms=self.first_token_ms,
+            tokens_per_second=self.tokens_per_second,
+            total_ms=self.total_ms,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            estimated=self.estimated,
+            cost_nanos=0,
+            error=self.error,
+        )
 
 
 class Stopwatch:

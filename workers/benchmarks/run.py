@@ -127,19 +127,7 @@ class _Benchmark:
         finally:
             self._budget.release(tokens, nanos, used_tokens=used_tokens, used_nanos=used_nanos)
         self._failed_in_a_row[step.model] = self._failed_in_a_row[step.model] + 1 if measured.permanent else 0
-        iteration = Iteration(
-            **step._asdict(),
-            attempt=self._job.attempt,
-            started_at=measured.started_at,
-            first_token_ms=measured.first_token_ms,
-            tokens_per_second=measured.tokens_per_second,
-            total_ms=measured.total_ms,
-            input_tokens=measured.input_tokens,
-            output_tokens=measured.output_tokens,
-            estimated=measured.estimated,
-            cost_nanos=0,
-            error=measured.error,
-        )
+        iteration = measured.as_iteration(step, self._job.attempt)
         worker = self._job.lease_owner
         cost = await queries.add_iteration(
             self._pool, self._job.tenant_id, self._job.id, iteration, worker=worker, own_key=target.own_key

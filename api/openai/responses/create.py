@@ -4,8 +4,6 @@ A streamed response is told at once, so that clients have its id; providers' fai
 the connection cancels the job, unless it runs in the background.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -22,15 +20,14 @@ from api.chat.response_modes import JOB_ERRORS
 from api.chat.routes import find_collection_ids
 from api.grants.model_access import Target, resolve_target
 from api.http.body_limits import LARGE_BODY
-from api.http.disconnect import ClientDisconnected, cancel_on_disconnect
 from api.http.errors import JobEnded, problems
 from api.http.headers import read_idempotency
 from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM, EventStream
 from api.jobs.run_at import HEADER as RUN_AT_HEADER
 from api.jobs.run_at import read_run_at
-from api.jobs.submit import Accepted, submit_and_follow, submitter
-from api.openai.completions import CLIENT_CLOSED_REQUEST
+from api.jobs.submit import submit_and_follow, submitter
+from api.jobs.waiting_client import WaitingClient
 from api.openai.responses.frames import collect_frames, fold_frames
 from api.openai.responses.history import read_history
 from api.openai.responses.lookup import fold_now
@@ -52,7 +49,6 @@ from schema.job_kinds import INTERACTIVE, KINDS
 from schema.queries.jobs.jobs import find_job_status
 from schema.queries.jobs.submissions import Submission
 from workers.agents.reasoning_seal import SEALS
-from workers.queue.cancel import cancel
 
 ROUTE = "POST /v1/responses"
 
@@ -62,23 +58,13 @@ class Call:
     """A request for a response, and its job."""
 
     stored: StoredRequest
-    request: JsonRequest
-    resources: Resources
+    client: WaitingClient
     principal: Principal
-    accepted: Accepted
     ignored: str
 
     @property
     def headers(self) -> dict[str, str]:
-        ignored = {"X-Headrace-Ignored": self.ignored} if self.ignored else {}
-        return {"X-Job-ID": str(self.accepted.submitted.job_id), **self.accepted.headers, **ignored}
-
-    def cancel_job(self) -> None:
-        """Cancel the job, unless it runs in the background, or another request created it: that client may still wait."""
-        if self.stored.background or self.accepted.submitted.replayed:
-            return
-        core, job_id = self.resources.core, self.accepted.submitted.job_id
-        self.resources.background.run(cancel(core, self.principal.tenant_id, job_id), "cancel-disconnected")
+        return self.client.headers | ({"X-Headrace-Ignored": self.ignored} if self.ignored else {})
 
 
 @post(
@@ -107,14 +93,7 @@ async def create_response(
     """Compatible with OpenAI's API. Closing the connection cancels the response, unless it runs in the `background`. Fields
     and tools that change nothing are named in `X-Headrace-Ignored`."""
     call = await _submit(data, request, principal, resources)
-    try:
-        return await _respond(call)
-    except ClientDisconnected:
-        call.cancel_job()
-        return Response(None, status_code=CLIENT_CLOSED_REQUEST)
-    except BaseException:
-        call.accepted.follower.close()
-        raise
+    return await call.client.serve(_respond(call))
 
 
 async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, resources: Resources) -> Call:
@@ -144,7 +123,8 @@ async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, 
         max_tokens=data.max_output_tokens,
     )
     ignored = ignored_fields(await request.body(), data, tools, options, target.model)
-    return Call(stored, request, resources, principal, accepted, ignored)
+    client = WaitingClient(request, resources, principal.tenant_id, accepted, background=stored.background)
+    return Call(stored, client, principal, ignored)
 
 
 async def _submission(
@@ -196,54 +176,40 @@ async def _respond(call: Call) -> Response[Any]:
     if call.stored.stream:
         return _stream(call)
     if call.stored.background:
-        call.accepted.follower.close()
+        call.client.accepted.follower.close()
         return Response(await _now(call), status_code=200, headers=call.headers)
     return Response(await _wait(call), status_code=200, headers=call.headers)
 
 
 async def _now(call: Call) -> ResponseOut:
     """Return the response as it is: queued, unless its key was used before."""
-    submitted, principal = call.accepted.submitted, call.principal
+    submitted, principal = call.client.accepted.submitted, call.principal
     job_id = submitted.job_id
     if not submitted.replayed:
         return fold_frames(job_id, call.stored, read_frames(submitted.queued))[0].response()
-    async with principal.tx(call.resources.core.pool) as db:
+    async with principal.tx(call.client.resources.core.pool) as db:
         job = await find_job_status(db, principal.tenant_id, job_id)
     if job is None:
         raise NotFound("The response was deleted.")
-    return (await fold_now(call.resources, principal, job, call.stored)).response()
+    return (await fold_now(call.client.resources, principal, job, call.stored)).response()
 
 
 async def _wait(call: Call) -> ResponseOut:
     """Return the complete response. Raises JobEnded if it failed or took too long."""
-    limit_s, job_id = call.resources.settings.completion_timeout_s, call.accepted.submitted.job_id
-    try:
-        frames = await cancel_on_disconnect(call.request.receive, collect_frames(call.accepted.follower), limit_s)
-    except TimeoutError as error:
-        call.cancel_job()
-        message = f"The response was not complete within {limit_s:g} s. Use background or stream for long ones."
-        raise JobEnded("timeout", message, str(job_id)) from error
+    accepted = call.client.accepted
+    advice = "Use background or stream for long ones."
+    frames = await call.client.wait_for(collect_frames(accepted.follower), advice, what="response")
+    job_id = accepted.submitted.job_id
     fold, _ = fold_frames(job_id, call.stored, frames)
     if fold.failure is not None:
-        error = fold.failure.error
-        raise JobEnded.by(error, str(job_id))
+        raise JobEnded.by(fold.failure.error, str(job_id))
     return fold.response()
 
 
 def _stream(call: Call) -> EventStream:
-    stream = ResponseStream(call.accepted.follower, call.stored)
-    streams = call.resources.streams if call.stored.background else None
-    return EventStream(_events(stream, call), streams=streams, headers=call.headers)
-
-
-async def _events(stream: ResponseStream, call: Call) -> AsyncGenerator[bytes, None]:
-    try:
-        async with aclosing(stream.read()) as events:
-            async for event in events:
-                yield event
-    finally:
-        if not stream.ended:
-            call.cancel_job()
+    stream = ResponseStream(call.client.accepted.follower, call.stored)
+    streams = call.client.resources.streams if call.stored.background else None
+    return EventStream(call.client.send(stream), streams=streams, headers=call.headers)
 
 
 class InputTokensOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,19 +11,17 @@ import msgspec
 from graphs.providers.answers.fields import number, record, records, text, vectors
 from graphs.providers.answers.json_payloads import read_json
 from graphs.providers.answers.reader import read_answer
-from graphs.providers.capabilities import Capabilities, from_name
+from graphs.providers.capabilities import Capabilities, KnownModels, from_name
 from graphs.providers.cohere.reader import CohereReader
 from graphs.providers.cohere.request import NAME, request_body
 from graphs.providers.contract import Delta, ModelInfo, ModelRequest, ProviderTimeouts, Purpose
-from graphs.providers.errors import ModelUnknown, ProviderInvalidResponse
+from graphs.providers.errors import ProviderInvalidResponse
 from graphs.providers.http.vendor_client import VendorClient
-from schema.ttl_cache import TtlCache
 
 ADDRESS = "https://api.cohere.com"
 VERSIONS = ("/compatibility/v1", "/v1", "/v2")
 """What addresses end in that were set for Cohere's OpenAI layer, which was spoken before, or for one version."""
 MAX_PAGES = 20
-MAX_CACHED_MODELS, CAPABILITIES_TTL_S = 1000, 300.0
 _INPUT_TYPES = {"query": "search_query", "passage": "search_document"}
 
 
@@ -50,7 +48,7 @@ class Cohere:
             timeouts=self._timeouts,
             key=key,
         )
-        self._capabilities: TtlCache[str, Capabilities] = TtlCache(MAX_CACHED_MODELS, CAPABILITIES_TTL_S)
+        self._known = KnownModels()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `Provider.stream`."""
@@ -79,20 +77,15 @@ class Cohere:
 
     async def describe(self, model: str) -> Capabilities | None:
         """GET /v1/models/MODEL, cached for five minutes; None for one that is missing. Raises ProviderError."""
-        if (known := self._capabilities.get(model)) is not None:
-            return known
-        try:
-            shown = read_json(NAME, await self._http.request("GET", f"v1/models/{quote(model, safe='')}", model=model))
-        except ModelUnknown:
-            return None
+        return await self._known.load(model, lambda: self._describe(model))
+
+    async def _describe(self, model: str) -> Capabilities:
+        shown = read_json(NAME, await self._http.request("GET", f"v1/models/{quote(model, safe='')}", model=model))
         features, guess = record(shown).get("features"), from_name(NAME, model)
         context = number(shown, "context_length")
         if isinstance(features, list):
-            found = Capabilities("tools" in features, "vision" in features, context)
-        else:
-            found = Capabilities(guess.tools, guess.images, context)
-        self._capabilities.put(model, found)
-        return found
+            return Capabilities("tools" in features, "vision" in features, context)
+        return Capabilities(guess.tools, guess.images, context)
 
     async def check_key(self) -> None:
         """GET a page of one model."""

@@ -11,20 +11,18 @@ import msgspec
 from graphs.providers.answers.fields import number, record, records, text, vectors
 from graphs.providers.answers.json_payloads import read_json
 from graphs.providers.answers.reader import read_answer
-from graphs.providers.capabilities import Capabilities
+from graphs.providers.capabilities import Capabilities, KnownModels
 from graphs.providers.contract import Delta, ModelInfo, ModelRequest, ProviderTimeouts, Purpose
-from graphs.providers.errors import ModelUnknown, ProviderInvalidResponse, ProviderRefused
+from graphs.providers.errors import ProviderInvalidResponse, ProviderRefused
 from graphs.providers.google.messages import NAME
 from graphs.providers.google.reader import GoogleReader
 from graphs.providers.google.request import request_body, wants_thoughts
 from graphs.providers.http.vendor_client import VendorClient
-from schema.ttl_cache import TtlCache
 
 ADDRESS = "https://generativelanguage.googleapis.com/v1beta"
 OPENAI_LAYER = "/openai"
 """What addresses end in that were set for Google's OpenAI layer, which was spoken before."""
 MAX_PAGES = 20
-MAX_CACHED_MODELS, CAPABILITIES_TTL_S = 1000, 300.0
 _TASKS = {"query": "RETRIEVAL_QUERY", "passage": "RETRIEVAL_DOCUMENT"}
 
 
@@ -51,7 +49,7 @@ class Google:
             timeouts=self._timeouts,
             key=key,
         )
-        self._capabilities: TtlCache[str, Capabilities] = TtlCache(MAX_CACHED_MODELS, CAPABILITIES_TTL_S)
+        self._known = KnownModels()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `Provider.stream`. A request that is refused for its signatures, or because the model can't show thoughts, is
@@ -98,20 +96,16 @@ class Google:
 
     async def describe(self, model: str) -> Capabilities | None:
         """GET the model, cached for five minutes; None for one that is missing. Raises ProviderError."""
-        if (known := self._capabilities.get(model)) is not None:
-            return known
-        try:
-            shown = read_json(NAME, await self._http.request("GET", model_path(model), model=model))
-        except ModelUnknown:
-            return None
+        return await self._known.load(model, lambda: self._describe(model))
+
+    async def _describe(self, model: str) -> Capabilities:
+        shown = read_json(NAME, await self._http.request("GET", model_path(model), model=model))
         bare = model.removeprefix("models/")
-        found = Capabilities(
+        return Capabilities(
             tools=not bare.startswith("gemma"),
             images=bare.startswith(("gemini", "gemma-3")),
             context_tokens=number(shown, "inputTokenLimit"),
         )
-        self._capabilities.put(model, found)
-        return found
 
     async def check_key(self) -> None:
         """GET one model of the list."""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from graphs.providers.capabilities import Capabilities
+from graphs.providers.capabilities import Capabilities, KnownModels
 from graphs.providers.contract import Delta, ModelInfo, ModelRequest, Progress, ProviderTimeouts
 from graphs.providers.errors import (
     ModelUnknown,
@@ -26,15 +26,10 @@ from graphs.providers.http.sse import JsonSplitter, LineSplitter
 from graphs.providers.http.vendor_client import VendorClient, decode_response
 from graphs.providers.ollama.show import parse_show
 from graphs.providers.ollama.wire_format import LineReader, request_body
-from schema.ttl_cache import TtlCache
 
 NAME = "ollama"
 DEFAULT_PORT = 11434
 FIRST_MODEL = "llama3.2:3b"  # pulled, with progress, by an Ollama that has nothing yet
-MAX_CACHED_MODELS, CAPABILITIES_TTL_S = (
-    1000,
-    300.0,
-)  # capabilities change only when another model is pulled under the same name
 PROGRESS_STEP = 0.01  # a pull reports many times a second; showing every hundredth of its size is enough
 
 
@@ -76,7 +71,7 @@ class Ollama:
             timeouts=self._timeouts,
             key=key,
         )
-        self._capabilities: TtlCache[str, Capabilities] = TtlCache(MAX_CACHED_MODELS, CAPABILITIES_TTL_S)
+        self._known = KnownModels()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `Provider.stream`. Raises ModelUnknown if the model is missing and can't be pulled."""
@@ -106,15 +101,11 @@ class Ollama:
 
         Raises ProviderError.
         """
-        shown = self._capabilities.get(model)
-        if shown is None:
-            try:
-                data = await self._http.request("POST", "api/show", msgspec.json.encode({"model": model}), model=model)
-            except ModelUnknown:
-                return None
-            shown = parse_show(NAME, data)
-            self._capabilities.put(model, shown)
-        return shown
+        return await self._known.load(model, lambda: self._describe(model))
+
+    async def _describe(self, model: str) -> Capabilities:
+        body = msgspec.json.encode({"model": model})
+        return parse_show(NAME, await self._http.request("POST", "api/show", body, model=model))
 
     async def check_key(self) -> None:
         """GET /api/tags: a plain Ollama has no keys, but one behind a proxy may."""

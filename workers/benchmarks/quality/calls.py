@@ -6,11 +6,11 @@ from graphs.providers.contract import Message, ModelRequest
 from graphs.providers.tokens import estimate_input
 from schema.event_base import ModelUsage
 from schema.queries.benchmarks import benchmarks
-from schema.queries.benchmarks.benchmarks import Iteration
 from schema.queries.jobs.attempts import ClaimedJob
 from workers.benchmarks.call_budget import CallBudget
 from workers.benchmarks.context import BenchmarkContext
 from workers.benchmarks.measure import Measured, measure
+from workers.benchmarks.plan import Step
 from workers.benchmarks.quality.agents import AgentAnswer, AgentAsker
 from workers.benchmarks.quality.settings import QualitySettings
 from workers.benchmarks.targets import BenchmarkTarget
@@ -86,22 +86,7 @@ class QualityCalls:
 
     async def _book(self, model: str, place: int, number: int, measured: Measured, *, own_key: bool) -> int:
         """Store a call and book what it used; return what it cost, in nano-USD."""
-        call = Iteration(
-            place=place,
-            model=model,
-            number=number,
-            prompt=0,
-            attempt=self._job.attempt,
-            started_at=measured.started_at,
-            first_token_ms=measured.first_token_ms,
-            tokens_per_second=measured.tokens_per_second,
-            total_ms=measured.total_ms,
-            input_tokens=measured.input_tokens,
-            output_tokens=measured.output_tokens,
-            estimated=measured.estimated,
-            cost_nanos=0,
-            error=measured.error,
-        )
+        call = measured.as_iteration(Step(place, model, number, prompt=0), self._job.attempt)
         worker = self._job.lease_owner
         cost = await benchmarks.add_iteration(
             self._pool, self._job.tenant_id, self._job.id, call, worker=worker, own_key=own_key
