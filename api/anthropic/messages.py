@@ -31,7 +31,7 @@ from api.resources import AppResources, Resources
 from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
 from graphs.providers.tokens import estimate_tokens
 from schema.ids import new_id
-from schema.job_kinds import KINDS
+from schema.job_kinds import INTERACTIVE, KINDS
 from schema.queries.jobs.submissions import Submission
 
 ROUTE = "POST /v1/messages"
@@ -112,6 +112,7 @@ async def _submit(data: CreateMessageIn, request: JsonRequest, principal: Princi
         payload={
             "messages": messages,
             "options": in_order(options),
+            INTERACTIVE: True,
             **({"asked_model": True} if target.model_requested else {}),
         },
         model=target.model,

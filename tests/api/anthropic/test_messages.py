@@ -2,14 +2,16 @@
 
 import json
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import anthropic
 import pytest
 
+from schema.job_kinds import INTERACTIVE
 from tests.api.anthropic.conftest import Talking
 from tests.counterparts.behaviours import Turn, calls, says, text
 from tests.waiting import wait_for
+from tests.workers.jobs import job_row
 
 WEATHER: Any = {
     "name": "get_weather",
@@ -53,6 +55,14 @@ async def test_the_bytes_of_a_stream_are_anthropics(talking: Talking) -> None:
         *("message_start", "content_block_start", *deltas, "content_block_stop", "message_delta", "message_stop")
     ] == names
     assert {"request-id", "x-job-id", "x-request-id"} <= set(answer.headers)
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_its_client_waits_and_hears_of_failures_within_seconds(
+    talking: Talking, database_url: str, streams: bool
+) -> None:
+    answer = await talking.http.post("/v1/messages", json=ask("openai/text-2", stream=streams))
+    assert job_row(database_url, UUID(answer.headers["x-job-id"]))["payload"][INTERACTIVE]
 
 
 @pytest.mark.parametrize("streams", [True, False])
