@@ -165,6 +165,10 @@ def _send(db: Db, statements: Sequence[Statement], known: Collection[bytes]) -> 
 
 
 def _text(writer: abc.Transformer, value: Any) -> Any:
+    if isinstance(value, UUID):
+        # As Postgres writes it: where a statement takes the id as text, for the key of a lock, psycopg's 32 digits without
+        # hyphens would be another key than that of the row's id.
+        return str(value).encode()
     return None if value is None else writer.get_dumper(value, PyFormat.TEXT).dump(value)
 
 

@@ -82,6 +82,21 @@ async def test_submits_of_a_tenant_with_a_large_cap_do_not_wait_for_one_another(
     assert ["dispatched"] * 3 == [job_row(database_url, job.job_id)["state"] for job in jobs]
 
 
+@pytest.mark.parametrize("cap", [1, SLOTTED_CAP])
+async def test_while_a_dispatcher_has_a_tenant_its_new_jobs_are_left_to_it(
+    core: JobCore, database_url: str, cap: int
+) -> None:
+    """Neither sees what the other hasn't committed, so both together would run more than the cap."""
+    tenant = make_tenant(database_url, max_running=cap)
+    with psycopg.connect(database_url) as db:
+        lock = (
+            "SELECT pg_advisory_xact_lock(%s, hashtext(id::text)) FROM tenants WHERE id = %s"  # as `lock_tenants.sql`
+        )
+        db.execute(lock, (DISPATCH_LOCK, tenant.id))
+        meanwhile = await submit_one(core, tenant)
+    assert "queued" == job_row(database_url, meanwhile.job_id)["state"]
+
+
 async def test_a_younger_job_does_not_overtake_a_waiting_one(core: JobCore, database_url: str) -> None:
     tenant = make_tenant(database_url, max_running=1)
     first, second = await submit_one(core, tenant), await submit_one(core, tenant)
