@@ -50,7 +50,10 @@ def read_chat(model: str, payload: dict[str, Any], stored: Sequence[StoredMessag
     if raw_messages is not None:
         messages = [read_message(message, field=f"messages[{i}]") for i, message in enumerate(raw_messages)]
     else:
-        messages = with_answered_calls([stored_message(row.role, row.parts, row.extra, row.vendor) for row in stored])
+        said = [stored_message(row.role, row.parts, row.extra, row.vendor) for row in stored]
+        messages = with_answered_calls(said)
+        if said and said[-1].role == "tool" and messages[-1:] != said[-1:]:
+            raise InputError("These calls have been answered already. Send a message.", field="tool_results")
         if system := payload.get("system"):
             messages.insert(0, Message.of("system", system))
     is_whole, is_truncated = raw_messages is not None, payload.get("truncation") == "auto"

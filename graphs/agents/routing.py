@@ -10,7 +10,7 @@ from graphs.agents.model_call import Reply, call_model
 from graphs.agents.prompts import opening_messages
 from graphs.agents.react import add_usage, think
 from graphs.agents.state import AgentState, data_mark, dump_messages
-from graphs.providers.contract import ModelRequest
+from graphs.providers.contract import FilePart, ModelRequest
 from graphs.routing import clarify
 from graphs.routing.clarify import NONE
 from graphs.routing.contract import Candidate, Context
@@ -37,12 +37,15 @@ async def route(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     fallback = NONE if state.get("graph") == "auto" and not likely else None
     found = await clarify.ask_model(text, found, candidates(run), call, model="", context=context, fallback=fallback)
     update: AgentState = add_usage(state, replies[0]) if replies else {}
-    if found.clarify is not None and found.agent is None:
-        emitter.emit_text(found.clarify)
-        return update | {"intents": [], "said": found.clarify, "finish": "stop", "trail": emitter.trail}
+    is_unclear = found.clarify is not None and found.agent is None
+    about_files = any(isinstance(part, FilePart) for part in run.question.parts)  # then "What is in it?" says enough
+    if is_unclear and not about_files:
+        question = found.clarify or ""
+        emitter.emit_text(question)
+        return update | {"intents": [], "said": question, "finish": "stop", "trail": emitter.trail}
     intents = [{"agent": intent.agent, "text": intent.text} for intent in found.intents]
     update |= {"intents": intents, "at": 0, "routed": found.reason}
-    if choose_task(found) == "chat":
+    if is_unclear or choose_task(found) == "chat":
         update["intents"] = [{"agent": CHAT_AGENT, "text": text}]
         if not run.client_tools:
             return await _answer_plainly({**state, **update}, runtime, emitter)

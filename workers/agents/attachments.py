@@ -56,17 +56,29 @@ class AttachedFiles:
         await self._stack.aclose()
 
     async def read(self, job: ClaimedJob, run: ChatRun) -> ChatRun:
-        """Return the run with the texts of its files. Raises InputError for a file that can't be read or is gone."""
+        """Return the run with the texts of its files. Raises InputError if one of the question's can't be read or is gone; of
+        earlier ones the model is told so."""
         if not any(isinstance(part, FilePart) for message in run.messages for part in message.parts):
             return run
-        return replace(run, messages=[await self._with_texts(job, message) for message in run.messages])
+        return replace(run, messages=[await self._with_texts(job, message, run) for message in run.messages])
 
-    async def _with_texts(self, job: ClaimedJob, message: Message) -> Message:
+    async def _with_texts(self, job: ClaimedJob, message: Message, run: ChatRun) -> Message:
+        is_question = message is next((one for one in reversed(run.messages) if one.role == "user"), None)
         parts: list[Part] = [
-            msgspec.structs.replace(part, text=await self._text(job, part)) if isinstance(part, FilePart) else part
+            msgspec.structs.replace(part, text=await self._text_or_reason(job, part, is_question=is_question))
+            if isinstance(part, FilePart)
+            else part
             for part in message.parts
         ]
         return msgspec.structs.replace(message, parts=tuple(parts))
+
+    async def _text_or_reason(self, job: ClaimedJob, part: FilePart, *, is_question: bool) -> str:
+        try:
+            return await self._text(job, part)
+        except InputError as error:
+            if is_question:
+                raise
+            return f"[{error.message}]"
 
     async def _text(self, job: ClaimedJob, part: FilePart) -> str:
         if part.document_id:

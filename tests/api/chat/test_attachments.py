@@ -85,6 +85,15 @@ async def test_what_is_no_file_is_refused(api: httpx.AsyncClient, attachment: di
     assert field == refused.json()["errors"][0]["field"], refused.text
 
 
+async def test_a_file_that_cannot_be_read_does_not_end_its_session(running: Running) -> None:
+    session_id = (await chat(running))["session_id"]
+    body = {"message": "hi", "model": "openai/text-3", "session_id": session_id}
+    unreadable = {"attachments": [attached("a.pdf", b"%PDF-1.7\nnothing more")]}
+    assert 400 == (await running.http.post("/api/chat", json=body | unreadable)).status_code
+    await chat(running, message="never mind", session_id=session_id)
+    assert "can't be read" in str(shown(running))
+
+
 async def test_a_document_is_attached_by_its_id_within_its_tenant(running: Running, database_url: str) -> None:
     files = {"files": ("rules.txt", b"Holidays are granted once a month.")}
     uploaded = await running.http.post("/api/documents", files=files, headers={"Prefer": "respond-async"})

@@ -1,5 +1,6 @@
 """What `POST /api/chat` may say of how its answer is made, with real processes and a model server that records its requests."""
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -56,6 +57,16 @@ async def test_the_tools_of_a_client_are_called_and_answered(running: Running) -
     assert ["user", "assistant", "tool"] == [message["role"] for message in shown]
     assert [call["id"] for call in called["tool_calls"]] == [call["id"] for call in shown[1]["tool_calls"]]
     assert ["0 degrees"] == [message["content"] for message in shown[2:]]
+
+
+async def test_results_that_come_twice_at_once_are_taken_once(running: Running) -> None:
+    called = await chat(running, model="openai/tool-call", tools=[WEATHER])
+    results = [{"tool_call_id": call["id"], "text": "7 degrees"} for call in called["tool_calls"]]
+    body = {"model": "openai/text-3", "session_id": called["session_id"], "tools": [WEATHER], "tool_results": results}
+    answers = await asyncio.gather(*(running.http.post("/api/chat", json=body) for _ in range(3)))
+    assert [200, 400, 400] == sorted(answer.status_code for answer in answers)
+    await chat(running, message="and now?", session_id=called["session_id"])
+    assert ["user", "assistant", "tool", "assistant", "user"] == [one["role"] for one in asked(running)["messages"]]
 
 
 async def test_a_message_in_place_of_results_leaves_the_open_calls_out(running: Running) -> None:

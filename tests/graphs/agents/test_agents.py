@@ -14,7 +14,7 @@ from graphs.agents.graphs import AgentGraphs, Thread
 from graphs.agents.plan_execute import MAX_ROUNDS
 from graphs.agents.state import AgentState
 from graphs.providers.breakers import Breakers
-from graphs.providers.contract import Message, ModelRequest, Provider
+from graphs.providers.contract import FilePart, Message, ModelRequest, Provider, TextPart
 from graphs.providers.fallback import ChainModel
 from graphs.providers.ollama.provider import Ollama
 from graphs.providers.openai.provider import OpenAICompatible
@@ -227,6 +227,17 @@ async def test_an_unclear_question_is_asked_back(openai_server: OpenAIServer, ru
     state = await AgentGraphs(None).run("auto", run, state, Thread("t", "j"), resume=False)
     assert "Debts or shipments?" == state["said"] == "".join(event.text for event in runner.of(MessageDelta))
     assert [] == openai_server.records
+
+
+async def test_an_unclear_question_about_a_file_is_answered(openai_server: OpenAIServer, runner: AgentRunner) -> None:
+    runner.route = Route(None, 0.4, "en", (), "unclear", clarify="Debts or shipments?")
+    question = Message("user", (TextPart("What is in it?"), FilePart("a.txt", text="The sluice opens at dawn.")))
+    run = dataclasses.replace(runner.run(REACT), question=question)
+    openai_server.script(says("A sluice."))
+    state: AgentState = {"said": "", "graph": "auto", "intents": []}
+    state = await AgentGraphs(None).run("auto", run, state, Thread("t", "j"), resume=False)
+    assert ("A sluice.", "chat") == (state["said"], state["agent"])
+    assert "The sluice opens at dawn." in str(openai_server.records[-1].body["messages"])
 
 
 async def test_a_model_decides_where_the_router_is_unsure(openai_server: OpenAIServer, runner: AgentRunner) -> None:
