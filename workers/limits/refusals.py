@@ -64,7 +64,7 @@ def _of_these(wanted: Wanted) -> str:
 
 def _advice(wanted: Wanted, *, helps: bool) -> str:
     return (
-        " Send a smaller max_tokens (/v1/chat/completions takes one)."
+        " Send a smaller max_tokens (max_output_tokens for /v1/responses)."
         if wanted.output_tokens and helps
         else " Send less at once."
     )

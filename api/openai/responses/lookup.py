@@ -7,7 +7,7 @@ from uuid import UUID
 
 from api.auth.principals import Principal
 from api.openai.responses.fold import ResponseFold
-from api.openai.responses.frames import fold_frames
+from api.openai.responses.frames import fold_frames, settled
 from api.openai.responses.objects import Item
 from api.openai.responses.stored_request import StoredRequest, read_request
 from api.resources import Resources
@@ -59,7 +59,8 @@ async def _find(resources: Resources, principal: Principal, job_id: UUID, *, mes
 
 
 async def fold_now(resources: Resources, principal: Principal, job: JobStatus, request: StoredRequest) -> ResponseFold:
-    """Return a response as it is now: from the log if its job has ended, otherwise from Redis."""
+    """Return a response as it is now: from the log if its job has ended, otherwise from Redis. Words of lost attempts are no
+    part of it: they only matter to a stream that has sent them."""
     hub, first = resources.core.hub, queued_frame(job.id, job.created_at, queued_event(job))
     if job.state in TERMINAL:
         body = await hub.read_log(principal.tenant_id, job.id)
@@ -70,7 +71,7 @@ async def fold_now(resources: Resources, principal: Principal, job: JobStatus, r
     frames = list(read_frames(body or b""))
     if not frames or frames[0].seq > 1:
         frames = [*read_frames(first), *frames]
-    return fold_frames(job.id, request, frames)[0]
+    return fold_frames(job.id, request, settled(frames))[0]
 
 
 async def find_items(resources: Resources, principal: Principal, ids: list[str], *, most: int = 100) -> dict[str, Item]:

@@ -3,7 +3,10 @@
 import json
 import random
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import httpx
@@ -12,9 +15,20 @@ import pytest
 
 from api.openai.responses.fold import ResponseFold
 from api.openai.responses.frames import fold_frames
+from api.openai.responses.lookup import fold_now
 from api.openai.responses.response_stream import WORKING, ResponseStream
 from api.openai.responses.stored_request import StoredRequest
-from schema.events import JobQueued, JobRestarted, JobStarted, MessageDelta, encode_frame, read_frames, split_frames
+from schema.events import (
+    JobQueued,
+    JobRestarted,
+    JobStarted,
+    JobSucceeded,
+    MessageCompleted,
+    MessageDelta,
+    encode_frame,
+    read_frames,
+    split_frames,
+)
 from tests.api.openai.response_jobs import random_frames, random_request
 from workers.stream.follow import KEEP_ALIVE
 
@@ -127,3 +141,19 @@ def test_a_response_that_nobody_watches_is_what_the_last_attempt_said() -> None:
     frames = frames_of(queued, started, MessageDelta(text="Yes"), restarted, MessageDelta(text="No"))
     fold, _ = fold_frames(uuid4(), StoredRequest(text={}, reasoning={}), frames)
     assert "No" == fold.response().output[0]["content"][0]["text"]
+
+
+async def test_a_response_that_is_asked_for_later_is_what_the_last_attempt_said() -> None:
+    """Also one in the background, whose job has succeeded, whatever a stream of it was told."""
+    restarted = JobRestarted(attempt=2, reason="worker_lost", discard_after=2, worker="v")
+    queued, started = JobQueued(kind="chat", model="openai/m"), JobStarted(attempt=1, worker="w")
+    said = (MessageDelta(text="Yes"), restarted, MessageDelta(text="No"), MessageCompleted(text="No"), JobSucceeded())
+    job = SimpleNamespace(id=uuid4(), state="succeeded", created_at=datetime.now(UTC), kind="chat", model="openai/m")
+    job.session_id = job.agent = None
+    log = b"".join(encode_frame(event, job.id, seq, AT) for seq, event in enumerate((queued, started, *said), 1))
+    hub = SimpleNamespace(read_log=AsyncMock(return_value=log))
+    resources: Any = SimpleNamespace(core=SimpleNamespace(hub=hub))
+    caller: Any = SimpleNamespace(tenant_id=uuid4())
+    for request in (StoredRequest(text={}, reasoning={}, background=True, stream=streams) for streams in (False, True)):
+        fold = await fold_now(resources, caller, cast(Any, job), request)
+        assert ("completed", "No") == (fold.status, fold.response().output[0]["content"][0]["text"])

@@ -17,7 +17,7 @@ def test_a_budget_that_has_too_little_left_says_what_is_needed_and_what_is_left(
     assert told is not None
     assert (
         "This request may cost up to $0.03 (its answer may have 1,024 tokens at first), and $0.025 of this tenant's budget of "
-        "$0.05 a day is left. Send a smaller max_tokens (/v1/chat/completions takes one)."
+        "$0.05 a day is left. Send a smaller max_tokens (max_output_tokens for /v1/responses)."
     ) == told.message
     assert told.ever_fits
 
