@@ -47,7 +47,12 @@ class SourceIn(msgspec.Struct, frozen=True):
     type: Annotated[str, Meta(max_length=40, description="`base64`, `url`, `text` or `content`.")]
     media_type: Annotated[str, Meta(max_length=100, description="Media type of `data`.")] | None = None
     data: Annotated[str, Meta(max_length=MAX_DATA, description="The bytes in base64, or the text.")] | None = None
-    url: Annotated[str, Meta(max_length=20_000, description="An address that the provider can fetch.")] | None = None
+    url: (
+        Annotated[
+            str, Meta(max_length=20_000, pattern="^https?://", description="An address that the provider can fetch.")
+        ]
+        | None
+    ) = None
     content: Annotated[
         Annotated[str, Meta(max_length=MAX_TEXT)]
         | Annotated[list[OnlyTextBlockIn], Meta(max_length=MAX_BLOCKS)]

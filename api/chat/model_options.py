@@ -23,6 +23,15 @@ class OfferedToolIn(msgspec.Struct, frozen=True):
     function: Annotated[FunctionIn, Meta(description="The function.")]
 
 
+ImageUrl = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=30_000_000,  # an image of 20 MB, the most that providers take, as a `data:` URL
+        pattern="^(https?://|data:)",
+        description="A `data:` URL, or an address that the model provider can fetch.",
+    ),
+]
 Temperature = Annotated[float, Meta(ge=0, le=2, description="Sampling temperature; higher values are more random.")]
 OfferedTools = Annotated[
     list[Annotated[dict[str, Any], Meta(extra={"max_bytes": 32 * 1024})]],

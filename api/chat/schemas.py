@@ -8,14 +8,13 @@ import msgspec
 from msgspec import Meta
 
 from api.chat.attachments import MAX_ATTACHMENTS, AttachmentIn
-from api.chat.model_options import MAX_TOOLS, OfferedTools, ResponseFormat, Temperature, ToolChoice
+from api.chat.model_options import MAX_TOOLS, ImageUrl, OfferedTools, ResponseFormat, Temperature, ToolChoice
 from api.chat.response_modes import ON_BUSY, PRIORITY
 from api.grants.output_schemas import OutputFormat
 from api.jobs.run_at import RUN_AT
 from api.webhooks.callbacks import CallbackEvents, CallbackInclude, CallbackUrl
 from schema.states import OnBusy, Priority
 
-MAX_IMAGE_URL = 30_000_000  # an image of 20 MB, the most that providers take, as a `data:` URL
 MAX_TEXT = 200_000
 
 
@@ -28,14 +27,7 @@ class TextPartIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
 class ImagePartUrlIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """An image by URL."""
 
-    url: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            max_length=MAX_IMAGE_URL,
-            description="A `data:` URL, or a URL that the model provider can fetch.",
-        ),
-    ]
+    url: ImageUrl
     detail: Annotated[
         Literal["auto", "low", "high"] | None,
         Meta(description="Resolution at which the model sees the image; the provider decides by default."),

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from api.chat.model_options import (
     MAX_TOOLS,
+    ImageUrl,
     OfferedTools,
     ResponseFormat,
     Temperature,
@@ -27,7 +28,6 @@ MAX_PARTS = 10_000
 """Parts of all messages."""
 
 MAX_CHOICES = 16
-MAX_IMAGE_URL = 30_000_000  # an image of 20 MB, the most that providers take, as a `data:` URL
 
 
 class TextIn(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
@@ -53,14 +53,7 @@ class RefusalIn(msgspec.Struct, frozen=True, tag_field="type", tag="refusal"):
 class ImageUrlIn(msgspec.Struct, frozen=True, omit_defaults=True):
     """An image by URL."""
 
-    url: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            max_length=MAX_IMAGE_URL,
-            description="A `data:` URL, or a URL that the model provider can fetch.",
-        ),
-    ]
+    url: ImageUrl
     detail: Annotated[
         Literal["auto", "low", "high"] | None,
         Meta(description="Resolution at which the model sees the image; the provider decides by default."),

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from api.openai.schemas import FOR_VENDOR, MAX_IMAGE_URL, MAX_PARTS, MAX_TEXT, MAX_TOOLS, Word
+from api.chat.model_options import ImageUrl
+from api.openai.schemas import FOR_VENDOR, MAX_PARTS, MAX_TEXT, MAX_TOOLS, Word
 
 MAX_ITEMS = 5_000
 OPEN = {"max_bytes": 256 * 1024}
@@ -26,9 +27,7 @@ class SkippedIn(msgspec.Struct, frozen=True):
 class ItemImageIn(msgspec.Struct, frozen=True):
     """An image by URL, as chat completions have it."""
 
-    url: Annotated[
-        str, Meta(max_length=MAX_IMAGE_URL, description="A `data:` URL, or one that the provider can fetch.")
-    ]
+    url: ImageUrl
 
 
 class ContentPartIn(msgspec.Struct, frozen=True):
@@ -38,7 +37,7 @@ class ContentPartIn(msgspec.Struct, frozen=True):
     text: Annotated[LongText | None, Meta(description="The text.")] = None
     refusal: Annotated[LongText | None, Meta(description="Text of a refusal.")] = None
     image_url: Annotated[
-        Annotated[str, Meta(max_length=MAX_IMAGE_URL)] | ItemImageIn | None,
+        ImageUrl | ItemImageIn | None,
         Meta(description="A `data:` URL, or a URL that the model provider can fetch."),
     ] = None
     detail: Annotated[

@@ -120,7 +120,9 @@ RESPONSES: dict[str, Row] = {
     "model": becomes("openai/text-1", "Without the provider's name before it.", model="text-1"),
     "moderation": named({"model": "m"}, "Nothing is moderated."),
     "parallel_tool_calls": Row(False, needs={"tools": [FLAT_TOOL]}),
-    "previous_response_id": refused("resp_1", "Refused where it names no response of yours; else the conversation goes on with it."),
+    "previous_response_id": refused(
+        "resp_1", "Refused where it names no response of yours; else the conversation goes on with it."
+    ),
     "prompt": refused({"id": "p"}, "No templates are stored."),
     "prompt_cache_key": Row("k"),
     "prompt_cache_options": named(CACHE, "Unknown to chat completions."),

@@ -36,7 +36,9 @@ def test_tokens_that_are_left_are_named_and_so_is_what_helps() -> None:
     assert told is not None
     assert told_of_long is not None
     assert "1,044 tokens" in told.message
-    assert "475 of this tenant's 2,000 tokens per minute are left. Send a smaller max_tokens (/v1" in told.message
+    assert (
+        "475 of this tenant's 2,000 tokens per minute are left. Send a smaller max_tokens (max_output" in told.message
+    )
     assert told.ever_fits
     assert told_of_long.message.endswith("Send less at once.")
 
