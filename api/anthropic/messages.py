@@ -10,7 +10,7 @@ from litestar.params import JSONBody
 
 from api.anthropic.conversation import ANTHROPIC, read_conversation
 from api.anthropic.message_stream import MessageStream
-from api.anthropic.options import ignored, read_options
+from api.anthropic.options import ignored, own_pairs, read_options
 from api.anthropic.schemas import MESSAGE_EXAMPLE, AssistantMessageOut, CreateMessageIn
 from api.anthropic.whole_message import collect_message
 from api.auth.principals import MayChat, Principal
@@ -119,6 +119,7 @@ async def _submit(data: CreateMessageIn, request: JsonRequest, principal: Princi
         agent=target.agent,
         idempotency=read_idempotency(request.headers, ROUTE, data, visible_user_id=principal.visible_user_id),
         request_id=request.request_id,
+        metadata=own_pairs(data),
         callback=await read_callback(resources, principal, request.headers),
         submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )

@@ -16,6 +16,7 @@ BUDGETS = ((4_000, "low"), (16_000, "medium"))
 """Up to how many tokens of thought are which effort."""
 
 MAX_NAME = 128
+MAX_USER_ID = 512
 
 
 def read_options(data: CreateMessageIn, betas: str, *, native: bool, provider: str, model: str) -> Json:
@@ -63,12 +64,23 @@ def prompt_options(prompt: Prompt, *, native: bool, model: str) -> Json:
     return options
 
 
+def own_pairs(data: CreateMessageIn) -> dict[str, str] | None:
+    """Return what the job keeps of `metadata`: its one field, `user_id`. Raises InputError for one that is no short text."""
+    user_id = (data.metadata or {}).get("user_id")
+    if user_id is None:
+        return None
+    if not isinstance(user_id, str) or len(user_id) > MAX_USER_ID:
+        message = f"metadata.user_id must be text of at most {MAX_USER_ID} characters."
+        raise InputError(message, field="metadata.user_id")
+    return {"user_id": user_id}
+
+
 def ignored(sent: frozenset[str], options: Json, *, native: bool) -> list[str]:
     """Return the names of fields of the body that change nothing, sorted."""
     unknown = sent - frozenset(CreateMessageIn.__struct_fields__)
     if native:
         return sorted(unknown)
-    useless = sent & (ANTHROPIC_FIELDS - options.get("extra", {}).keys())
+    useless = sent & (ANTHROPIC_FIELDS - options.get("extra", {}).keys() - {"metadata"})  # the job keeps it
     if options.keys() & {"reasoning_effort", "response_format"}:
         useless -= {"thinking", "output_config"}
     return sorted(unknown | useless)

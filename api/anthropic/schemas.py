@@ -124,7 +124,13 @@ class CreateMessageIn(Prompt, frozen=True, kw_only=True):
     top_k: Annotated[int, Meta(ge=0, le=2**31 - 1, description="Sample from the most probable tokens only.")] | None = (
         None
     )
-    metadata: Annotated[dict[str, Any] | None, JSON_FOR_VENDOR] = None
+    metadata: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="`user_id`, which comes back with the job, in lists and in webhooks. Passed on to Anthropic's models.",
+            extra={"max_bytes": 64 * 1024},
+        ),
+    ] = None
     service_tier: Annotated[str, Meta(max_length=64, description=str(JSON_FOR_VENDOR.description))] | None = None
     container: Annotated[Any, JSON_FOR_VENDOR] = None
     inference_geo: Annotated[str, Meta(max_length=64, description=str(JSON_FOR_VENDOR.description))] | None = None

@@ -127,6 +127,7 @@ async def _build_submission(
         ),
         request_id=request.request_id,
         run_at=run_at,
+        metadata=data.metadata,
         callback=await read_callback(resources, principal, request.headers),
         submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )

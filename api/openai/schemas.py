@@ -230,7 +230,8 @@ class CompletionIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         Annotated[dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)]
         | None,
         Meta(
-            description="Up to 16 pairs of your own, with keys of 64 and values of 512 characters. Passed on to the provider.",
+            description="Up to 16 pairs of your own, with keys of 64 and values of 512 characters. They come back with the "
+            "job, in lists and in webhooks, and are passed on to the provider.",
             extra={"max_bytes": 128 * 1024},
         ),
     ] = None

@@ -147,6 +147,7 @@ async def _submission(
         idempotency=read_idempotency(request.headers, ROUTE, asked, visible_user_id=principal.visible_user_id),
         request_id=request.request_id,
         run_at=run_at,
+        metadata=data.metadata,
         callback=await read_callback(resources, principal, request.headers),
         submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )

@@ -92,7 +92,8 @@ Metadata = Annotated[
     Annotated[dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)]
     | None,
     Meta(
-        description="Up to 16 pairs of your own, with keys of 64 and values of 512 characters; they come back in the response.",
+        description="Up to 16 pairs of your own, with keys of 64 and values of 512 characters. They come back in the response, "
+        "with its job, in lists and in webhooks.",
         extra={"max_bytes": 128 * 1024},
     ),
 ]

@@ -189,7 +189,16 @@ async def test_what_claude_code_sends_is_taken(talking: Talking) -> None:
     )
     assert "context-management-2025-06-27" in sent.headers["anthropic-beta"]
     assert "x-headrace-ignored" not in answers[0].headers
-    assert "context_management, metadata, output_config, thinking" == answers[1].headers["x-headrace-ignored"]
+    assert "context_management, output_config, thinking" == answers[1].headers["x-headrace-ignored"]
+    for answer in answers:
+        job = (await talking.http.get(f"/api/jobs/{answer.headers['x-job-id']}")).json()
+        assert {"user_id": "u" * 150} == job["metadata"]
+
+
+async def test_a_user_id_that_is_no_short_text_is_refused(talking: Talking) -> None:
+    for user_id in ("u" * 513, 7):
+        answer = await talking.http.post("/v1/messages", json=ask("openai/text-1", metadata={"user_id": user_id}))
+        assert (400, True) == (answer.status_code, "metadata.user_id" in answer.text)
 
 
 async def test_a_bare_name_of_a_claude_model_is_anthropics(talking: Talking) -> None:

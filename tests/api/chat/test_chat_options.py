@@ -91,6 +91,15 @@ async def test_metadata_comes_back_with_the_job_and_in_lists(running: Running) -
     assert wanted == next(job["metadata"] for job in page if job["id"] == job_id)
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+async def test_metadata_of_openais_api_comes_back_with_the_job(running: Running, path: str) -> None:
+    said = {"messages": [{"role": "user", "content": "hi"}]} if "chat" in path else {"input": "hi"}
+    sent = {"model": "openai/text-1", "metadata": {"ticket": "T-7"}, **said}
+    answer = await running.http.post(path, json=sent)
+    job = (await running.http.get(f"/api/jobs/{answer.headers['x-job-id']}")).json()
+    assert {"ticket": "T-7"} == job["metadata"]
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

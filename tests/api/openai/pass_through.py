@@ -116,7 +116,7 @@ RESPONSES: dict[str, Row] = {
     "instructions": becomes("Be brief.", "The first message.", first={"role": "system", "content": "Be brief."}),
     "max_output_tokens": becomes(9, "As chat completions call it.", max_tokens=9),
     "max_tool_calls": named(3, "An agent's own limit holds."),
-    "metadata": here({"case": "7"}, "Comes back with the response."),
+    "metadata": here({"case": "7"}, "Comes back with the response and its job."),
     "model": becomes("openai/text-1", "Without the provider's name before it.", model="text-1"),
     "moderation": named({"model": "m"}, "Nothing is moderated."),
     "parallel_tool_calls": Row(False, needs={"tools": [FLAT_TOOL]}),
