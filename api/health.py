@@ -23,8 +23,8 @@ from api.http.errors import RETRY_AFTER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from graphs.providers.settings import has_language_model
+from schema.events.notices import NO_LANGUAGE_MODEL
 from schema.job_kinds import QUEUES
-from schema.notices import NO_LANGUAGE_MODEL
 from schema.postgres.connections import is_frozen, was_refused
 from schema.vault import PLATFORM
 from workers.health.checks import (

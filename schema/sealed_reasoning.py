@@ -9,8 +9,8 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from schema.answer_events import MessageCompleted
 from schema.errors import SecretUnreadable
+from schema.events.answers import MessageCompleted
 from schema.vault import Sealed, Vault
 
 NAMESPACE = UUID("6f3c0a3e-0f0a-5a0e-9d43-6b1f6f2f1c55")

@@ -18,8 +18,8 @@ from api.http.json_body import JsonRequest
 from api.jobs.event_stream import follow_stream
 from api.jobs.submit import submit_and_follow
 from api.resources import Resources
-from schema.event_base import CachedTokens, CacheWriteTokens, Notice, ReasoningTokens
 from schema.events import UsageRecorded
+from schema.events.base import CachedTokens, CacheWriteTokens, Notice, ReasoningTokens
 from schema.job_kinds import INTERACTIVE, KINDS
 from schema.queries.jobs.submissions import Submission
 from schema.states import PublicState

@@ -12,7 +12,7 @@ from api.local.http_client import Client, StreamEvent
 from api.local.process_output import wants_colour
 from api.local.stack import find_running
 from api.local.stack_settings import home_from
-from schema.notices import notice_for_model
+from schema.events.notices import notice_for_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -28,7 +28,7 @@ from api.http.openai_errors import OpenAIErrorOut, openai_error, vendor_words
 from api.http.unmatched_paths import explain_no_method, explain_no_route
 from api.http.validation_messages import explain
 from schema.errors import HeadraceError, LimitReached, Unavailable
-from schema.event_base import Reason
+from schema.events.base import Reason
 from workers.logs import masked
 
 log = structlog.get_logger()

@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from graphs.messages import VENDOR_MARK
-from schema.event_base import CachedTokens, CacheWriteTokens, Notice, ReasoningTokens
 from schema.events import ChoiceDelta, MessageCompleted, UsageRecorded
+from schema.events.base import CachedTokens, CacheWriteTokens, Notice, ReasoningTokens
 
 DONE = b"data: [DONE]\n\n"
 

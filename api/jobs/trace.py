@@ -13,7 +13,6 @@ from api.http.errors import problems
 from api.openapi.operations import described
 from api.resources import AppResources
 from schema.errors import Conflict, NotFound
-from schema.event_base import Notice
 from schema.events import (
     AgentRouted,
     Event,
@@ -28,6 +27,7 @@ from schema.events import (
     decode_event,
     read_frames,
 )
+from schema.events.base import Notice
 from schema.postgres.connections import Pool
 from schema.queries.jobs.jobs import find_job_status, find_log
 from schema.states import TERMINAL

@@ -35,8 +35,8 @@ from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.settings import AUTO
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError, Unavailable, UnknownModel
+from schema.events.notices import OFFLINE_MODEL
 from schema.ids import new_id
-from schema.notices import OFFLINE_MODEL
 from schema.queries.tenants.usage import add_call
 from workers.embedding.client import MAX_TEXTS, TIMEOUT_S
 from workers.embedding.protocol import MAX_QUERY_TEXTS

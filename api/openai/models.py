@@ -25,8 +25,8 @@ from api.resources import AppResources, Resources
 from graphs.providers.capabilities import named_capabilities
 from graphs.providers.settings import AUTO
 from schema.errors import UnknownModel
-from schema.event_base import Notice
-from schema.notices import notice_for_model
+from schema.events.base import Notice
+from schema.events.notices import notice_for_model
 
 Capability = Literal["chat", "tools", "images", "embeddings"]
 Wanted = Annotated[

@@ -1,6 +1,6 @@
 """The schemas of streams in the OpenAPI document: a job's events, one schema each, and OpenAI's chunks.
 
-They are generated from the structs in `schema/events.py`: a new event is documented once it is in `EVENTS`.
+They are generated from the structs in `schema/events/__init__.py`: a new event is documented once it is in `EVENTS`.
 """
 
 from typing import Annotated, Any, Literal

@@ -20,7 +20,7 @@ from api.openapi.operations import TEXT, described
 from api.resources import AppResources
 from api.sessions.export import MessageOut, SessionExportOut, SessionOut, as_markdown
 from schema.errors import Conflict, NotFound
-from schema.event_base import Notice
+from schema.events.base import Notice
 from schema.ids import new_id
 from schema.postgres.connections import Db
 from schema.queries.sessions import sessions

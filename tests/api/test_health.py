@@ -16,7 +16,7 @@ from psycopg_pool import PoolTimeout
 from api.app import create_app
 from api.settings import ApiSettings
 from graphs.providers.settings import OFFLINE, ProviderSettings
-from schema.notices import NO_LANGUAGE_MODEL, notice_for_model
+from schema.events.notices import NO_LANGUAGE_MODEL, notice_for_model
 from tests.api.conftest import serving
 from tests.conftest import TestTenant
 from tests.schema.postgres.read_only import read_only

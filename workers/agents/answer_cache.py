@@ -22,9 +22,9 @@ from graphs.agents.state import AgentState
 from graphs.embeddings.texts import clean
 from graphs.providers.contract import TextPart
 from schema.errors import HeadraceError
-from schema.event_base import Notice
 from schema.events import AgentRouted, CitationAdded, MessageCompleted, MessageDelta, ToolFinished
-from schema.notices import notice_for_model
+from schema.events.base import Notice
+from schema.events.notices import notice_for_model
 from schema.postgres.connections import tenant_tx
 from schema.queries.agents import cached_answers
 from schema.queries.agents.agent_config import RunInputs

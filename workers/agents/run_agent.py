@@ -17,8 +17,8 @@ from graphs.routing.contract import Context, Route
 from graphs.runner import ChatRun, read_chat, read_options
 from graphs.tool_calls import as_openai
 from schema.errors import InputError, UnknownAgent
-from schema.event_base import ModelUsage
 from schema.events import CitationAdded, Event, MessageCompleted, UsageRecorded
+from schema.events.base import ModelUsage
 from schema.postgres.outages import outlast
 from schema.queries.agents.agent_config import RunInputs, read_run_inputs
 from schema.queries.jobs.attempts import ClaimedJob

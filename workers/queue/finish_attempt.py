@@ -15,9 +15,9 @@ import structlog
 
 from schema.errors import ProviderError, Unavailable, WorkerLost
 from schema.events import Event, JobCancelled, JobFailed, JobSucceeded, MessageCompleted, UsageRecorded
+from schema.events.notices import AGENTS_OFF, notice_for_model
 from schema.ids import new_id
 from schema.job_kinds import INTERACTIVE, KINDS
-from schema.notices import AGENTS_OFF, notice_for_model
 from schema.postgres.connections import tenant_tx
 from schema.postgres.outages import PATIENCE_S, outlast, patience
 from schema.queries.jobs.attempts import ClaimedJob, Ending, requeue_job

@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from schema.event_base import ModelUsage
 from schema.events import MessageCompleted, UsageRecorded
+from schema.events.base import ModelUsage
 
 MAX_COUNT = 2**53
 """The largest integer that Redis' Lua counts exactly."""

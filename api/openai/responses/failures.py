@@ -3,7 +3,7 @@
 from api.http.errors import status_for_code
 from api.http.openai_errors import CODES, vendor_words
 from api.openai.responses.objects import ResponseErrorOut
-from schema.event_base import Reason
+from schema.events.base import Reason
 
 KEPT = frozenset({"context_length_exceeded", "insufficient_quota"})
 """Codes that tell clients not to try again, and why."""

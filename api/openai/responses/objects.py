@@ -7,8 +7,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from schema.event_base import CachedTokens, CacheWriteTokens, Notice, ReasoningTokens
 from schema.events import UsageRecorded
+from schema.events.base import CachedTokens, CacheWriteTokens, Notice, ReasoningTokens
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 Item = dict[str, Any]

@@ -14,7 +14,7 @@ Quoting:
 6. Quoted are the at most three best, none below 0.4 of the best, each once, in the order they stood in. A sentence of a
    passage that begins with `[n]` keeps that mark, so sources are cited. A heading that only repeats the question is not.
 7. An answer begins with what was asked for. That no language model is connected is not said in it: the answer's field
-   `notice` says so (`schema/notices.py`). A greeting is answered with what it can do; with nothing to quote it says in a
+   `notice` says so (`schema/events/notices.py`). A greeting is answered with what it can do; with nothing to quote it says in a
    sentence that it can't help, and what would.
 8. A token is a word with the white space before it. `max_tokens` and `stop` are honoured for text; images and temperature
    are ignored.

@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from schema.event_base import ModelUsage
+from schema.events.base import ModelUsage
 from schema.ids import new_id
 from schema.job_kinds import Kind
 from schema.postgres.batch import Rows, run_batch

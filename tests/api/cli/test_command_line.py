@@ -18,7 +18,7 @@ from api.cli.ingest import Progress, find_files, ingest
 from api.local.errors import LocalError
 from api.local.http_client import Client
 from api.local.stack import RunningStack
-from schema.notices import NO_LANGUAGE_MODEL
+from schema.events.notices import NO_LANGUAGE_MODEL
 from tests.api.local.stub_api import FOLLOWS, make_app
 from tests.waiting import PATIENCE_S
 

@@ -4,7 +4,6 @@ import random
 from uuid import UUID
 
 from api.openai.responses.stored_request import StoredRequest
-from schema.event_base import Reason
 from schema.events import (
     CitationAdded,
     Event,
@@ -22,6 +21,7 @@ from schema.events import (
     UsageRecorded,
     encode_frame,
 )
+from schema.events.base import Reason
 
 WORDS = ("water ", "flows ", "down ", "the ", "channel ", "là ", "🌊 ", '"so" ')
 

@@ -9,7 +9,7 @@ import pytest
 from graphs.providers.errors import ProviderRateLimited, ProviderRejectedKey
 from schema import events
 from schema.errors import Unavailable
-from schema.event_base import ModelUsage
+from schema.events.base import ModelUsage
 from tests.conftest import TestTenant
 from tests.waiting import PATIENCE_S
 from tests.workers.jobs import (

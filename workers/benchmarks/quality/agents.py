@@ -16,8 +16,8 @@ from graphs.agents.contract import AgentRun, CallResult, Ledger
 from graphs.agents.graphs import AgentGraphs, Thread
 from graphs.runner import read_chat
 from schema.errors import ProviderError
-from schema.event_base import ModelUsage
 from schema.events import Event, MessageDelta, ToolFinished, UsageRecorded
+from schema.events.base import ModelUsage
 from schema.queries.agents.agent_config import RunInputs, read_run_inputs
 from schema.queries.jobs.attempts import ClaimedJob
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult

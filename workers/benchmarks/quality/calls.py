@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from graphs.providers.contract import Message, ModelRequest
 from graphs.providers.tokens import estimate_input
-from schema.event_base import ModelUsage
+from schema.events.base import ModelUsage
 from schema.queries.benchmarks import benchmarks
 from schema.queries.jobs.attempts import ClaimedJob
 from workers.benchmarks.call_budget import CallBudget

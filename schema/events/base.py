@@ -1,4 +1,4 @@
-"""The base of all events (`schema/events.py`), and the shapes that several of them share."""
+"""The base of all events (`schema/events/__init__.py`), and the shapes that several of them share."""
 
 from typing import Annotated, ClassVar, Literal
 

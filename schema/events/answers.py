@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from schema.event_base import (
+from schema.events.base import (
     CachedTokens,
     CacheWriteTokens,
     Event,

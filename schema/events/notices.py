@@ -4,7 +4,7 @@ The first is shown by the commands, `/health` and `GET /v1/models`, and in the f
 answer's text.
 """
 
-from schema.event_base import Notice
+from schema.events.base import Notice
 
 OFFLINE_MODEL = "offline/extractive"
 """The embedded model that answers when no provider of language models is configured

@@ -18,8 +18,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from schema.answer_events import ChoiceDelta, MessageCompleted, MessageDelta, UsageRecorded
-from schema.event_base import Event, Reason
+from schema.events.answers import ChoiceDelta, MessageCompleted, MessageDelta, UsageRecorded
+from schema.events.base import Event, Reason
 from schema.states import CancelMode
 
 
