@@ -30,6 +30,7 @@ from workers.agents.attachments import AttachedFiles
 from workers.agents.configuration import Configurations
 from workers.agents.context import AgentContext, ModelContext, ToolResources
 from workers.agents.routing_readiness import RoutedTenants, routing_ready
+from workers.agents.warm_model import default_model_warm
 from workers.embedding.pool import EmbedderPool
 from workers.embedding.protocol import EmbeddingQueue
 from workers.embedding.server import EmbeddingServer
@@ -93,6 +94,7 @@ async def open_worker_context(settings: WorkerSettings, queue: str, node: str) -
             address = RedisAddress.from_url(settings.redis_url)
             ready = routing_ready(agents.router, agents.configurations, agents.routed, address)
             await stack.enter_async_context(ready)
+            await stack.enter_async_context(default_model_warm(providers))
         jobs = await _open_queue(stack, settings, pool, redis, queue=queue, node=node)
         if queue == DELIVERERS:
             await _open_deliverer(stack, settings, pool, egress)

@@ -23,11 +23,11 @@ from api.local.ports import API_PORT, FLOWER_PORT, find_listener
 from api.local.processes import user_mode
 from api.local.stack import RunningStack, find_running, http_status
 from api.local.stack_settings import StackSettings, settings_from, without_own_exports
+from graphs.providers.ollama.addresses import parse_hosts
 from schema.settings_check import SettingsInvalid
 
 TESTED_PYTHONS = ((3, 11), (3, 12), (3, 13))
 MIN_FREE_BYTES = 1_000_000_000
-DEFAULT_OLLAMA = "http://127.0.0.1:11434"
 LOOKED_AT = "in this shell or .env"
 USER_MODES = {
     "same": "as this user",
@@ -179,17 +179,26 @@ def stack(running: RunningStack | None) -> Finding:
 
 
 def providers(environ: Mapping[str, str], running: RunningStack | None) -> Iterator[Finding]:
-    host = environ.get("OLLAMA_HOST", "")
-    url = host if "://" in host else f"http://{host}" if host else DEFAULT_OLLAMA
-    if ollama := ollama_version(url):
-        yield Finding("ollama", f"{urlsplit(url).netloc.rpartition('@')[2]} {ollama}")
-    elif host:
-        yield Finding("ollama", "OLLAMA_HOST does not answer", "Start it with: ollama serve")
-    else:
-        yield Finding(
-            "ollama", "not found on this machine", "Install Ollama or set OLLAMA_HOST to use local models.", True
-        )
+    hosts = environ.get("OLLAMA_HOST", "")
+    for url in _ollama_urls(hosts):
+        address = urlsplit(url).netloc.rpartition("@")[2]
+        if ollama := ollama_version(url):
+            yield Finding("ollama", f"{address} {ollama}")
+        elif hosts:
+            yield Finding("ollama", f"{address}, of OLLAMA_HOST, does not answer", "Start it with: ollama serve")
+        else:
+            yield Finding(
+                "ollama", "not found on this machine", "Install Ollama or set OLLAMA_HOST to use local models.", True
+            )
     yield openai(bool(environ.get("OPENAI_API_KEY")), running)
+
+
+def _ollama_urls(hosts: str) -> list[str]:
+    """Addresses that are no addresses are named by the check of settings."""
+    try:
+        return parse_hosts(hosts).split(",")
+    except ValueError:
+        return []
 
 
 def openai(is_set: bool, running: RunningStack | None) -> Finding:

@@ -279,3 +279,12 @@ class PurposeEmbedder(Embedder, Protocol):
     async def embed_for(self, texts: Sequence[str], model: str, purpose: Purpose) -> list[list[float]]:
         """As `embed`, for one purpose."""
         ...
+
+
+@runtime_checkable
+class WarmsModels(Protocol):
+    """A provider whose models take long to load."""
+
+    async def warm(self, model: str) -> float | None:
+        """Load a model before it is asked for. Return the seconds after which to call again; None for never. Raises nothing."""
+        ...

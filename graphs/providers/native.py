@@ -5,31 +5,32 @@ Not for: what is configured (`settings.py`), and building a provider when it is 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
-
-import aiohttp
 
 from graphs.providers.anthropic import provider as anthropic
 from graphs.providers.cohere import provider as cohere
-from graphs.providers.contract import Provider, ProviderTimeouts
+from graphs.providers.contract import Provider
 from graphs.providers.google import provider as google
 from graphs.providers.ollama import provider as ollama
+from graphs.providers.ollama.addresses import parse_hosts, parse_keep_alive
 
 
-class BuildProvider(Protocol):
-    """A provider's class, as a rule."""
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A further setting of one provider: the name under which it is built with it, that of the setting, how it is parsed (which
+    raises ValueError), and what it must be."""
 
-    def __call__(
-        self, session: aiohttp.ClientSession, base_url: str, /, *, key: str, timeouts: ProviderTimeouts
-    ) -> Provider:
-        """Return the provider over an open session; opens nothing itself."""
-        ...
+    name: str
+    env: str
+    parse: Callable[[str], str]
+    shape: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NativeProvider:
     """How one provider differs from the others.
 
+    `build` is its class, called with an open session, an address, `key`, `timeouts`, and those of its `options` that are
+    set.
     `url_env` and `key_env` are its settings; of several keys the first that is set counts. `base_url` is the vendor's own
     address, with which a key is enough, and where one is needed if `needs_key`; empty if every user has one of their own.
     `parse_url` parses an address that somebody set, and raises ValueError for an invalid one; `url_shape` says what it must
@@ -38,7 +39,7 @@ class NativeProvider:
     """
 
     name: str
-    build: BuildProvider
+    build: Callable[..., Provider]
     url_env: str
     key_env: tuple[str, ...]
     base_url: str = ""
@@ -48,6 +49,7 @@ class NativeProvider:
     preferred: tuple[str, ...] = ()
     lists_own: bool = False
     fallback: str = ""
+    options: tuple[Option, ...] = ()
 
     @property
     def configured_by(self) -> tuple[str, ...]:
@@ -59,6 +61,8 @@ class NativeProvider:
         return self.needs_key and base_url.rstrip("/") == self.base_url
 
 
+KEEP_ALIVE = Option("keep_alive", "OLLAMA_KEEP_ALIVE", parse_keep_alive, "a time such as 30m or 24h, or -1 for ever")
+
 NATIVE: dict[str, NativeProvider] = {
     row.name: row
     for row in (
@@ -67,9 +71,10 @@ NATIVE: dict[str, NativeProvider] = {
             build=ollama.Ollama,
             url_env="OLLAMA_HOST",
             key_env=("OLLAMA_API_KEY",),
-            parse_url=ollama.parse_host,
-            url_shape="host:port or http://host:port",
+            parse_url=parse_hosts,
+            url_shape="host:port or http://host:port, or several of them with commas between",
             lists_own=True,
+            options=(KEEP_ALIVE,),
             fallback=ollama.FIRST_MODEL,
         ),
         NativeProvider(

@@ -148,7 +148,8 @@ class Providers:
 def build_provider(access: ProviderAccess, session: aiohttp.ClientSession, settings: ProviderSettings) -> Provider:
     """A provider over an open session; opens nothing itself, so one per tenant's own key is cheap."""
     if (native := NATIVE.get(access.name)) is not None:
-        return native.build(session, access.base_url, key=access.key, timeouts=settings.timeouts_for(access))
+        timeouts, options = settings.timeouts_for(access), dict(access.options)
+        return native.build(session, access.base_url, key=access.key, timeouts=timeouts, **options)
     vendor = VENDORS[access.name].at(access.base_url)
     vendor = replace(vendor, headers=(*vendor.headers, *access.headers))
     patterns = (pattern.partition("/") for pattern in settings.responses_models)

@@ -4,7 +4,7 @@ Not for: calling them (`registry.py`), or keys that tenants store (rows in the d
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from ipaddress import ip_address
 from typing import NamedTuple
@@ -50,7 +50,7 @@ class ProviderAccess:
     """A provider's address and key. The key is left out of `repr`.
 
     `sealed`: the key is a tenant's own, opened only when the provider is built (`tenant_providers.py`). `models` are those
-    of a vendor that can't list them, `headers` what else it is sent.
+    of a vendor that can't list them, `headers` what else it is sent, `options` what else it is built with (`native.py`).
     """
 
     name: str
@@ -59,6 +59,7 @@ class ProviderAccess:
     sealed: bool = False
     models: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class ProviderSettings:
         access = next((a for a in self.configured if a.name == name), None)
         if access is None:
             raise ProviderUnknown(self._unknown(name))
-        if self.own_url and _same_address(access.base_url, self.own_url):
+        if self.own_url and any(_same_address(url, self.own_url) for url in access.base_url.split(",")):
             raise ProviderIsHeadrace(
                 f"The base URL of {name} is headrace itself, so a call would loop forever. "
                 f"Unset {' or '.join(_url_names(name))} for headrace, or set it to a model server."
@@ -239,7 +240,16 @@ def _native_access(native: NativeProvider, env: Mapping[str, str]) -> ProviderAc
         address = native.parse_url(url) if url else native.base_url
     except ValueError as exc:
         raise ValueError(f"{native.url_env} is {url!r}; it must be {native.url_shape}.") from exc
-    return ProviderAccess(native.name, address, _key(native.key_env, env))
+    return ProviderAccess(native.name, address, _key(native.key_env, env), options=tuple(_options(native, env)))
+
+
+def _options(native: NativeProvider, env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for option in native.options:
+        if text := env.get(option.env, "").strip():
+            try:
+                yield option.name, option.parse(text)
+            except ValueError as exc:
+                raise ValueError(f"{option.env} is {text[:80]!r}; it must be {option.shape}.") from exc
 
 
 def _key(names: Sequence[str], env: Mapping[str, str]) -> str:

@@ -22,11 +22,12 @@ BURST = 64
 
 
 class OllamaServer(CounterpartServer):
-    """Chat, tags, pull, version and embed."""
+    """Chat, tags, ps, pull, version and embed; a generate without a prompt loads a model. `loaded` is what is in memory."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pulled: set[str] = set()
+        self.loaded: set[str] = set()
         self._failed: Counter[str] = Counter()
         self.scripts = Scripts()
         self.script, self.answer_with = self.scripts.script, self.scripts.answer_with
@@ -55,6 +56,11 @@ class OllamaServer(CounterpartServer):
             exchange.answer(
                 200, {"models": [{"name": n, "model": n, "modified_at": CREATED, "size": 1} for n in names]}
             )
+        elif route == "/api/ps":
+            exchange.answer(200, {"models": [{"name": n, "model": n, "size": 1} for n in sorted(self.loaded)]})
+        elif route == "/api/generate":
+            self.loaded.add(exchange.record.model)
+            exchange.answer(200, {"model": exchange.record.model, "response": "", "done": True, "done_reason": "load"})
         elif route == "/api/version":
             exchange.answer(200, {"version": "0.12.0"})
         else:

@@ -6,6 +6,7 @@ resolver. Base URLs that the operator configured are not checked.
 
 import socket
 from ipaddress import ip_address
+from urllib.parse import unquote
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -40,7 +41,10 @@ def parse_base_url(text: str, policy: EgressPolicy) -> str:
         )
     if (address := as_address(host)) is not None:
         policy.check(url.scheme, host, port, [address])
-    return _rebuild(url.scheme, host, port, url.raw_path.decode("ascii").rstrip("/"))
+    path = url.raw_path.decode("ascii").rstrip("/")
+    if "," in unquote(path):  # only an installation's own settings may name several servers
+        raise EgressRefused(f"The address must be one, without a comma; {EXAMPLE}.")
+    return _rebuild(url.scheme, host, port, path)
 
 
 def _rebuild(scheme: str, host: str, port: int, path: str) -> str:

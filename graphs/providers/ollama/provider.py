@@ -2,13 +2,11 @@
 
 The official `ollama` package is only the reference for the wire format (the tests run it against the same counterpart). Its
 httpx client would be a second connection pool with time limits, errors and cancelling of its own, and takes 47 µs a token
-instead of 15. `parse_host` is its `_parse_host`.
+instead of 15.
 """
 
-import ipaddress
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -23,23 +21,16 @@ from graphs.providers.errors import (
     safe_excerpt,
 )
 from graphs.providers.http.sse import JsonSplitter, LineSplitter
-from graphs.providers.http.vendor_client import VendorClient, decode_response
+from graphs.providers.http.vendor_client import decode_response
+from graphs.providers.ollama.addresses import parse_hosts
+from graphs.providers.ollama.pool import OllamaPool
 from graphs.providers.ollama.show import parse_show
 from graphs.providers.ollama.wire_format import LineReader, request_body
 
 NAME = "ollama"
-DEFAULT_PORT = 11434
 FIRST_MODEL = "llama3.2:3b"  # pulled, with progress, by an Ollama that has nothing yet
+WARM_AGAIN_S = 60.0
 PROGRESS_STEP = 0.01  # a pull reports many times a second; showing every hundredth of its size is enough
-
-
-class _Tag(msgspec.Struct):
-    model: str = ""
-    name: str = ""
-
-
-class _Tags(msgspec.Struct):
-    models: list[_Tag] | None = None
 
 
 class _Pull(msgspec.Struct):
@@ -54,19 +45,30 @@ class _Vectors(msgspec.Struct):
 
 
 class Ollama:
-    """A `Provider` and `Embedder`; a missing model is pulled first, with `Progress` deltas."""
+    """A `Provider` and `Embedder`; a missing model is pulled first, with `Progress` deltas.
+
+    `host` is one server or several, separated by commas (`pool.py`). `keep_alive` is how long a model stays in memory after a
+    call, as Ollama reads it; empty leaves that to the server.
+    """
 
     name = NAME
 
     def __init__(
-        self, session: aiohttp.ClientSession, host: str = "", *, key: str = "", timeouts: ProviderTimeouts | None = None
+        self,
+        session: aiohttp.ClientSession,
+        host: str = "",
+        *,
+        key: str = "",
+        timeouts: ProviderTimeouts | None = None,
+        keep_alive: str = "",
     ) -> None:
         self._timeouts = timeouts or ProviderTimeouts()
         self._key = key
-        self._http = VendorClient(
+        self._keep_alive = int(keep_alive) if keep_alive.lstrip("-").isdigit() else keep_alive or None
+        self._http = OllamaPool(
             session,
+            parse_hosts(host).split(","),
             provider=NAME,
-            base_url=parse_host(host),
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeouts=self._timeouts,
             key=key,
@@ -75,7 +77,7 @@ class Ollama:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `Provider.stream`. Raises ModelUnknown if the model is missing and can't be pulled."""
-        body = request_body(request)
+        body = request_body(request, self._keep_alive)
         try:
             async with aclosing(self._chat(request, body)) as chat:
                 async for delta in chat:
@@ -92,9 +94,7 @@ class Ollama:
 
     async def list_models(self) -> list[ModelInfo]:
         """GET /api/tags: the models that are on disk."""
-        data = await self._http.request("GET", "api/tags")
-        found = decode_response(NAME, msgspec.json.Decoder(_Tags).decode, data)
-        return [ModelInfo(NAME, tag.model or tag.name) for tag in found.models or ()]
+        return [ModelInfo(NAME, name) for name in await self._http.list_models()]
 
     async def describe(self, model: str) -> Capabilities | None:
         """POST /api/show, cached for five minutes; None, which is not cached, for a model that is missing.
@@ -106,6 +106,15 @@ class Ollama:
     async def _describe(self, model: str) -> Capabilities:
         body = msgspec.json.encode({"model": model})
         return parse_show(NAME, await self._http.request("POST", "api/show", body, model=model))
+
+    async def warm(self, model: str) -> float | None:
+        """Load a model before it is asked for; see `WarmsModels.warm`. Only if a `keep_alive` is set: otherwise the server
+        forgets it after minutes, and how much memory it takes is left to whoever asks."""
+        if self._keep_alive is None:
+            return None
+        body = msgspec.json.encode({"model": model, "keep_alive": self._keep_alive})
+        loaded = await self._http.warm(model, body)
+        return WARM_AGAIN_S if not loaded or str(self._keep_alive).startswith("-") else None
 
     async def check_key(self) -> None:
         """GET /api/tags: a plain Ollama has no keys, but one behind a proxy may."""
@@ -153,6 +162,7 @@ class Ollama:
                         yield (shown := step)
             if not pulled:
                 raise ProviderStreamCut(f"{NAME} stopped pulling {model!r} before it was complete.")
+        self._http.forget()
 
 
 def _progress(line: bytes, model: str) -> Progress:
@@ -168,28 +178,3 @@ def _worth_showing(step: Progress, shown: Progress) -> bool:
     if step.text != shown.text or step.done == step.total:
         return step != shown
     return step.done - shown.done >= PROGRESS_STEP * step.total
-
-
-def parse_host(host: str) -> str:
-    """Return the base URL that `OLLAMA_HOST` means, as the official client reads it.
-
-    `""` is http://127.0.0.1:11434; a port without a host, a host without a port or a scheme, IPv6 in brackets and a path are
-    all allowed; a scheme without a port means 80 or 443. `0.0.0.0`, a listen address, means this machine. Raises ValueError
-    for an invalid port.
-    """
-    scheme, found, rest = host.strip().partition("://")
-    if not found:
-        scheme, rest = "http", scheme
-    port = {"http": 80, "https": 443}.get(scheme, DEFAULT_PORT) if found else DEFAULT_PORT
-    parts = urlsplit(f"{scheme}://{rest}")
-    name = parts.hostname or "127.0.0.1"
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        pass
-    else:
-        if address.is_unspecified:
-            name = "::1" if address.version == 6 else "127.0.0.1"
-        name = f"[{name}]" if address.version == 6 else name
-    path = parts.path.strip("/")
-    return f"{scheme}://{name}:{parts.port or port}" + (f"/{path}" if path else "")

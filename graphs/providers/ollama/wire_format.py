@@ -127,11 +127,15 @@ class LineReader:
         self._answer.add_call(CallPiece(None if call.id else self._calls, call.id, call.function.name, said))
 
 
-def request_body(request: ModelRequest) -> bytes:
-    """Return the JSON body of a streaming chat. Raises ProviderRefused for an image that is not a `data:` URL."""
+def request_body(request: ModelRequest, keep_alive: str | int | None = None) -> bytes:
+    """Return the JSON body of a streaming chat; `keep_alive` is sent where the request has none.
+
+    Raises ProviderRefused for an image that is not a `data:` URL.
+    """
     request = with_choice_told(request)
     names = {p.id: p.name for m in request.messages for p in m.parts if isinstance(p, ToolCallPart)}
     body: dict[str, Any] = {
+        **({} if keep_alive is None else {"keep_alive": keep_alive}),
         **ollama_fields(request.extra),
         "model": request.model,
         "messages": [wire for m in request.messages for wire in message_body(m, names)],

@@ -28,7 +28,8 @@ from graphs.providers.errors import (
     ProviderStreamCut,
     ToolsUnsupported,
 )
-from graphs.providers.ollama.provider import Ollama, parse_host
+from graphs.providers.ollama.addresses import parse_host
+from graphs.providers.ollama.provider import Ollama
 from graphs.providers.ollama.show import parse_show
 from graphs.providers.ollama.wire_format import LineReader, request_body
 from graphs.providers.registry import open_session

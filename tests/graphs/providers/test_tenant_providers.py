@@ -224,6 +224,8 @@ async def test_a_hostile_base_url_is_refused_when_it_is_given_and_when_it_is_cal
         "https://public.example:22/v1",
         "https://1.1.1.1:22/v1",
         "public.example/v1",
+        "https://public.example/,http://127.0.0.1:11434",
+        "https://public.example/%2Chttp://127.0.0.1:11434",
         "",
         "   ",
     ],
