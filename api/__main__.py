@@ -63,7 +63,7 @@ def run(file: str, arguments: argparse.Namespace) -> int:
     """Run a command. Errors become a message on stderr and an exit status here."""
     from api.local.errors import PortTaken
     from schema.errors import HeadraceError, LoginRefused
-    from schema.settings_check import SettingsInvalid, require_valid
+    from schema.installation.settings_check import SettingsInvalid, require_valid
     from workers.process_limits import keep_files_private
 
     keep_files_private()

@@ -12,8 +12,8 @@ from api.http.body_budget import BodyBudget
 from api.http.connections import check_connections, connection_class, quiet_malformed
 from api.http.sse import OpenStreams
 from api.settings import ApiSettings
+from schema.installation.settings_check import require_valid
 from schema.postgres.logins import check_login
-from schema.settings_check import require_valid
 from workers.logs import configure_logging, log_uncaught
 from workers.process_limits import disable_core_dumps, raise_file_limit, relax_garbage_collection
 

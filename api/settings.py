@@ -9,8 +9,8 @@ from ipaddress import ip_network
 from graphs.embeddings.names import check_embedder
 from graphs.providers.settings import ProviderSettings
 from schema.errors import InputError
+from schema.installation.settings_check import read_choice
 from schema.postgres.logins import url_from
-from schema.settings_check import read_choice
 from schema.vault import Vault
 from tools.egress import EgressPolicy
 from workers.queue.job_core import JobCoreSettings

@@ -1,4 +1,4 @@
-"""Ids of rows. Not for secrets: keys are created in `schema/api_keys.py`."""
+"""Ids of rows. Not for secrets: keys are created in `schema/identity/api_keys.py`."""
 
 from datetime import datetime
 from uuid import UUID

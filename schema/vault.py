@@ -5,7 +5,7 @@ can be rotated at run time (`./headrace rotate-keys`). Fernet has no associated 
 tenant's row would decrypt there. So the plaintext names its owner, and `open` compares it.
 
 Not here: which tables contain sealed secrets (`schema/queries/identity/secrets.py`), and hashes of API keys
-(`schema/api_keys.py`).
+(`schema/identity/api_keys.py`).
 """
 
 import base64

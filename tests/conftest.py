@@ -19,11 +19,11 @@ import pytest
 import redis
 
 from api.local.local_stores import Stores, open_stores
-from schema.api_keys import new_api_key
-from schema.bootstrap import ensure_api_key, ensure_tenant
 from schema.egress_uses import EGRESS_USES
-from schema.migrate import migrate
-from schema.rights import Role
+from schema.identity.api_keys import new_api_key
+from schema.identity.rights import Role
+from schema.installation.bootstrap import ensure_api_key, ensure_tenant
+from schema.installation.migrate import migrate
 from tests.reporting import Reporting, slow_first
 from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core
 

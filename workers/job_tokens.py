@@ -17,8 +17,8 @@ from joserfc import jwt
 from msgspec.structs import replace
 
 from schema.errors import SecretUnreadable
+from schema.identity.rights import Role, rights_for_role
 from schema.ids import new_id
-from schema.rights import Role, rights_for_role
 from schema.vault import Sealed, Vault
 from workers.signing_keys import SigningKeys
 

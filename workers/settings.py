@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from graphs.embeddings.names import check_embedder
 from graphs.providers.settings import ProviderSettings
+from schema.installation.settings_check import read_choice
 from schema.job_kinds import KINDS
 from schema.postgres.logins import URL_SETTINGS, Role, url_from
-from schema.settings_check import read_choice
 from schema.vault import Vault
 from tools.egress import EgressPolicy
 from workers.queue.dispatch import WINDOW

@@ -14,9 +14,9 @@ from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
 from graphs.agents.contract import GraphName
+from schema.identity.tenancy import matches
 from schema.queries.agents.agents import CallableAgent, list_callable_agents
 from schema.queries.tenants.tenants import Grant, list_grants
-from schema.tenancy import matches
 
 EXAMPLE = {
     "items": [

@@ -14,7 +14,7 @@ from api.http.fields import CreatedAt, CreatedBy, NextCursor, UpdatedAt
 from graphs.agents.contract import GraphName
 from graphs.agents.prompts import check_prompt
 from schema.errors import InputError
-from schema.tenancy import matches
+from schema.identity.tenancy import matches
 
 RESERVED_NAMES = frozenset({"auto", "chat", "reload"})
 """Names that mean something else in requests and paths."""

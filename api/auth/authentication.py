@@ -17,12 +17,12 @@ import structlog
 
 from api.auth.principals import IDENTITY_TTL_S, MAX_CACHED_IDENTITIES, Principal
 from api.auth.tokens.access_tokens import AccessTokens
-from schema.api_keys import PREFIX, read_api_key
 from schema.errors import HeadraceError, TenantSuspended, Unauthenticated, Unavailable
+from schema.identity.api_keys import PREFIX, read_api_key
+from schema.identity.rights import SEES_ALL, Right, rights_for_role
 from schema.postgres.batched_lookup import BatchedLookup
 from schema.postgres.connections import Pool
 from schema.queries.identity.callers import PresentedKey, find_keys, touch_keys
-from schema.rights import SEES_ALL, Right, rights_for_role
 from schema.ttl_cache import TtlCache
 
 log = structlog.get_logger()

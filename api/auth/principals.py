@@ -24,10 +24,10 @@ from api.http.middleware import BEFORE_RESPONSE
 from api.http.query_params import check_parameters, reject_unknown_parameters
 from api.http.unmatched_paths import NO_SUCH_PATH
 from schema.errors import Forbidden, InputError, NotFound, Unauthenticated
+from schema.identity.rights import SEES_ALL, Right, Role, rights_for_role
+from schema.identity.tenancy import TenantSnapshot
 from schema.postgres.connections import Db, Pool, tenant_tx
 from schema.queries.identity.users import SignInUser
-from schema.rights import SEES_ALL, Right, Role, rights_for_role
-from schema.tenancy import TenantSnapshot
 from schema.vault import PLATFORM
 from workers.limits.rates import READS
 

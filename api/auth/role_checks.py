@@ -12,8 +12,8 @@ from msgspec import Meta
 from api.auth.principals import Principal, client_address
 from api.http.rows import from_row
 from schema.errors import Forbidden, InputError
+from schema.identity.rights import RIGHTS, ROLES, Role, rights_for_role
 from schema.queries.identity.users import SignInUser, User
-from schema.rights import RIGHTS, ROLES, Role, rights_for_role
 
 EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}")
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from api.local.stack_settings import settings_from, without_own_exports
-from schema.settings_check import KEYS, KEYS_FILE, STAND_INS, require_valid
+from schema.installation.settings_check import KEYS, KEYS_FILE, STAND_INS, require_valid
 
 
 def check_all_settings(environ: Mapping[str, str]) -> None:

@@ -24,7 +24,7 @@ from api.local.processes import user_mode
 from api.local.stack import RunningStack, find_running, http_status
 from api.local.stack_settings import StackSettings, settings_from, without_own_exports
 from graphs.providers.ollama.addresses import parse_hosts
-from schema.settings_check import SettingsInvalid
+from schema.installation.settings_check import SettingsInvalid
 
 TESTED_PYTHONS = ((3, 11), (3, 12), (3, 13))
 MIN_FREE_BYTES = 1_000_000_000

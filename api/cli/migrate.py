@@ -7,7 +7,7 @@ from api.local.errors import LocalError
 from api.local.keys import demo_key
 from api.local.stack import prepare_schema, running_database_url
 from api.local.stack_settings import StackSettings, settings_from
-from schema.settings_check import require_valid
+from schema.installation.settings_check import require_valid
 from workers.storage.private_files import make_private_folder
 
 ADMIN_KEY_MESSAGE = """API key of the platform admin, shown only once: {key}
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from schema.bootstrap import add_platform_admin, ensure_platform_admin
+    from schema.installation.bootstrap import add_platform_admin, ensure_platform_admin
 
     require_valid(os.environ, settings_from)
     settings = settings_from(os.environ)

@@ -21,6 +21,7 @@ from api.local.keys import VAULT_KEYS
 from api.local.stack import running_database_url
 from api.local.stack_settings import settings_from
 from schema.errors import SecretUnreadable
+from schema.installation.settings_check import require_valid
 from schema.postgres.connections import Db
 from schema.queries.identity.secrets import (
     BEGINNING,
@@ -31,7 +32,6 @@ from schema.queries.identity.secrets import (
     list_stale,
     replace,
 )
-from schema.settings_check import require_valid
 from schema.vault import KEYS, KEYS_FILE, Sealed, Vault, new_secret_key, read_keys_file
 
 MAX_PASSES = 5

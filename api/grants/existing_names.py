@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from schema.identity.tenancy import GrantKind
 from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.agents.agents import find_agent
 from schema.queries.agents.tools import find_tool
-from schema.tenancy import GrantKind
 from schema.vault import PLATFORM
 
 

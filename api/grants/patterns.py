@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from schema.errors import InputError
-from schema.tenancy import GrantKind
+from schema.identity.tenancy import GrantKind
 
 _PROVIDER = r"[a-z0-9][a-z0-9_-]{0,62}/"
 _MODEL = r"[^\s*\x00-\x1f\x7f]{1,200}"

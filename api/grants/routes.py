@@ -20,9 +20,9 @@ from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
 from schema.errors import InputError, NotFound
+from schema.identity.tenancy import GrantKind, matches
 from schema.postgres.connections import Db
 from schema.queries.tenants import tenants
-from schema.tenancy import GrantKind, matches
 
 TAGS = ["tenants"]
 AGENT_ONLY = ("output_schema", "models")

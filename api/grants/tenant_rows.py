@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from api.auth.principals import Principal
 from api.resources import Resources
 from schema.errors import InputError, NotFound
+from schema.identity.tenancy import GrantKind
 from schema.postgres.connections import Db
 from schema.queries.tenants.tenants import list_grants, lock_tenant
-from schema.tenancy import GrantKind
 from schema.vault import PLATFORM
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")

@@ -1,7 +1,7 @@
 """The 429 of a tenant that has reached one of its limits."""
 
 from schema.errors import LimitReached
-from schema.tenancy import TenantSnapshot
+from schema.identity.tenancy import TenantSnapshot
 from workers.limits.headers import rate_limit_headers
 from workers.limits.limits import WINDOWS, Verdict, Window
 from workers.limits.rates import RATES, Rates

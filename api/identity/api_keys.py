@@ -18,12 +18,12 @@ from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
-from schema.api_keys import PREFIX, new_api_key, read_api_key
 from schema.errors import Forbidden, InputError, NotFound
+from schema.identity.api_keys import PREFIX, new_api_key, read_api_key
+from schema.identity.rights import Right, Role, rights_for_role
 from schema.ids import new_id
 from schema.postgres.connections import tenant_tx
 from schema.queries.identity import api_keys
-from schema.rights import Right, Role, rights_for_role
 
 NO_KEY = "No such API key. GET /api/auth/keys lists the keys that you can see."
 

@@ -20,12 +20,12 @@ from api.identity.login_sessions import LoggedIn, authenticate, begin_login, ren
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from schema.errors import Conflict, Forbidden
+from schema.identity.rights import RIGHTS, Right, Role
+from schema.identity.tenancy import TenantSnapshot, TenantState
 from schema.postgres.connections import tenant_tx
 from schema.queries.identity.api_keys import ApiKey, find_api_key
 from schema.queries.identity.logins import end_login, end_logins
 from schema.queries.identity.users import SignInUser, User, find_user
-from schema.rights import RIGHTS, Right, Role
-from schema.tenancy import TenantSnapshot, TenantState
 
 NO_STORE = {"Cache-Control": "no-store"}
 

@@ -21,6 +21,7 @@ from api.auth.passwords import is_outdated
 from api.auth.role_checks import ClientInfo, SignedInUserOut, signed_in_user_out
 from api.resources import Resources
 from schema.errors import TenantSuspended, Unauthenticated, Unavailable
+from schema.identity.tenancy import TenantSnapshot
 from schema.ids import new_id
 from schema.postgres.connections import Db, tenant_tx
 from schema.queries.identity.callers import find_tenant_id
@@ -33,7 +34,6 @@ from schema.queries.identity.logins import (
 )
 from schema.queries.identity.users import SignInUser, change_user, find_password
 from schema.queries.tenants.audit import add_audit
-from schema.tenancy import TenantSnapshot
 from schema.vault import PLATFORM, Vault
 
 PREFIX = "hrr_"

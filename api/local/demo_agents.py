@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from api.local.webhook_ports import WEBHOOK_PORTS
-from schema.bootstrap import DEMO_SLUG
-from schema.seeding import ensure_agents, ensure_egress
+from schema.installation.bootstrap import DEMO_SLUG
+from schema.installation.seeding import ensure_agents, ensure_egress
 from tools.erp.definitions import definitions
 
 BUILT_IN = (

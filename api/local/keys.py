@@ -10,7 +10,7 @@ VAULT_KEYS = "secret.keys"
 
 def demo_key(home: Path) -> str:
     """The demo tenant's API key: made once, kept where only the owner of the folder reads it."""
-    from schema.api_keys import new_api_key
+    from schema.identity.api_keys import new_api_key
 
     return read_or_create(home / "demo.key", new_api_key)
 
@@ -22,8 +22,8 @@ def admin_key(home: Path) -> str | None:
 
 def ensure_admin_key(home: Path, database_url: str) -> None:
     """Make sure that the installation has an admin; a key that is made for that is kept where only the owner reads it."""
-    from schema.api_keys import new_api_key
-    from schema.bootstrap import ensure_platform_admin, is_admin_key
+    from schema.identity.api_keys import new_api_key
+    from schema.installation.bootstrap import ensure_platform_admin, is_admin_key
 
     kept = admin_key(home)
     # On disk before it is in the database: otherwise a full disk would leave an admin whose key nobody has.

@@ -1,6 +1,6 @@
 """Which Postgres and Redis to use: the ones that were named, else embedded ones under the data folder.
 
-Not here: migrations (`schema/migrate.py`) and the processes of the stack (`api/local/supervisor.py`).
+Not here: migrations (`schema/installation/migrate.py`) and the processes of the stack (`api/local/supervisor.py`).
 """
 
 import contextlib

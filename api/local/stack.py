@@ -109,8 +109,8 @@ def prepare_schema(
     changed."""
     import psycopg
 
-    from schema.bootstrap import ensure_demo_tenant
-    from schema.migrate import migrate
+    from schema.installation.bootstrap import ensure_demo_tenant
+    from schema.installation.migrate import migrate
 
     try:
         changed = migrate(database_url, role_urls, in_child=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schema.settings_check import read_choice
+from schema.installation.settings_check import read_choice
 
 if TYPE_CHECKING:
     from schema.postgres.logins import Role

@@ -25,7 +25,7 @@ from api.webhooks.callbacks import callback_of_body
 from api.webhooks.targets import check_url
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import Forbidden, HeadraceError, InputError
-from schema.rights import Right
+from schema.identity.rights import Right
 from workers.schedules.cron import check_cron
 from workers.schedules.due import first_due
 from workers.schedules.template import CompiledJob

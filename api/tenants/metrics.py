@@ -16,11 +16,11 @@ from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from api.tenants.schemas import LIMITS_EXAMPLE, LimitsOut, limits_out
 from api.usage.money import to_usd
+from schema.identity.tenancy import TenantState
 from schema.postgres.connections import Db
 from schema.queries.tenants.metrics import get_job_stats, get_stored_counts, get_usage_this_month, get_usage_today
 from schema.queries.tenants.tenants import Tenant, find_tenant
 from schema.queries.webhooks.endpoints import count_switched_off
-from schema.tenancy import TenantState
 from workers.limits.limits import WINDOWS, Quota
 from workers.limits.reservation import limit_policy
 from workers.redis.client import RedisUnavailable

@@ -14,14 +14,14 @@ from api.grants.patterns import check_model, check_pattern
 from api.http.rows import from_row
 from api.resources import Resources
 from api.tenants.schemas import GrantCountsOut, OwnerIn, TenantCreatedOut, TenantIn, limits_out, settings_columns
-from schema.api_keys import new_api_key, read_api_key
 from schema.errors import Conflict, InputError
+from schema.identity.api_keys import new_api_key, read_api_key
+from schema.identity.tenancy import GrantKind, matches
 from schema.ids import new_id
 from schema.postgres.connections import Db, tenant_tx
 from schema.queries.identity.api_keys import add_api_key
 from schema.queries.identity.users import add_user
 from schema.queries.tenants.tenants import add_grants, add_tenant, count_grants, find_tenant
-from schema.tenancy import GrantKind, matches
 
 KEY_NAME = "first client"
 

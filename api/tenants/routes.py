@@ -35,10 +35,10 @@ from api.tenants.schemas import (
     tenant_out,
 )
 from schema.errors import InputError
+from schema.identity.tenancy import TenantState
 from schema.postgres.connections import Db
 from schema.queries.documents.document_stats import get_stored_bytes
 from schema.queries.tenants import tenants
-from schema.tenancy import TenantState
 
 TAGS = ["tenants"]
 TENANT_PATH = "/{tenant:str}"

@@ -11,8 +11,8 @@ from api.grants.patterns import Pattern
 from api.http.fields import CreatedAt, NextCursor, UpdatedAt
 from api.http.rows import from_row
 from api.usage.money import Usd, to_nanos, to_usd
+from schema.identity.tenancy import TenantState
 from schema.queries.tenants.tenants import Tenant
-from schema.tenancy import TenantState
 
 MAX_COUNT = 2**31 - 1
 

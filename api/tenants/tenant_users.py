@@ -22,7 +22,7 @@ from api.resources import AppResources, Resources
 from api.users import routes as users
 from api.users.routes import RoleFilter, StateFilter, UserChangeIn, UserId, UserIn, UserOut, UsersOut
 from schema.errors import Forbidden
-from schema.tenancy import TenantSnapshot
+from schema.identity.tenancy import TenantSnapshot
 from schema.vault import PLATFORM
 
 TAGS = ["tenants"]

@@ -10,9 +10,9 @@ from litestar.params import PathParameter
 from api.auth.principals import Principal
 from api.grants.tenant_rows import list_patterns
 from schema.errors import InputError
+from schema.identity.tenancy import matches
 from schema.postgres.connections import Db
 from schema.queries.agents.tools import list_existing_tools
-from schema.tenancy import matches
 from tools.contract import Tool
 
 ToolName = Annotated[str, PathParameter(description="The tool's name.")]

@@ -33,10 +33,10 @@ from api.users.privacy_schemas import ERASE_EXAMPLE, ERASED_EXAMPLE, EXPORTED_EX
 from api.users.routes import UserId
 from schema import redis_names
 from schema.errors import Conflict, Forbidden, InputError, NotFound, Unavailable
+from schema.identity.rights import SEES_ALL, Right
 from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.identity import privacy, users
 from schema.queries.identity.logins import end_logins
-from schema.rights import SEES_ALL, Right
 from workers.queue.cancel import cancel
 from workers.queue.job_core import JobCore
 from workers.redis.client import RedisClient, RedisUnavailable

@@ -21,6 +21,7 @@ from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from schema.errors import Conflict, Forbidden, InputError, NotFound
+from schema.identity.rights import SEES_ALL, Role
 from schema.ids import new_id
 from schema.postgres.connections import Db, tenant_tx
 from schema.queries.identity import users
@@ -29,7 +30,6 @@ from schema.queries.identity.logins import end_logins
 from schema.queries.identity.users import SignInUser, User
 from schema.queries.identity.users import UserState as State
 from schema.queries.tenants.audit import add_audit
-from schema.rights import SEES_ALL, Role
 from schema.vault import PLATFORM
 
 NO_USER = "No such user. GET /api/users lists the users of your tenant."

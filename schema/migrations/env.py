@@ -1,4 +1,4 @@
-"""Where Alembic meets the tables. The connection comes from `schema/migrate.py`, never from a file."""
+"""Where Alembic meets the tables. The connection comes from `schema/installation/migrate.py`, never from a file."""
 
 from alembic import context
 

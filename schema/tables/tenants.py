@@ -45,7 +45,7 @@ class Tenant(Table, table=True):
 
 
 class ApiKey(Table, table=True):
-    """An API key: `find` identifies the row, `digest` is the SHA-256 of the key (`schema/api_keys.py`).
+    """An API key: `find` identifies the row, `digest` is the SHA-256 of the key (`schema/identity/api_keys.py`).
 
     With a `user_id` the key acts for that user, else for the tenant. `scopes` NULL means all rights of its role.
     """

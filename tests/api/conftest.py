@@ -15,8 +15,8 @@ from litestar import Litestar
 
 from api.app import create_app, fresh_state
 from api.settings import ApiSettings
-from schema.api_keys import new_api_key
-from schema.bootstrap import ensure_api_key
+from schema.identity.api_keys import new_api_key
+from schema.installation.bootstrap import ensure_api_key
 from schema.vault import PLATFORM
 from tests.api.documented_errors import require_documented
 from tests.conftest import TestTenant, make_tenant

@@ -13,8 +13,8 @@ import pytest
 from psycopg.rows import dict_row
 
 from api.local.demo_agents import ensure_demo_agents
-from schema.api_keys import new_api_key
-from schema.bootstrap import ensure_api_key, ensure_demo_tenant
+from schema.identity.api_keys import new_api_key
+from schema.installation.bootstrap import ensure_api_key, ensure_demo_tenant
 from tests.api.conftest import calling
 from tests.isolation.two_tenants import Holder
 

@@ -15,9 +15,9 @@ import jsonschema_rs
 import psycopg
 import pytest
 
-from schema.api_keys import new_api_key
-from schema.bootstrap import ensure_api_key
-from schema.rights import Role
+from schema.identity.api_keys import new_api_key
+from schema.identity.rights import Role
+from schema.installation.bootstrap import ensure_api_key
 from schema.vault import PLATFORM
 from tests.api.openapi_fuzzing import Findings, explore
 from tests.conftest import make_tenant

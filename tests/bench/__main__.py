@@ -12,7 +12,7 @@ from pathlib import Path
 import uvloop
 
 from api.local.local_stores import Stores, open_stores
-from schema.migrate import migrate
+from schema.installation.migrate import migrate
 from tests.bench.figures import NAMES, SETUPS, Setup
 from tests.bench.plan import FULL, QUICK, Plan
 from tests.bench.profiling.lanes import draw_busy_lanes, draw_lanes, format_lanes

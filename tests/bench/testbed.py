@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from schema.api_keys import new_api_key
-from schema.bootstrap import ensure_api_key, ensure_tenant
+from schema.identity.api_keys import new_api_key
+from schema.installation.bootstrap import ensure_api_key, ensure_tenant
 from tests.bench.load.targets import Target
 from tests.bench.profiling.process_usage import Meter
 from tests.system import ROOT, System

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import aiohttp
 
 from api.local.local_stores import Stores, open_stores
-from schema.migrate import migrate
+from schema.installation.migrate import migrate
 from tests.chaos.accounts import give_limit
 from tests.chaos.oracle import one_line_each, words_of
 from tests.conftest import TestTenant, make_tenant

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.local.local_stores import open_stores
-from schema.migrate import migrate
+from schema.installation.migrate import migrate
 from tests.conftest import make_tenant
 from tests.journeys.agent_setup import add_agent, grant_tools
 from tests.system import ModelProcess, System

@@ -15,16 +15,16 @@ from api.tenants.schemas import LimitsIn, LimitsOut
 from api.users.privacy_schemas import UserExportOut
 from graphs.providers.native import NATIVE
 from schema import events, job_kinds
+from schema.identity.tenancy import TenantSnapshot
+from schema.installation.settings_check import DEVELOPMENT
 from schema.queries.identity import privacy
 from schema.queries.sessions import session_forks
 from schema.queries.tenants.tenants import Tenant
-from schema.settings_check import DEVELOPMENT
 from schema.tables.benchmarks import Benchmark
 from schema.tables.schedules import Schedule
 from schema.tables.sessions import Message, Session
 from schema.tables.triggers import Trigger
 from schema.tables.webhooks import WebhookDelivery
-from schema.tenancy import TenantSnapshot
 from schema.vault import PLATFORM
 from workers.celery.app import build_app
 from workers.celery.tasks import work_by_kind

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from schema.rights import Right
+from schema.identity.rights import Right
 
 
 @dataclass(frozen=True)

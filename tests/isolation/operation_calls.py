@@ -16,8 +16,8 @@ from joserfc import jwt
 
 from api.auth.tokens.access_tokens import JWT_TYPE, AccessTokens
 from api.resources import Resources
-from schema.api_keys import new_api_key
-from schema.rights import OWNER, RIGHTS, ROLES, SEES_ALL, Right, Role, rights_for_role
+from schema.identity.api_keys import new_api_key
+from schema.identity.rights import OWNER, RIGHTS, ROLES, SEES_ALL, Right, Role, rights_for_role
 from tests.api.people import bearer
 from tests.isolation.call_shapes import Call
 from tests.isolation.routes import Operation

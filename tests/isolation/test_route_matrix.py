@@ -16,7 +16,7 @@ from api.app import create_app
 from api.http.paging import write_cursor
 from api.settings import ApiSettings
 from graphs.providers.settings import ProviderSettings
-from schema.rights import Right, rights_for_role
+from schema.identity.rights import Right, rights_for_role
 from tests.api.conftest import serving
 from tests.counterparts.openai_server import OpenAIServer
 from tests.isolation.operation_calls import Caller, Matrix, Values, made_up, told, unknown

@@ -14,7 +14,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from schema.bootstrap import add_platform_admin
+from schema.installation.bootstrap import add_platform_admin
 from tests.api.people import bearer
 from tests.counterparts.openai_server import OpenAIServer
 from tests.system import System

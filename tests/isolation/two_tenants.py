@@ -15,8 +15,8 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from api.http.paging import write_cursor
-from schema.api_keys import new_api_key, read_api_key
 from schema.egress_uses import EGRESS_USES
+from schema.identity.api_keys import new_api_key, read_api_key
 from schema.ids import new_id
 from tests.api.people import PASSWORD, hashed
 from tests.isolation import hooked_things, stored_responses

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from api.local.local_stores import Stores, open_stores
-from schema.migrate import migrate
+from schema.installation.migrate import migrate
 from tests.conftest import TestTenant, _create_database, make_tenant
 from tests.journeys.client import Client
 from tests.system import ROOT, ModelProcess, System

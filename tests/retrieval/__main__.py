@@ -9,7 +9,7 @@ from pathlib import Path
 
 from api.local.local_stores import open_stores
 from graphs.embeddings.registry import open_embedder
-from schema.migrate import migrate
+from schema.installation.migrate import migrate
 from schema.postgres.connections import pool_for
 from tests.conftest import make_tenant
 from tests.retrieval.document_tables import DocumentTables

@@ -30,7 +30,7 @@ builtin_tools()
     [
         (FLOWER, {"redis"}),
         ("import workers.scheduler", set()),
-        ("import api.cli.up, api.local.stack, schema.migrate", set()),
+        ("import api.cli.up, api.local.stack, schema.installation.migrate", set()),
         (WORKER, {"langchain_core", "langgraph", "numpy", "redis"}),
     ],
     ids=["flower", "scheduler", "up", "worker"],

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from schema.errors import SecretUnreadable
-from schema.rights import MEMBER, OWNER, VIEWER
+from schema.identity.rights import MEMBER, OWNER, VIEWER
 from tests.secret import VAULT
 from workers.agents.tool_context import tool_rights
 from workers.job_tokens import JobCaller, open_caller, read_audience, seal_caller, sorted_rights

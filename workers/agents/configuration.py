@@ -15,6 +15,7 @@ import structlog
 
 from graphs.routing.contract import Candidate
 from schema import redis_names
+from schema.identity.tenancy import matches
 from schema.postgres.connections import Pool
 from schema.postgres.outages import outlast
 from schema.queries.agents.agent_config import (
@@ -26,7 +27,6 @@ from schema.queries.agents.agent_config import (
     StoredTool,
     read_configuration,
 )
-from schema.tenancy import matches
 from schema.ttl_cache import TtlCache
 from schema.vault import Sealed
 from workers.redis.client import RedisClient, RedisUnavailable

@@ -14,9 +14,9 @@ from uuid import UUID
 import structlog
 
 from graphs.providers.tokens import estimate_tokens
+from schema.identity.tenancy import TenantSnapshot
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.tenants.tenants import Tenant
-from schema.tenancy import TenantSnapshot
 from workers.limits.limits import LimitPolicy, Limits
 from workers.redis.client import RedisUnavailable
 

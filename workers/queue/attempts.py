@@ -32,11 +32,11 @@ from schema.events import (
     UsageRecorded,
     read_frames,
 )
+from schema.identity.tenancy import TenantSnapshot
 from schema.postgres.outages import patience
 from schema.queries.jobs.attempts import ClaimedJob, claim_job
 from schema.queries.sessions.sessions import StoredMessage
 from schema.states import CancelMode
-from schema.tenancy import TenantSnapshot
 from workers.limits.reservation import Reservation
 from workers.queue.context import QueueContext
 from workers.queue.finish_attempt import AttemptFinisher, give_up_refused

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import structlog
 
+from schema.identity.tenancy import TenantSnapshot
 from schema.postgres.connections import tenant_tx
 from schema.queries.tenants.audit import add_audit
 from schema.queries.webhooks.outbox import announce
-from schema.tenancy import TenantSnapshot
 from workers.queue.dispatch import wake_deliverers
 from workers.queue.job_core import JobCore
 

@@ -5,14 +5,14 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from schema.errors import Forbidden, NotFound, UnknownAgent, UnknownModel
+from schema.identity.rights import SEES_ALL, Right, rights_for_role
+from schema.identity.tenancy import TenantSnapshot
 from schema.postgres.connections import Db
 from schema.queries.agents.pipelines import find_pipeline
 from schema.queries.documents.collections import find_collection_by_id
 from schema.queries.identity.callers import find_tenant_snapshot
 from schema.queries.jobs.submissions import Submitter
 from schema.queries.schedules.schedules import Owner, find_owner
-from schema.rights import SEES_ALL, Right, rights_for_role
-from schema.tenancy import TenantSnapshot
 from schema.vault import Vault
 from workers.job_tokens import JobCaller, seal_caller, sorted_rights
 from workers.schedules.template import CompiledJob

@@ -6,10 +6,10 @@ from uuid import UUID
 import structlog
 
 from schema.errors import LimitReached
+from schema.identity.tenancy import TenantSnapshot
 from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.benchmarks.benchmarks import list_prices
 from schema.queries.tenants.usage import get_spending
-from schema.tenancy import TenantSnapshot
 from workers.limits.limits import Verdict
 from workers.limits.refusals import Wanted, find_too_large
 from workers.limits.reservation import limit_policy

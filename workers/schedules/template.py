@@ -7,12 +7,12 @@ from uuid import UUID
 import msgspec
 
 from schema.errors import NotFound
+from schema.identity.rights import Right
 from schema.job_kinds import KINDS, Kind
 from schema.postgres.batch import Statement
 from schema.queries.benchmarks.benchmarks import add_benchmark
 from schema.queries.jobs.submissions import Callback, Submission, Submitter
 from schema.queries.schedules.schedules import Schedule
-from schema.rights import Right
 from workers.benchmarks.plan import BenchmarkSettings, total_steps
 
 

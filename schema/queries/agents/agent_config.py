@@ -5,9 +5,9 @@ from uuid import UUID
 
 import msgspec
 
+from schema.identity.rights import Role
 from schema.postgres.batch import Rows, run_batch
 from schema.postgres.connections import Pool
-from schema.rights import Role
 
 VERSION = "SELECT config_version(%(tenant_id)s::uuid) AS version"
 

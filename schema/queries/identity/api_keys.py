@@ -8,9 +8,9 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from schema.api_keys import ApiKeyParts
+from schema.identity.api_keys import ApiKeyParts
+from schema.identity.rights import Role
 from schema.postgres.connections import Db, fetch_all, fetch_one
-from schema.rights import Role
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,12 +7,12 @@ from uuid import UUID
 
 import msgspec
 
+from schema.identity.rights import Role
+from schema.identity.tenancy import TenantSnapshot, read_tenant_snapshot
 from schema.postgres.batch import ScopedStatement, run_each
 from schema.postgres.connections import Db, Pool, connection, fetch_all, fetch_one
 from schema.queries.identity.identity_providers import TrustedIssuer
 from schema.queries.identity.users import SignInUser, UserState, read_sign_in_user
-from schema.rights import Role
-from schema.tenancy import TenantSnapshot, read_tenant_snapshot
 
 
 class PresentedKey(msgspec.Struct, frozen=True, kw_only=True):

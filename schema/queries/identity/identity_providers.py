@@ -11,8 +11,8 @@ import msgspec
 from psycopg.errors import UniqueViolation
 
 from schema.errors import Conflict
+from schema.identity.rights import Role
 from schema.postgres.connections import Db, fetch_all, fetch_one
-from schema.rights import Role
 from schema.vault import Sealed
 
 

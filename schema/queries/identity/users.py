@@ -7,9 +7,9 @@ from uuid import UUID
 
 import msgspec
 
+from schema.identity.rights import Role
+from schema.identity.tenancy import TenantSnapshot
 from schema.postgres.connections import Db, fetch_all, fetch_one
-from schema.rights import Role
-from schema.tenancy import TenantSnapshot
 
 UserState = Literal["active", "disabled"]
 

@@ -15,6 +15,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.events.base import ModelUsage
+from schema.identity.tenancy import TenantSnapshot, read_tenant_snapshot
 from schema.ids import new_id
 from schema.job_kinds import Kind
 from schema.postgres.batch import Rows, run_batch
@@ -25,7 +26,6 @@ from schema.queries.sessions.sessions import StoredMessage
 from schema.queries.statements import read_sql, utc
 from schema.states import LIVE_SQL, State
 from schema.storable import storable_json
-from schema.tenancy import TenantSnapshot, read_tenant_snapshot
 
 # Where a job is known by its id, its state is compared with a parameter: a literal would let the planner take a partial index
 # of all jobs in that state instead of the primary key.

@@ -9,11 +9,11 @@ from uuid import UUID
 
 import msgspec
 
+from schema.identity.rights import Role
 from schema.postgres.batch import Statement
 from schema.postgres.connections import Db, fetch_all, fetch_one
 from schema.queries.jobs.submissions import SCHEDULE_MOVED
 from schema.queries.pages import LAST_ID
-from schema.rights import Role
 from schema.states import LIVE_SQL, OnMissed, OnOverlap, RunOutcome, ScheduleSession, ScheduleState, State
 from schema.storable import storable_json
 

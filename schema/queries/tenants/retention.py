@@ -14,10 +14,10 @@ from uuid import UUID
 
 import msgspec
 
+from schema.identity.tenancy import TenantState
 from schema.ids import first_id
 from schema.postgres.connections import ALLOW_LONG_STATEMENTS, Db, fetch_all
 from schema.states import LIVE_SQL
-from schema.tenancy import TenantState
 
 BATCH = 1000
 DAYS = 10  # days of a tenant whose usage is joined in one transaction

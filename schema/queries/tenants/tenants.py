@@ -9,8 +9,8 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
+from schema.identity.tenancy import GrantKind, TenantState
 from schema.postgres.connections import Db, Pool, connection, fetch_all, fetch_one
-from schema.tenancy import GrantKind, TenantState
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,8 +13,8 @@ from api.cli.up import banner
 from api.local.keys import admin_key, ensure_admin_key
 from api.local.stack import RunningStack
 from api.local.stack_settings import settings_from, without_own_exports
-from schema.api_keys import new_api_key, read_api_key
-from schema.bootstrap import (
+from schema.identity.api_keys import new_api_key, read_api_key
+from schema.installation.bootstrap import (
     add_platform_admin,
     ensure_api_key,
     ensure_demo_tenant,

@@ -15,7 +15,7 @@ from api.local.local_stores import Stores, open_stores
 from api.local.ports import StackPorts
 from api.local.stack import RunningStack, child_environment, running_database_url
 from api.local.stack_settings import settings_from
-from schema.migrate import migrate
+from schema.installation.migrate import migrate
 from schema.vault import Vault, new_secret_key, read_keys_file
 from tests.waiting import PATIENCE_S
 

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from api.settings import ApiSettings
-from schema.api_keys import new_api_key
-from schema.bootstrap import ensure_api_key
-from schema.rights import Role
+from schema.identity.api_keys import new_api_key
+from schema.identity.rights import Role
+from schema.installation.bootstrap import ensure_api_key
 from tests.api.conftest import calling
 from tests.api.documents.stored_documents import Person, Shelf
 from tests.api.people import make_user

@@ -8,9 +8,9 @@ import httpx
 import psycopg
 from psycopg.rows import dict_row
 
-from schema.api_keys import new_api_key
-from schema.bootstrap import ensure_api_key
+from schema.identity.api_keys import new_api_key
 from schema.ids import new_id
+from schema.installation.bootstrap import ensure_api_key
 from schema.vault import PLATFORM
 from tests.api.conftest import calling
 from tests.api.test_every_get import Caller

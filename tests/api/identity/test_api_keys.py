@@ -7,7 +7,7 @@ import httpx
 import psycopg
 import pytest
 
-from schema.api_keys import read_api_key
+from schema.identity.api_keys import read_api_key
 from tests.api.people import bearer, deeds, signed_in, status_of
 from tests.conftest import TestTenant
 from tests.waiting import eventually

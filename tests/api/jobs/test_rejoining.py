@@ -7,8 +7,8 @@ from pathlib import Path
 import aiohttp
 import psycopg
 
-from schema.api_keys import new_api_key
-from schema.bootstrap import ensure_api_key
+from schema.identity.api_keys import new_api_key
+from schema.installation.bootstrap import ensure_api_key
 from tests.conftest import TestTenant, make_tenant
 from tests.system import System
 

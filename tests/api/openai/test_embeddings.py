@@ -15,8 +15,8 @@ from api.openai.embeddings import LOCAL_MODEL
 from api.settings import ApiSettings
 from graphs.embeddings.purposes import Purpose
 from graphs.providers.settings import ProviderSettings
-from schema.api_keys import new_api_key
-from schema.bootstrap import ensure_api_key
+from schema.identity.api_keys import new_api_key
+from schema.installation.bootstrap import ensure_api_key
 from tests.api.conftest import calling, serving
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.openai_server import OpenAIServer, vector

@@ -9,7 +9,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from schema.rights import OWNER
+from schema.identity.rights import OWNER
 from schema.vault import PLATFORM
 from tests.api.owned_rows import SECRET, SKU, TOOLS, grant, make_tool
 from tests.api.people import Issuer, bearer, deeds, signed_in, some_email, trust

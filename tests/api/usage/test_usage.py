@@ -8,9 +8,9 @@ import httpx
 import psycopg
 import pytest
 
-from schema.api_keys import new_api_key
-from schema.bootstrap import ensure_api_key
+from schema.identity.api_keys import new_api_key
 from schema.ids import new_id
+from schema.installation.bootstrap import ensure_api_key
 from tests.conftest import TestTenant
 
 TODAY = datetime.now(UTC).date()

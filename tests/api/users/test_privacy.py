@@ -16,9 +16,9 @@ from psycopg.rows import dict_row
 
 from api.users import privacy as routes
 from schema import redis_names
-from schema.api_keys import new_api_key
-from schema.bootstrap import ensure_api_key
+from schema.identity.api_keys import new_api_key
 from schema.ids import new_id
+from schema.installation.bootstrap import ensure_api_key
 from schema.queries.identity import privacy
 from schema.queries.jobs.submissions import Submitter
 from schema.tables import PLATFORM_TABLES, TENANT_TABLES

@@ -8,7 +8,7 @@ import httpx
 import psycopg
 import pytest
 
-from schema.rights import MEMBER, VIEWER
+from schema.identity.rights import MEMBER, VIEWER
 from schema.vault import PLATFORM
 from tests.api.people import PASSWORD, bearer, deeds, log_in, make_user, signed_in, some_email, status_of
 from tests.conftest import TestTenant

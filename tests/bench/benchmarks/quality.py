@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import psycopg
 
 from graphs.embeddings.registry import open_embedder
-from schema.bootstrap import ensure_tenant
+from schema.installation.bootstrap import ensure_tenant
 from schema.postgres.connections import pool_for
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Line, Measurement

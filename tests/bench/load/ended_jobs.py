@@ -12,9 +12,9 @@ from uuid import UUID
 
 import psycopg
 
-from schema.bootstrap import ensure_tenant
 from schema.ids import new_id
-from schema.migrate import migrate
+from schema.installation.bootstrap import ensure_tenant
+from schema.installation.migrate import migrate
 from schema.postgres.connections import pool_for, system_tx, tenant_tx
 from schema.queries.tenants.retention import merge_usage
 from schema.queries.tenants.tallies import list_tenants_to_tally, tally

@@ -14,7 +14,7 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from schema.migrate import migrate
+from schema.installation.migrate import migrate
 from schema.queries.documents.search import Space
 
 DIMENSIONS, LATENT, TOPICS, OWN_TOPICS = 384, 48, 400, 12

@@ -12,7 +12,7 @@ import pytest
 
 from api.local.local_stores import Stores
 from api.local.processes import descendants
-from schema.api_keys import new_api_key
+from schema.identity.api_keys import new_api_key
 from tests.conftest import make_tenant
 from tests.counterparts.behaviours import text
 from tests.journeys.agent_setup import add_agent, add_http_tool, script

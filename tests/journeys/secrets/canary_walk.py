@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from api.local.local_stores import Stores
-from schema.rights import Role
+from schema.identity.rights import Role
 from schema.vault import new_secret_key
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.echo_server import EchoServer

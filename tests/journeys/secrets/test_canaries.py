@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from api.local.local_stores import open_stores
-from schema.migrate import migrate
+from schema.installation.migrate import migrate
 from schema.vault import new_secret_key
 from tests.journeys.conftest import keep_commits
 from tests.journeys.secrets.canaries import CanaryFinder

@@ -12,7 +12,7 @@ import pytest
 from api.local.local_stores import open_stores
 from schema.errors import LoginRefused, Unavailable
 from schema.ids import new_id
-from schema.migrate import migrate
+from schema.installation.migrate import migrate
 from schema.postgres.connections import pool_for, tenant_tx
 from schema.postgres.logins import (
     ROLES,

@@ -14,7 +14,7 @@ from schema.errors import HeadraceError, InputError
 
 Reader = Callable[[Mapping[str, str]], object]
 
-EXAMPLE = Path(__file__).parents[1] / ".env.example"
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
 """Names every setting, each on a line of its own; a test compares it with the code."""
 
 NAME = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")

@@ -10,7 +10,7 @@ import psycopg
 
 from schema.postgres.logins import Role, ensure_logins
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
 def migrate(database_url: str, role_urls: Mapping[Role, str] | None = None, *, in_child: bool = False) -> bool:
@@ -45,7 +45,7 @@ def _version(db: psycopg.Connection[Any]) -> str | None:
 
 def _upgrade_in_child(database_url: str) -> bool:
     """Run the migrations in a process of their own. False if that fails: why, our own try will say."""
-    program = "from schema.migrate import _upgrade; _upgrade(input())"
+    program = "from schema.installation.migrate import _upgrade; _upgrade(input())"
     child = subprocess.run(  # noqa: S603 (a program of our own)
         [sys.executable, "-c", program],
         cwd=MIGRATIONS.parent.parent,

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import psycopg
 
-from schema.api_keys import new_api_key, read_api_key
+from schema.identity.api_keys import new_api_key, read_api_key
+from schema.identity.rights import Role
 from schema.ids import new_id
-from schema.rights import Role
 from schema.vault import PLATFORM
 
 DEMO_SLUG = "demo"

@@ -6,7 +6,7 @@ from api.settings import ApiSettings
 from graphs.embeddings.names import LOCAL_ENGINES
 from graphs.embeddings.registry import ENGINES
 from graphs.providers.contract import ProviderTimeouts
-from schema.settings_check import SettingsInvalid, _known_settings, require_valid, unknown_settings
+from schema.installation.settings_check import SettingsInvalid, _known_settings, require_valid, unknown_settings
 from tests.secret import SECRET_KEY
 from workers.settings import settings_from
 

@@ -1,6 +1,6 @@
 """API keys."""
 
-from schema.api_keys import new_api_key, read_api_key
+from schema.identity.api_keys import new_api_key, read_api_key
 
 
 def test_a_new_key_reads_back() -> None:

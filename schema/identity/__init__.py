@@ -1,0 +1,1 @@
+"""Who may do what: keys, the rights of roles, and the tenant that a key belongs to."""
