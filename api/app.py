@@ -15,10 +15,10 @@ from litestar.openapi.spec import Tag
 
 from api.audit.refusals import RefusalBounds, record_refusal
 from api.auth.principals import authorise, document_rights, get_principal
-from api.http.body_budget import budget_for
-from api.http.body_limits import SMALL_BODY_BYTES, allow_large_bodies
+from api.http.bodies.budget import budget_for
+from api.http.bodies.json_body import JsonRequest
+from api.http.bodies.limits import SMALL_BODY_BYTES, allow_large_bodies
 from api.http.errors import EXCEPTION_HANDLERS
-from api.http.json_body import JsonRequest
 from api.http.middleware import RequestMiddleware
 from api.http.sse import OpenStreams
 from api.openapi.headers import HEADERS

@@ -8,7 +8,7 @@ import structlog
 import uvicorn
 
 from api.app import create_app
-from api.http.body_budget import BodyBudget
+from api.http.bodies.budget import BodyBudget
 from api.http.connections import check_connections, connection_class, quiet_malformed
 from api.http.sse import OpenStreams
 from api.settings import ApiSettings

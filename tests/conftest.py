@@ -18,7 +18,7 @@ import psycopg
 import pytest
 import redis
 
-from api.local.local_stores import Stores, open_stores
+from api.local.stores.local_stores import Stores, open_stores
 from schema.egress_uses import EGRESS_USES
 from schema.identity.api_keys import new_api_key
 from schema.identity.rights import Role

@@ -12,7 +12,7 @@ from api.anthropic.options import prompt_options
 from api.anthropic.schemas import CountTokensIn, PromptTokensOut
 from api.auth.principals import MayChat, Principal
 from api.grants.model_access import find_providers
-from api.http.body_limits import LARGE_BODY
+from api.http.bodies.limits import LARGE_BODY
 from api.http.errors import PROVIDER_FAILURES, problems
 from api.http.limit_errors import require_rate
 from api.openapi.operations import described

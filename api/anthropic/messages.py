@@ -17,10 +17,10 @@ from api.auth.principals import MayChat, Principal
 from api.chat.model_options import in_order
 from api.chat.response_modes import JOB_ERRORS
 from api.grants.model_access import Target, find_providers, resolve_target
-from api.http.body_limits import LARGE_BODY
+from api.http.bodies.json_body import JsonRequest, field_names
+from api.http.bodies.limits import LARGE_BODY
 from api.http.errors import problems
 from api.http.headers import read_idempotency
-from api.http.json_body import JsonRequest, field_names
 from api.http.sse import EVENT_STREAM, EventStream
 from api.jobs.run_at import refuse_run_at
 from api.jobs.submit import submit_and_follow, submitter

@@ -33,8 +33,8 @@ from api.benchmarks.schemas import (
     HistoryOut,
     IterationsOut,
 )
+from api.http.bodies.json_body import JsonRequest
 from api.http.errors import problems
-from api.http.json_body import JsonRequest
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.openapi.operations import TEXT, described
 from api.resources import AppResources

@@ -22,9 +22,9 @@ from api.benchmarks.schemas import (
 from api.benchmarks.submission import build_submission, read_settings
 from api.chat.await_answer import wait_for_answer
 from api.chat.response_modes import ACCEPTED_RESPONSE, JOB_ERRORS, accepted_response
+from api.http.bodies.json_body import JsonRequest
 from api.http.errors import problems
 from api.http.headers import read_idempotency, read_preferences, wants_events
-from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM
 from api.jobs.event_stream import follow_stream
 from api.jobs.run_at import with_run_at

@@ -12,9 +12,9 @@ from msgspec import Meta
 
 from api.auth.principals import Principal
 from api.chat.await_answer import Answer, wait_for_answer
+from api.http.bodies.json_body import JsonRequest
 from api.http.errors import PROVIDER_FAILURES
 from api.http.headers import read_preferences, wants_events
-from api.http.json_body import JsonRequest
 from api.jobs.event_stream import follow_stream
 from api.jobs.submit import submit_and_follow
 from api.resources import Resources

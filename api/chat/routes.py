@@ -19,10 +19,10 @@ from api.chat.response_modes import (
 )
 from api.chat.schemas import ChatIn, ImagePartIn, TextPartIn, ToolResultIn
 from api.grants.model_access import resolve_target, turns_agents_off
-from api.http.body_limits import LARGE_BODY
+from api.http.bodies.json_body import JsonRequest
+from api.http.bodies.limits import LARGE_BODY
 from api.http.errors import problems
 from api.http.headers import read_idempotency
-from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM
 from api.jobs.run_at import check_run_at, with_run_at
 from api.jobs.submit import submitter

@@ -14,14 +14,14 @@ from collections.abc import AsyncIterator, Callable
 from api.cli.all_settings import check_all_settings
 from api.cli.chat import ChatResult, dim, show
 from api.cli.up import stop_signals
-from api.local.demo_documents import upload_handbook
+from api.local.demo.documents import upload_handbook
 from api.local.errors import LocalError
 from api.local.http_client import Client, StreamEvent
-from api.local.local_stores import Stores
 from api.local.ports import StackPorts, choose_ports
 from api.local.process_output import FileOutput
 from api.local.stack import RunningStack, find_running, prepare_demo, prepared_stores, running_stack
 from api.local.stack_settings import StackSettings, settings_from
+from api.local.stores.local_stores import Stores
 from api.local.webhook_receiver import WebhookReceiver, free_webhook_port
 
 PASSAGE = (

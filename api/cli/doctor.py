@@ -117,7 +117,7 @@ def stores(settings: StackSettings) -> Iterator[Finding]:
 
 
 def embedded_postgres() -> Finding:
-    from api.local.postgres import binaries
+    from api.local.stores.postgres import binaries
 
     try:
         binaries()
@@ -127,7 +127,7 @@ def embedded_postgres() -> Finding:
 
 
 def embedded_valkey() -> Finding:
-    from api.local.valkey import binary
+    from api.local.stores.valkey import binary
 
     try:
         return Finding("redis", f"embedded ({binary().name})")

@@ -7,13 +7,13 @@ import signal
 import sys
 
 from api.cli.all_settings import check_all_settings
-from api.local.demo_documents import ensure_handbook
+from api.local.demo.documents import ensure_handbook
 from api.local.http_client import Client
-from api.local.local_stores import Stores
 from api.local.ports import StackPorts, choose_ports
 from api.local.process_output import TerminalOutput
 from api.local.stack import RunningStack, prepare_demo, prepared_stores, refuse_second, running_stack
 from api.local.stack_settings import ROOT, StackSettings, settings_from
+from api.local.stores.local_stores import Stores
 from api.local.supervisor import read_procfile
 
 BANNER = """

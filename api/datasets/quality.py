@@ -22,9 +22,9 @@ from api.datasets.schemas import (
     QualityIn,
 )
 from api.grants.model_access import Target, resolve_model, resolve_target
+from api.http.bodies.json_body import JsonRequest
 from api.http.errors import problems
 from api.http.headers import read_idempotency
-from api.http.json_body import JsonRequest
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.rows import from_row
 from api.jobs.run_at import HEADER as RUN_AT_HEADER

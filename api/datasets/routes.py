@@ -21,7 +21,7 @@ from api.datasets.schemas import (
     DatasetsOut,
     FeedbackDatasetIn,
 )
-from api.http.body_limits import LARGE_BODY
+from api.http.bodies.limits import LARGE_BODY
 from api.http.errors import problems
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.rows import from_row

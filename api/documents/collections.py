@@ -33,9 +33,9 @@ from api.documents.retry import (
     ingest_again,
 )
 from api.grants.tenant_rows import changing_own_tenant
+from api.http.bodies.json_body import JsonRequest
 from api.http.errors import problems
 from api.http.headers import read_idempotency
-from api.http.json_body import JsonRequest
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.rows import from_row
 from api.jobs.run_at import HEADER as RUN_AT_HEADER

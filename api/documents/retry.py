@@ -14,9 +14,9 @@ from msgspec import Meta
 from api.auth.principals import MayWriteDocuments, Principal
 from api.documents.access import DocumentId, document_editor, require_changeable, require_collection, require_document
 from api.documents.ingestion_job import ingestion_job
+from api.http.bodies.json_body import JsonRequest
 from api.http.errors import problems
 from api.http.headers import read_idempotency
-from api.http.json_body import JsonRequest
 from api.jobs.run_at import HEADER as RUN_AT_HEADER
 from api.jobs.run_at import read_run_at
 from api.openapi.operations import described

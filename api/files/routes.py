@@ -15,8 +15,8 @@ from msgspec import Meta
 from api.auth.principals import MayReadDocuments, MayWriteDocuments, Principal
 from api.documents.content import BYTES, download_headers, start_reading
 from api.files.store import PURPOSES, receive_file
+from api.http.bodies.json_body import JsonRequest
 from api.http.errors import problems
-from api.http.json_body import JsonRequest
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from schema.errors import InputError, NotFound

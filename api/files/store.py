@@ -11,7 +11,7 @@ import psycopg
 
 from api.auth.principals import Principal
 from api.documents.upload.receive import receive_form
-from api.http.json_body import JsonRequest
+from api.http.bodies.json_body import JsonRequest
 from api.resources import Resources
 from schema.errors import HeadraceError, InputError
 from schema.ids import new_id

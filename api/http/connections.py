@@ -7,7 +7,7 @@ not read.
 uvicorn waits for ever. Whoever is too slow gets 408, whoever sends too much 431, both with `Connection: close`; a connection
 on which nothing at all was sent is just closed. Whoever doesn't read is cut off, whatever the response and also after it:
 `close` would wait until all is read. Not here: idle connections after a response (uvicorn's `timeout_keep_alive`), and how
-large a body may be (`body_limits.py`).
+large a body may be (`bodies/limits.py`).
 
 One look at all connections a second costs less than a timer for each request.
 """

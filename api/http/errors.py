@@ -22,7 +22,7 @@ from litestar.typing import FieldDefinition
 from msgspec import Meta
 
 from api.http.anthropic_errors import AnthropicErrorResponseOut, anthropic_error, is_anthropic
-from api.http.body_limits import explain_too_large
+from api.http.bodies.limits import explain_too_large
 from api.http.error_catalog import CATALOG
 from api.http.openai_errors import OpenAIErrorOut, openai_error, vendor_words
 from api.http.unmatched_paths import explain_no_method, explain_no_route

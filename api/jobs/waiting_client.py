@@ -9,9 +9,9 @@ from uuid import UUID
 
 from litestar import Response
 
+from api.http.bodies.json_body import JsonRequest
 from api.http.disconnect import ClientDisconnected, cancel_on_disconnect
 from api.http.errors import JobEnded
-from api.http.json_body import JsonRequest
 from api.jobs.submit import Accepted
 from api.resources import Resources
 from workers.queue.cancel import cancel

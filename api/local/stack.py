@@ -15,17 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from api.local.demo_agents import ensure_demo_agents
+from api.local.demo.agents import ensure_demo_agents
 from api.local.disk_space import naming_a_full_disk
 from api.local.errors import LocalError
 from api.local.home import Home, is_free, read_json, write_private
 from api.local.keys import admin_key, demo_key, ensure_admin_key, secret_key_settings
-from api.local.local_stores import LOCK_WAIT_S, Stores, open_stores
 from api.local.ports import StackPorts
-from api.local.postgres import DATABASE, USER, EmbeddedPostgres
 from api.local.processes import is_alive
 from api.local.stack_settings import ROOT, StackSettings, without_own_exports
-from api.local.store_supervision import supervised_stores
+from api.local.stores.local_stores import LOCK_WAIT_S, Stores, open_stores
+from api.local.stores.postgres import DATABASE, USER, EmbeddedPostgres
+from api.local.stores.supervision import supervised_stores
 from api.local.supervisor import Output, ProcfileEntry, Supervisor, read_procfile
 from api.local.webhook_ports import WEBHOOK_PORTS
 from tools.egress.policy import SETTING as EGRESS_SETTING

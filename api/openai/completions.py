@@ -12,10 +12,10 @@ from api.auth.principals import MayChat, Principal
 from api.chat.model_options import in_order
 from api.chat.response_modes import ACCEPTED_RESPONSE, JOB_ERRORS, accepted_response
 from api.grants.model_access import Target, resolve_target
-from api.http.body_limits import LARGE_BODY
+from api.http.bodies.json_body import JsonRequest
+from api.http.bodies.limits import LARGE_BODY
 from api.http.errors import problems
 from api.http.headers import read_idempotency
-from api.http.json_body import JsonRequest
 from api.http.openai_chunks import COMPLETION_EXAMPLE, CompletionOut
 from api.http.sse import EVENT_STREAM, EventStream
 from api.jobs.run_at import HEADER as RUN_AT_HEADER

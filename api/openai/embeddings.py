@@ -19,9 +19,9 @@ from msgspec import Meta
 
 from api.auth.principals import MayChat, Principal
 from api.grants.model_access import find_providers, resolve_model
-from api.http.body_limits import LARGE_BODY
+from api.http.bodies.json_body import JsonRequest
+from api.http.bodies.limits import LARGE_BODY
 from api.http.errors import PROVIDER_FAILURES, problems
-from api.http.json_body import JsonRequest
 from api.jobs.run_at import refuse_run_at
 from api.jobs.submit import reserve, uses_own_key
 from api.openapi.operations import described

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from api.http.json_body import decode_any
-from api.http.malformed_json import explain_malformed
+from api.http.bodies.json_body import decode_any
+from api.http.bodies.malformed_json import explain_malformed
 from api.openai.schemas import CompletionIn
 from schema.errors import InputError
 

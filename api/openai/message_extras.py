@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from api.http.json_body import decode_any
-from api.http.malformed_json import explain_malformed, has_nul
+from api.http.bodies.json_body import decode_any
+from api.http.bodies.malformed_json import explain_malformed, has_nul
 from api.openai.schemas import MessageIn
 from schema.errors import InputError
 

@@ -17,8 +17,8 @@ from api.anthropic.models import (
 )
 from api.auth.principals import MayReadModels, Principal
 from api.grants.model_access import AGENT, list_granted_models, resolve_model
+from api.http.bodies.json_body import JsonRequest
 from api.http.errors import PROVIDER_FAILURES, problems
-from api.http.json_body import JsonRequest
 from api.openai.embeddings import LOCAL_MODEL
 from api.openapi.operations import described
 from api.resources import AppResources, Resources

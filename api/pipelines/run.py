@@ -20,10 +20,10 @@ from api.chat.response_modes import (
     respond,
 )
 from api.grants.model_access import Target, resolve_model, resolve_target
-from api.http.body_limits import LARGE_BODY
+from api.http.bodies.json_body import JsonRequest
+from api.http.bodies.limits import LARGE_BODY
 from api.http.errors import problems
 from api.http.headers import read_idempotency
-from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM
 from api.jobs.run_at import check_run_at, with_run_at
 from api.jobs.submit import submitter

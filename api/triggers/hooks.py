@@ -20,8 +20,8 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.params import PathParameter
 
 from api.auth.principals import PUBLIC, client_address
+from api.http.bodies.json_body import JsonRequest
 from api.http.errors import problems, status_for_code
-from api.http.json_body import JsonRequest
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from api.triggers.schemas import STARTED_EXAMPLE, StartedOut

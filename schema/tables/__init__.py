@@ -3,10 +3,7 @@
 from sqlmodel import SQLModel
 
 from schema.tables.agents import Agent, Configuration, DataSource, Pipeline, PipelineVersion, ToolRow
-from schema.tables.audit import AuditEntry
 from schema.tables.benchmarks import Benchmark, BenchmarkIteration, BenchmarkResult
-from schema.tables.cached_answers import CachedAnswer
-from schema.tables.checkpoints import Checkpoint, CheckpointBlob, CheckpointWrite
 from schema.tables.datasets import BenchmarkItem, Dataset, DatasetItem
 from schema.tables.documents import (
     Chunk,
@@ -19,20 +16,23 @@ from schema.tables.documents import (
     FileRemoval,
     VectorSpace,
 )
-from schema.tables.feedback import Feedback, LearnedExample
 from schema.tables.files import File
-from schema.tables.jobs import Attempt, IdempotencyKey, Job, JobLog
-from schema.tables.memories import MemoryRow
+from schema.tables.identity.secrets import Credential, JobSecret, SigningKey
+from schema.tables.identity.users import IdentityProvider, Login, RefreshToken, User
+from schema.tables.jobs.checkpoints import Checkpoint, CheckpointBlob, CheckpointWrite
+from schema.tables.jobs.jobs import Attempt, IdempotencyKey, Job, JobLog
+from schema.tables.jobs.tool_effects import ToolEffect
 from schema.tables.schedules import Schedule, ScheduleRun
-from schema.tables.secrets import Credential, JobSecret, SigningKey
 from schema.tables.service_parts import ServicePart
-from schema.tables.sessions import Message, Session
-from schema.tables.tallies import Tally, TallyMark
-from schema.tables.tenants import ApiKey, EgressGrant, Grant, Tenant
-from schema.tables.tool_effects import ToolEffect
+from schema.tables.sessions.cached_answers import CachedAnswer
+from schema.tables.sessions.feedback import Feedback, LearnedExample
+from schema.tables.sessions.memories import MemoryRow
+from schema.tables.sessions.sessions import Message, Session
+from schema.tables.tenants.audit import AuditEntry
+from schema.tables.tenants.tallies import Tally, TallyMark
+from schema.tables.tenants.tenants import ApiKey, EgressGrant, Grant, Tenant
+from schema.tables.tenants.usage import Model, UsageDay, UsageRecord
 from schema.tables.triggers import Trigger, TriggerCall
-from schema.tables.usage import Model, UsageDay, UsageRecord
-from schema.tables.users import IdentityProvider, Login, RefreshToken, User
 from schema.tables.webhooks import CallbackSecret, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 metadata = SQLModel.metadata

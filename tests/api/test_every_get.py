@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from api.local.demo_agents import ensure_demo_agents
+from api.local.demo.agents import ensure_demo_agents
 from schema.identity.api_keys import new_api_key
 from schema.installation.bootstrap import ensure_api_key, ensure_demo_tenant
 from tests.api.conftest import calling

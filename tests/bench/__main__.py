@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvloop
 
-from api.local.local_stores import Stores, open_stores
+from api.local.stores.local_stores import Stores, open_stores
 from schema.installation.migrate import migrate
 from tests.bench.figures import NAMES, SETUPS, Setup
 from tests.bench.plan import FULL, QUICK, Plan

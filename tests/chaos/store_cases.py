@@ -13,9 +13,9 @@ from uuid import UUID
 import psycopg
 import redis
 
-from api.local.local_stores import open_stores
-from api.local.postgres import EmbeddedPostgres
-from api.local.valkey import EmbeddedValkey
+from api.local.stores.local_stores import open_stores
+from api.local.stores.postgres import EmbeddedPostgres
+from api.local.stores.valkey import EmbeddedValkey
 from tests.chaos.proxy import Proxy, one_in
 from tests.chaos.table import case, load_of, proxied_worker
 from tests.chaos.world import ROLES, Load, World

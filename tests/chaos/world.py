@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import aiohttp
 
-from api.local.local_stores import Stores, open_stores
+from api.local.stores.local_stores import Stores, open_stores
 from schema.installation.migrate import migrate
 from tests.chaos.accounts import give_limit
 from tests.chaos.oracle import one_line_each, words_of

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.local.local_stores import open_stores
+from api.local.stores.local_stores import open_stores
 from schema.installation.migrate import migrate
 from tests.conftest import make_tenant
 from tests.journeys.agent_setup import add_agent, grant_tools

@@ -21,7 +21,7 @@ from graphs.providers.settings import ProviderSettings, resolve
 from schema import events
 from schema.job_kinds import KINDS
 from schema.tables import TENANT_TABLES
-from schema.tables.sessions import Session
+from schema.tables.sessions.sessions import Session
 from tests.secret import SECRET_KEY, VAULT
 from tests.tools.tool_contexts import make_context
 from tools.configured import ToolDefinition, build_tool, check_definition

@@ -22,7 +22,7 @@ from schema.queries.sessions import session_forks
 from schema.queries.tenants.tenants import Tenant
 from schema.tables.benchmarks import Benchmark
 from schema.tables.schedules import Schedule
-from schema.tables.sessions import Message, Session
+from schema.tables.sessions.sessions import Message, Session
 from schema.tables.triggers import Trigger
 from schema.tables.webhooks import WebhookDelivery
 from schema.vault import PLATFORM

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from api.local.local_stores import Stores, open_stores
+from api.local.stores.local_stores import Stores, open_stores
 from schema.installation.migrate import migrate
 from tests.conftest import TestTenant, _create_database, make_tenant
 from tests.journeys.client import Client

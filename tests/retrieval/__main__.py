@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from api.local.local_stores import open_stores
+from api.local.stores.local_stores import open_stores
 from graphs.embeddings.registry import open_embedder
 from schema.installation.migrate import migrate
 from schema.postgres.connections import pool_for

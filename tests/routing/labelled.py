@@ -31,7 +31,7 @@ from graphs.routing.contract import Candidate, Language
 from graphs.routing.small_talk import SMALL_TALK_NAME
 
 DATA = Path(__file__).parent / "data"
-DEMO_AGENTS = Path(__file__).parents[2] / "api" / "local" / "demo_agents.json"
+DEMO_AGENTS = Path(__file__).parents[2] / "api" / "local" / "demo" / "agents.json"
 EXCLUDED_AGENT = "AgentAssistant"
 """An agent of the demo that is not a candidate here: the labels count what it answers as small talk."""
 Half = Literal["fitting", "held_out"]

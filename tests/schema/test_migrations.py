@@ -7,7 +7,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from api.local.local_stores import Stores
+from api.local.stores.local_stores import Stores
 from schema.installation.migrate import alembic_config, migrate, newest_migration, sqlalchemy_url
 from schema.tables import TENANT_TABLES, THREAD_TABLES, metadata
 

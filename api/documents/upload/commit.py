@@ -15,7 +15,7 @@ from api.documents.access import NOT_YOURS
 from api.documents.collections import MAX_COLLECTIONS
 from api.documents.ingestion_job import ingestion_job
 from api.documents.upload.fields import Fields
-from api.http.json_body import JsonRequest
+from api.http.bodies.json_body import JsonRequest
 from api.jobs.submit import Accepted, submit_and_follow
 from api.resources import Resources
 from schema.errors import Conflict, HeadraceError

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from api.auth.principals import Principal
 from api.documents.collections import NAME, NAME_RULE
-from api.http.json_body import read_body
+from api.http.bodies.json_body import read_body
 from api.jobs.run_at import parse_time
 from api.webhooks.callbacks import CallbackUrl
 from schema.errors import InputError

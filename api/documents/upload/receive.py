@@ -9,7 +9,7 @@ from multipart import parse_options_header
 
 from api.documents.upload.fields import Fields, from_form, from_json
 from api.documents.upload.multipart_parts import FormReader, checked_boundary
-from api.http.json_body import JsonRequest, require_json
+from api.http.bodies.json_body import JsonRequest, require_json
 from schema.errors import InputError
 from workers.uploads.batch import Batch, storage_full, upload_too_large
 from workers.uploads.limits import UploadLimits

@@ -11,9 +11,9 @@ from msgspec import Meta
 
 from api.auth.principals import Principal
 from api.chat.await_answer import wait_for_answer
+from api.http.bodies.json_body import JsonRequest
 from api.http.errors import FieldErrorOut, JobEnded, ProblemOut
 from api.http.headers import read_preferences, wants_events
-from api.http.json_body import JsonRequest
 from api.http.rows import from_row
 from api.jobs.event_stream import follow_stream
 from api.resources import Resources

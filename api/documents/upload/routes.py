@@ -15,9 +15,9 @@ from api.documents.upload.documentation import ACCEPTED_202, BODY, OK_200, UNCHA
 from api.documents.upload.fields import Fields, check_name, check_private
 from api.documents.upload.receive import check_headers, receive
 from api.documents.upload.response import all_refused_response, upload_out, upload_response
+from api.http.bodies.json_body import JsonRequest
 from api.http.errors import FILE_CODES, problems
 from api.http.headers import read_idempotency
-from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM
 from api.jobs.run_at import read_run_at
 from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS

@@ -19,10 +19,10 @@ from api.chat.model_options import in_order
 from api.chat.response_modes import JOB_ERRORS
 from api.chat.routes import find_collection_ids
 from api.grants.model_access import Target, resolve_target
-from api.http.body_limits import LARGE_BODY
+from api.http.bodies.json_body import JsonRequest
+from api.http.bodies.limits import LARGE_BODY
 from api.http.errors import JobEnded, problems
 from api.http.headers import read_idempotency
-from api.http.json_body import JsonRequest
 from api.http.sse import EVENT_STREAM, EventStream
 from api.jobs.run_at import HEADER as RUN_AT_HEADER
 from api.jobs.run_at import read_run_at

@@ -1,5 +1,5 @@
 """Writing a checkpoint of LangGraph with other statements, in one transaction: the saver of langgraph-checkpoint-postgres only
-writes it alone. The tables, and everything that reads them, are that package's (`schema/tables/checkpoints.py`)."""
+writes it alone. The tables, and everything that reads them, are that package's (`schema/tables/jobs/checkpoints.py`)."""
 
 from typing import Any
 

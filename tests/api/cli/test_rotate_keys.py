@@ -11,10 +11,10 @@ import pytest
 
 from api.local.errors import LocalError
 from api.local.keys import secret_keys_file
-from api.local.local_stores import Stores, open_stores
 from api.local.ports import StackPorts
 from api.local.stack import RunningStack, child_environment, running_database_url
 from api.local.stack_settings import settings_from
+from api.local.stores.local_stores import Stores, open_stores
 from schema.installation.migrate import migrate
 from schema.vault import Vault, new_secret_key, read_keys_file
 from tests.waiting import PATIENCE_S

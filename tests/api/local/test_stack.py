@@ -10,11 +10,11 @@ import pytest
 
 from api.local.errors import LocalError
 from api.local.home import Home
-from api.local.local_stores import Stores
 from api.local.ports import choose_ports
 from api.local.process_output import FileOutput
 from api.local.stack import RunningStack, find_running, http_status, prepared_stores, running_stack
 from api.local.stack_settings import settings_from, without_own_exports
+from api.local.stores.local_stores import Stores
 from api.local.supervisor import Supervisor
 
 STUB = Path(__file__).with_name("stub_api.py")

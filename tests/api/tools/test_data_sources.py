@@ -8,7 +8,7 @@ import httpx
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from api.local.local_stores import Stores
+from api.local.stores.local_stores import Stores
 from schema.vault import Sealed
 from tests.api.owned_rows import TOOLS, kept, make
 from tests.api.people import deeds

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from api.local.local_stores import Stores
+from api.local.stores.local_stores import Stores
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.behaviours import text
 from tests.journeys.client import Client, assert_complete

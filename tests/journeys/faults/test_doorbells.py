@@ -5,7 +5,7 @@ from uuid import UUID
 
 import redis
 
-from api.local.local_stores import Stores
+from api.local.stores.local_stores import Stores
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import text
 from tests.journeys.client import Client, assert_complete

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import psycopg
 import pytest
 
-from api.local.local_stores import Stores
 from api.local.processes import descendants
+from api.local.stores.local_stores import Stores
 from schema.identity.api_keys import new_api_key
 from tests.conftest import make_tenant
 from tests.counterparts.behaviours import text

@@ -7,7 +7,7 @@ import signal
 import pytest
 import redis
 
-from api.local.local_stores import Stores
+from api.local.stores.local_stores import Stores
 from tests.counterparts.behaviours import text
 from tests.journeys.client import Client, assert_complete
 from tests.redis_faults import FAULTS, Fault, refusing_writes

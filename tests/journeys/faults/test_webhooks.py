@@ -10,7 +10,7 @@ import pytest
 import redis
 from standardwebhooks.webhooks import Webhook
 
-from api.local.local_stores import Stores
+from api.local.stores.local_stores import Stores
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.webhook_receiver import Message, WebhookReceiver
 from tests.journeys.client import Client

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from api.local.local_stores import Stores
+from api.local.stores.local_stores import Stores
 from schema.identity.rights import Role
 from schema.vault import new_secret_key
 from tests.conftest import TestTenant, make_tenant

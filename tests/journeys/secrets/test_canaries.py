@@ -15,7 +15,7 @@ from urllib.parse import quote_plus, urlsplit
 import pytest
 import structlog
 
-from api.local.local_stores import open_stores
+from api.local.stores.local_stores import open_stores
 from schema.installation.migrate import migrate
 from schema.vault import new_secret_key
 from tests.journeys.conftest import keep_commits

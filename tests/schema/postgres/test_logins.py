@@ -9,7 +9,7 @@ from typing import LiteralString
 import psycopg
 import pytest
 
-from api.local.local_stores import open_stores
+from api.local.stores.local_stores import open_stores
 from schema.errors import LoginRefused, Unavailable
 from schema.ids import new_id
 from schema.installation.migrate import migrate

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from api.local.local_stores import Stores
+from api.local.stores.local_stores import Stores
 from schema.errors import EgressRefused, InputError, NotFound
 from tests.tools.egress_servers import ConnectionTrap
 from tests.tools.hostile.sql import HEAVY, STATEMENTS

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.local.local_stores import Stores
+from api.local.stores.local_stores import Stores
 from schema.errors import NotFound
 from tests.counterparts.http_server import CounterpartServer, Exchange
 from tests.tools.shop_database import Shop, open_shop

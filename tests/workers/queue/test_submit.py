@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg.rows import DictRow
 
-from api.local.local_stores import Stores
+from api.local.stores.local_stores import Stores
 from schema.errors import IdempotencyReused, NotFound, QueueFull, SessionBusy
 from schema.events import read_frames
 from schema.ids import new_id

@@ -6,7 +6,7 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
-from api.local.valkey import EmbeddedValkey
+from api.local.stores.valkey import EmbeddedValkey
 from schema.ids import new_id
 from schema.redis_names import job_events, job_fence, used_login_state
 from tests.conftest import Stores

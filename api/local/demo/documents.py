@@ -8,7 +8,7 @@ from api.local.errors import LocalError
 from api.local.http_client import Client
 from workers.storage.private_files import FILE_MODE
 
-HANDBOOK = Path(__file__).parent / "demo_handbook.md"
+HANDBOOK = Path(__file__).parent / "handbook.md"
 COLLECTION = "handbook"
 MARKER = "handbook.ingested"
 

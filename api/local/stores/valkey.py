@@ -10,7 +10,7 @@ from pathlib import Path
 
 from api.local.errors import LocalError
 from api.local.home import Home, set_aside, write_private
-from api.local.store import EmbeddedStore
+from api.local.stores.store import EmbeddedStore
 from workers.storage.private_files import make_private_folder
 
 SETTINGS = """\

@@ -5,9 +5,9 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 
 from api.local.errors import LocalError
-from api.local.local_stores import Stores
 from api.local.restarts import Restarts
-from api.local.store import START_LIMIT_S, EmbeddedStore
+from api.local.stores.local_stores import Stores
+from api.local.stores.store import START_LIMIT_S, EmbeddedStore
 from api.local.supervisor import Output
 
 CHECK_INTERVAL_S = 0.1

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.local.home import Home
-from api.local.postgres import EmbeddedPostgres
-from api.local.store import EmbeddedStore
-from api.local.valkey import EmbeddedValkey
+from api.local.stores.postgres import EmbeddedPostgres
+from api.local.stores.store import EmbeddedStore
+from api.local.stores.valkey import EmbeddedValkey
 
 LOCK_WAIT_S = 10.0
 """How long to wait for the stores of a killed stack to release the data folder; they write a checkpoint first."""

@@ -5,8 +5,8 @@ import json
 import httpx
 import pytest
 
-from api.http.json_body import read_body
-from api.http.repeated_keys import WHOLE_BYTES, reject_repeated_keys
+from api.http.bodies.json_body import read_body
+from api.http.bodies.repeated_keys import WHOLE_BYTES, reject_repeated_keys
 from api.openai.schemas import CompletionIn
 from schema.errors import InputError
 

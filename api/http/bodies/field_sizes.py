@@ -6,7 +6,7 @@
 Building objects from 8 MB of `{}` or `[]` would hold up all requests of the process for half a second, and releases the GIL
 nowhere, so a thread would not help. To skip a value is 20 times as fast: a body is first split into its fields, and only
 those that are small enough are decoded. Here and not in the checks of a noun, which see objects: what was sent is larger than
-what is stored, by its spaces and escapes. `tests/api/http/test_field_sizes.py` finds fields without a bound.
+what is stored, by its spaces and escapes. `tests/api/http/bodies/test_field_sizes.py` finds fields without a bound.
 """
 
 from functools import cache

@@ -13,9 +13,9 @@ from pathlib import Path
 from api.local.errors import LocalError
 from api.local.home import Home
 from api.local.launch import NOBODY
-from api.local.postgres_data import DATABASE, USER, PostgresData, pid_file_lines
 from api.local.processes import user_mode
-from api.local.store import EmbeddedStore
+from api.local.stores.postgres_data import DATABASE, USER, PostgresData, pid_file_lines
+from api.local.stores.store import EmbeddedStore
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",

@@ -5,7 +5,7 @@
     every second ──► slower than MIN_BYTES_PER_S in the last WINDOW_S? ──► 408
 
 A holder is a tenant or, where nobody has signed in, an address. Only bodies that are read into memory are counted, and only
-until they are complete. Not here: files, which are written to disk as they come; how large one body may be (`body_limits.py`);
+until they are complete. Not here: files, which are written to disk as they come; how large one body may be (`limits.py`);
 bodies of which almost nothing comes (`connections.py`).
 """
 

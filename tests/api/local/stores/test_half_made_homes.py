@@ -8,10 +8,10 @@ import psycopg
 import pytest
 import redis
 
-from api.local import postgres_data
 from api.local.errors import LocalError
 from api.local.keys import demo_key, ensure_admin_key, secret_keys_file
-from api.local.local_stores import Stores, open_stores
+from api.local.stores import postgres_data
+from api.local.stores.local_stores import Stores, open_stores
 from schema.vault import read_keys_file
 from tests.conftest import _create_database
 

@@ -15,10 +15,10 @@ from litestar import Request
 from litestar.exceptions import HTTPException
 from litestar.types import Empty
 
-from api.http.body_budget import Reading
-from api.http.field_sizes import keep_bounds
-from api.http.malformed_json import explain_malformed, has_nul, nul_path
-from api.http.repeated_keys import reject_repeated_keys
+from api.http.bodies.budget import Reading
+from api.http.bodies.field_sizes import keep_bounds
+from api.http.bodies.malformed_json import explain_malformed, has_nul, nul_path
+from api.http.bodies.repeated_keys import reject_repeated_keys
 from api.http.validation_messages import explain
 from schema.errors import InputError
 
@@ -42,7 +42,7 @@ class JsonRequest(Request[Any, Any, Any]):
         return super().stream()
 
     def counted(self) -> AbstractContextManager[Reading]:
-        """Count what is read into memory within against the caller's share (`body_budget.py`)."""
+        """Count what is read into memory within against the caller's share (`budget.py`)."""
         principal = self.scope.get("user")
         holder: Hashable = self.client and self.client.host if principal is None else principal.tenant_id
         return self.app.state.bodies.reading(holder)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from api.http.json_body import read_body
+from api.http.bodies.json_body import read_body
 from api.openai.schemas import CompletionIn
 from schema.errors import InputError
 

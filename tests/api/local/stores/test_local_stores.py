@@ -15,12 +15,12 @@ import redis
 
 from api.local.errors import HomeInUse, LocalError
 from api.local.home import Home, free_port, is_free
-from api.local.local_stores import Stores, open_stores
-from api.local.postgres_data import remove_stale_pid
 from api.local.processes import is_alive
+from api.local.stores.local_stores import Stores, open_stores
+from api.local.stores.postgres_data import remove_stale_pid
 from tests.waiting import wait_until
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_a_port_that_somebody_took_is_replaced_and_the_new_one_kept(tmp_path: Pa
 def test_kill_9_of_the_launcher_takes_the_stores_along_and_frees_the_folder(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib, signal\n"
-        "from api.local.local_stores import open_stores\n"
+        "from api.local.stores.local_stores import open_stores\n"
         "with open_stores(pathlib.Path(sys.argv[1]), durable=False) as s:\n"
         "    print(s.postgres.pid, s.valkey.pid, flush=True)\n"
         "    signal.pause()\n"

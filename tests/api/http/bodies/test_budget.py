@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from litestar.exceptions import HTTPException
 
-from api.http.body_budget import MIN_BYTES_PER_S, NEW_S, SMALL_BYTES, WINDOW_S, BodyBudget, budget_for
+from api.http.bodies.budget import MIN_BYTES_PER_S, NEW_S, SMALL_BYTES, WINDOW_S, BodyBudget, budget_for
 from schema.errors import HeadraceError, LimitReached, Unavailable
 
 

@@ -39,7 +39,7 @@ AGENTS: dict[str, dict[str, Any]] = {
         "graph": "react",
     },
 }
-"""What each does; what it is for, and examples of what people ask it, stand in `demo_agents.json` (short ones are keywords)."""
+"""What each does; what it is for, and examples of what people ask it, stand in `agents.json` (short ones are keywords)."""
 
 
 def ensure_demo_agents(database_url: str, erp_url: str) -> None:

@@ -11,8 +11,8 @@ from msgspec import Meta
 
 from api.auth.principals import is_ours
 from api.documents.upload.fields import UploadIn
-from api.http.field_sizes import keep_bounds, max_bytes_of, splitter_for
-from api.http.json_body import read_body
+from api.http.bodies.field_sizes import keep_bounds, max_bytes_of, splitter_for
+from api.http.bodies.json_body import read_body
 from api.http.validation_messages import member_types
 from api.openai.schemas import CompletionIn
 from schema.errors import InputError

@@ -1,0 +1,1 @@
+"""Jobs, and what an attempt leaves for the next one."""

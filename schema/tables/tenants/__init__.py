@@ -1,0 +1,1 @@
+"""Tenants, and what is counted and recorded of each."""
