@@ -72,8 +72,9 @@ class Server(uvicorn.Server):
             log.info("server_ready", host=self.config.host, port=self.config.port)
 
     async def on_tick(self, counter: int) -> bool:
-        if counter % TICKS_PER_S == 0:
-            check_connections(self.server_state.connections, asyncio.get_running_loop().time)
+        turn = counter % TICKS_PER_S
+        check_connections(self.server_state.connections, asyncio.get_running_loop().time, turn=turn, turns=TICKS_PER_S)
+        if turn == 0:
             self._bodies.check()
         return await super().on_tick(counter)
 

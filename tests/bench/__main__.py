@@ -21,6 +21,7 @@ from tests.bench.profiling.statements import log_statements, statement_report
 from tests.bench.reporting.measurement import Measurement
 from tests.bench.reporting.report import as_json, machine, table, verdicts, versions
 from tests.bench.testbed import Testbed, fsync_ms, running_testbed
+from workers.process_limits import raise_file_limit
 
 DESCRIPTION = f"""\
 Measures how fast headrace is, against a simulated model, with real processes and stores of their own on this machine.
@@ -45,6 +46,7 @@ examples:
 def main(arguments: Sequence[str]) -> int:
     """Measure, print, write; return the exit status."""
     args = _arguments(arguments)
+    raise_file_limit()
     plan, only, began = (QUICK if args.quick else FULL), args.only or NAMES, time.monotonic()
     found: list[Measurement] = []
     # Not /tmp, which may be memory: commits must reach a disk, as they do for users.

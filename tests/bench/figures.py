@@ -10,6 +10,7 @@ from tests.bench.benchmarks.embeddings import measure_embeddings
 from tests.bench.benchmarks.fairness import measure_fairness
 from tests.bench.benchmarks.growth import measure_growth
 from tests.bench.benchmarks.ingestion import measure_ingestion
+from tests.bench.benchmarks.joins import measure_joined_streams, measure_rejoin
 from tests.bench.benchmarks.latency import measure_first_token, measure_streams
 from tests.bench.benchmarks.memory import measure_memory
 from tests.bench.benchmarks.quality import measure_quality
@@ -51,7 +52,11 @@ SETUPS = (
     ),
     Setup(
         "two workers",
-        {"open-streams": open_streams.measure_open_streams},
+        {
+            "rejoin": measure_rejoin,
+            "joined-streams": measure_joined_streams,
+            "open-streams": open_streams.measure_open_streams,
+        },
         roles=open_streams.ROLES,
         settings=open_streams.SETTINGS,
     ),

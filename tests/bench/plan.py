@@ -9,7 +9,8 @@ class Plan:
 
     `singles`: requests one after another per run. `paced_s`: how long 50 tokens/s are streamed after the ramp.
     `flat_out_s`: how long chats per second are counted. `answers`: saturating streams, of `answer_tokens` each.
-    `open_streams` are opened over `ramp_per_s` and stay open together for `hold_s`. `flood`: jobs of tenant A;
+    `open_streams` are opened over `ramp_per_s` and stay open together for `hold_s`; `joined` are clients that follow `sources`
+    jobs, and `rejoin` are clients that come back at once. `flood`: jobs of tenant A;
     `quiet` probes of tenant B before it, `drain_s` of them after its last submit. `chunks`: how many are searched;
     `files` of one batch are ingested. `past`: how many jobs have ended before, in turn.
     `rest_s`: how long nothing happens before memory is measured.
@@ -27,6 +28,9 @@ class Plan:
     open_streams: tuple[int, ...] = (500, 2000)
     ramp_per_s: float = 100.0
     hold_s: float = 10.0
+    joined: int = 10_000
+    sources: int = 200
+    rejoin: int = 2000
     flood: int = 10_000
     quiet: int = 300
     drain_s: float = 15.0
@@ -43,6 +47,7 @@ QUICK = Plan(
     paced_s=3.0,
     flat_out_s=1.5,
     open_streams=(500,),
+    joined=1000,
     hold_s=4.0,
     flood=2000,
     quiet=100,

@@ -101,7 +101,7 @@ async def run_cases(cases: list[Case], folder: Path, *, seed: int, scale: float 
 
 async def run_case(world: World, case: Case, scale: float) -> list[str]:
     """Play one case in a world and have it judged."""
-    world.faults, world.died = 0, []
+    world.faults, world.died, world.notes = 0, [], []
     began, load = time.monotonic(), world.begin()
     files, logs = count_files(world.system.processes), Logs(world.system.folder)
     try:
@@ -119,7 +119,7 @@ async def run_case(world: World, case: Case, scale: float) -> list[str]:
     own += reader_errors(load) + world.died
     own += await _judge_rest(world, load, verdict, files, logs)
     seconds = time.monotonic() - began
-    print(_row(case, verdict, world.faults, load.refused, seconds), flush=True)
+    print("\n    ".join([_row(case, verdict, world.faults, load.refused, seconds), *world.notes]), flush=True)
     return [f"{case.name}: {line}" for line in [*verdict.findings, *own]]
 
 

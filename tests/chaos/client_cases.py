@@ -1,6 +1,7 @@
 """Cases in which a model, a client or an API process misbehaves, or there are too many of them."""
 
 import asyncio
+import time
 from uuid import UUID
 
 import psycopg
@@ -112,10 +113,14 @@ async def rejoin_storm(world: World, load: Load, scale: float) -> list[str]:
     """All clients lose their connections at once, and come back at once, twice."""
     talking = asyncio.ensure_future(world.read(load, 20, "text-600-at-25"))
     await world.pause(3, 4)
-    jobs, refused = sorted(map(str, load.keys.values())), 0
+    jobs, clients, refused = sorted(map(str, load.keys.values())), int(2000 * scale), 0
     for _ in range(2):
         world.faults += 1
-        refused += await _join_at_once(world, load, jobs, int(1500 * scale))
+        began = time.monotonic()
+        refused += await _join_at_once(world, load, jobs, clients)
+        world.notes.append(
+            f"{clients} clients were back after {time.monotonic() - began:.1f} s, {refused} were refused"
+        )
     await talking
     return [f"{refused} clients were refused when all came back at once"] if refused else []
 

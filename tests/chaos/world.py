@@ -62,11 +62,12 @@ class Load:
 
 
 class World:
-    """A running headrace to break. `faults` counts what was broken in the present case."""
+    """A running headrace to break. `faults` counts what was broken in the present case; `notes` are what it measured."""
 
     def __init__(self, stores: Stores, system: System, model: ModelProcess, rng: random.Random) -> None:
         self.stores, self.system, self.model, self.rng = stores, system, model, rng
         self.faults = 0
+        self.notes: list[str] = []
         self.died: list[str] = []
         self.frozen: set[str] = set()
         self._wanted = set(system.processes)

@@ -37,7 +37,7 @@ from typing import Any
 
 WORDS = ("water", "flows", "down", "the", "channel", "and", "turns", "a", "wheel", "again")
 SIGNATURE = {"extra_content": {"google": {"thought_signature": "c2lnbmF0dXJl"}}}
-_NAME = re.compile(r"^(?P<kind>[a-z]+(?:-[a-z]+)*?)(?:-(?P<n>\d+(?:\.\d+)?))?(?:-at-(?P<rate>\d+))?$")
+_NAME = re.compile(r"^(?P<kind>[a-z]+(?:-[a-z]+)*?)(?:-(?P<n>\d+(?:\.\d+)?))?(?:-at-(?P<rate>\d+(?:\.\d+)?))?$")
 _KINDS = (
     "text stamped long reasoning tool-call refuse rate-limit overloaded stall-first stall-after cut-after short-after "
     "garbage-after error-after slow-first slow-connect no-usage late-end no-tools"

@@ -8,7 +8,7 @@ followers are checked against the jobs' rows every few seconds.
 
 import asyncio
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from uuid import UUID
 
 from schema import redis_names
@@ -30,6 +30,7 @@ StreamPart = tuple[UUID, UUID, int]
 """A tenant, its job, and the event after which its stream is read."""
 
 CHECK_AFTER_S = 3.0  # a follower that has received nothing for this long is checked
+CHECKED_AT_ONCE = 500  # between these, the event loop serves others
 
 
 class Hub:
@@ -179,12 +180,22 @@ class Hub:
             silent.sort(key=lambda follower: follower.tenant_id)
             for tenant_id, followers in groupby(silent, key=lambda follower: follower.tenant_id):
                 try:
-                    await self._check_tenant(tenant_id, list(followers))
+                    while some := list(islice(followers, CHECKED_AT_ONCE)):
+                        await self._check_tenant(tenant_id, some)
                 except HeadraceError:
                     break  # Postgres is unavailable; the next round retries
 
-    async def _check_tenant(self, tenant_id: UUID, followers: list[Follower]) -> None:
+    async def _check_tenant(self, tenant_id: UUID, followers: Sequence[Follower]) -> None:
+        """Wake those whose job has ended or has written more. A stream that is silent for long is no reason to read it: of ten
+        thousand, each would be read every few seconds."""
+        fences = {follower.job_id: redis_names.job_fence(tenant_id, follower.job_id) for follower in followers}
         async with tenant_tx(self._pool, tenant_id) as db:
-            ended = set(await list_ended(db, tenant_id, [follower.job_id for follower in followers]))
+            ended = set(await list_ended(db, tenant_id, list(fences)))
+        lasts = await self._read_lasts(list(fences.values()))
         for follower in followers:
-            follower.wake("ended" if follower.job_id in ended else "gap")
+            if follower.job_id in ended:
+                follower.wake("ended")
+            elif lasts.get(fences[follower.job_id], 0) > follower.seq:
+                follower.wake("gap")
+            else:
+                follower.active_at = asyncio.get_running_loop().time()

@@ -39,30 +39,52 @@ class HttpConnection(asyncio.Protocol):
     def __init__(self, port: int) -> None:
         self._port = port
         self._transport: asyncio.Transport | None = None
-        self._exchange: Exchange | None = None
-        self._done: asyncio.Future[None] | None = None
+        self._exchange: Exchange | None = None  # while it is incomplete
+        self._asked: Exchange
+        self._begun: asyncio.Future[None]
+        self._done: asyncio.Future[None]
         self._left: int | None = None  # bytes of a body of known length; None while the answer is chunked
         self._tail = b""
 
     async def ask(self, request: bytes) -> Exchange:
         """Send one request and return when its answer has come whole, or `error` says why it has not."""
+        exchange = await self._send(request)
+        await self.rest()
+        return exchange
+
+    async def begin(self, request: bytes) -> Exchange:
+        """Send one request and return when its answer begins, or `error` says why it does not. The rest comes meanwhile."""
+        exchange = await self._send(request)
+        await self._until(self._begun, exchange, "answer")
+        return exchange
+
+    async def rest(self, timeout_s: float = TIMEOUT_S) -> None:
+        """Return when the answer has come whole, or `error` says why it has not."""
+        await self._until(self._done, self._asked, "end", timeout_s)
+
+    async def _send(self, request: bytes) -> Exchange:
         if self._transport is None:
             await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", self._port)
         assert self._transport is not None
-        exchange = self._exchange = Exchange()
-        done = self._done = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._asked = self._exchange = Exchange()
+        self._begun, self._done = loop.create_future(), loop.create_future()
         self._left, self._tail = None, b""
-        exchange.sent_ns = time.monotonic_ns()
+        self._asked.sent_ns = time.monotonic_ns()
         self._transport.write(request)
+        return self._asked
+
+    async def _until(
+        self, moment: asyncio.Future[None], exchange: Exchange, what: str, timeout_s: float = TIMEOUT_S
+    ) -> None:
         try:
-            async with asyncio.timeout(TIMEOUT_S):
-                await done
+            async with asyncio.timeout(timeout_s):
+                await moment
         except TimeoutError:
-            exchange.error = f"no end within {TIMEOUT_S:g} s"
+            exchange.error = f"no {what} within {timeout_s:g} s"
         exchange.ended_ns = time.monotonic_ns()
         if exchange.error:
             self.close()
-        return exchange
 
     def close(self) -> None:
         """Close the connection."""
@@ -95,15 +117,22 @@ class HttpConnection(asyncio.Protocol):
         head, _, body = data.partition(b"\r\n\r\n")
         if head[9:12] not in (b"200", b"202"):
             self._end(data.decode(errors="replace")[:400])
+            return
+        self._mark_begun()
         for line in head.lower().split(b"\r\n"):
             if line.startswith(b"content-length:"):
                 self._left = int(line[15:]) - len(body)
 
     def _end(self, error: str) -> None:
-        if self._exchange is not None and self._done is not None and not self._done.done():
+        if self._exchange is not None and not self._done.done():
             self._exchange.error = error
             self._done.set_result(None)
+            self._mark_begun()
         self._exchange = None
+
+    def _mark_begun(self) -> None:
+        if not self._begun.done():
+            self._begun.set_result(None)
 
 
 async def send_sequentially(

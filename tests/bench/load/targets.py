@@ -36,6 +36,16 @@ class Target:
         """What stands at the end of an answer that is whole."""
         return ENDS[self.kind]
 
+    def rejoin(self, job_id: str) -> bytes:
+        """Return the bytes of a request for a job's stream after its first event."""
+        head = ("Host: bench", f"Authorization: Bearer {self.key}", "Last-Event-ID: 1", "Accept: text/event-stream")
+        return "\r\n".join([f"GET /api/jobs/{job_id}/events HTTP/1.1", *head]).encode() + b"\r\n\r\n"
+
+    def cancel(self, job_id: str) -> bytes:
+        """Return the bytes of a request that cancels a job."""
+        head = ("Host: bench", f"Authorization: Bearer {self.key}", "Content-Length: 0")
+        return "\r\n".join([f"POST /api/jobs/{job_id}/cancel HTTP/1.1", *head]).encode() + b"\r\n\r\n"
+
     def request(
         self, model: str, text: str = "What turns the wheel?", *, stream: bool = True, agent: str | None = None
     ) -> bytes:

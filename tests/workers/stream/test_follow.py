@@ -126,6 +126,18 @@ async def test_an_end_whose_message_was_lost_is_noticed(
     assert ["job.queued", "job.cancelled"] == [frame.type for frame in frames]
 
 
+async def test_what_was_lost_before_a_silence_is_read(
+    core: JobCore, live: JobStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = await core.hub.join(live.tenant_id, live.job_id)
+    chunks = follower.chunks()
+    await anext(chunks)
+    core.hub._subscriber._on_message = lambda *_: None
+    await say(live, "lost on the way")
+    monkeypatch.setattr(hub, "CHECK_AFTER_S", 0.2)
+    assert b"lost on the way" in await anext(chunks)
+
+
 async def test_a_gap_is_read_again(core: JobCore, live: JobStream) -> None:
     follower = await core.hub.join(live.tenant_id, live.job_id)
     on_message = core.hub._subscriber._on_message

@@ -10,10 +10,12 @@ import pytest
 from schema.errors import NotFound
 from schema.ids import new_id
 from tests.conftest import TestTenant, make_tenant
+from tests.waiting import wait_for
 from tests.workers.jobs import claim, read_all, submit_one
 from workers.queue.cancel import cancel
 from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core
 from workers.redis.connection import Command
+from workers.stream import hub
 from workers.stream.follow import Follower
 
 CLIENTS = 300
@@ -112,3 +114,25 @@ async def test_those_who_come_back_to_one_job_read_its_stream_once(
     assert len(sent) < 20
     for follower in followers:
         follower.close()
+
+
+async def test_a_silent_stream_is_asked_for_its_last_event_and_not_read(
+    small_core: JobCore, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand clients that wait for a slow model would have ten thousand streams read every few seconds."""
+    job, sent = await submit_one(small_core, tenant), list[str]()
+    follower = await small_core.hub.join(tenant.id, job.job_id, after=1)
+    waiting = asyncio.create_task(read_all(follower))
+    await wait_for(lambda: follower._wakeup, "the stream was read up to its end")
+    send = small_core.redis.send
+
+    async def noted(commands: Sequence[Command]) -> list[Any]:
+        sent.extend(str(command[0]) for command in commands)
+        return await send(commands)
+
+    monkeypatch.setattr(small_core.redis, "send", noted)
+    monkeypatch.setattr(hub, "CHECK_AFTER_S", 0.05)
+    await wait_for(lambda: sent.count("HGET") >= 3, "the silent follower was checked three times")
+    assert "XRANGE" not in sent
+    await cancel(small_core, tenant.id, job.job_id)
+    assert "job.cancelled" == (await waiting)[-1].type
