@@ -5,10 +5,12 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Mapping
 
 from api.cli.all_settings import check_all_settings
 from api.local.demo.documents import ensure_handbook
 from api.local.http_client import Client
+from api.local.model_server import PREFIX, ModelServer, find_model_server, wait_until_loaded
 from api.local.ports import StackPorts, choose_ports
 from api.local.process_output import TerminalOutput
 from api.local.stack import RunningStack, prepare_demo, prepared_stores, refuse_second, running_stack
@@ -46,34 +48,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="seconds that running jobs get when stopping (default: 30)",
     )
 
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="the model that answers: provider/name as HEADRACE_DEFAULT_MODEL, or local:PATH, a GGUF file for which a "
+        "llama-server is started",
+    )
+
 
 def run(arguments: argparse.Namespace) -> int:
-    check_all_settings(os.environ)
-    settings = settings_from(os.environ)
+    model: str = arguments.model or ""
+    server = find_model_server(model, os.environ) if model.startswith(PREFIX) else None
+    chosen = server.settings if server else {"HEADRACE_DEFAULT_MODEL": model} if model else {}
+    environ = {**os.environ, **chosen}
+    check_all_settings(environ)
+    settings = settings_from(environ)
     refuse_second(settings.home)
     ports = choose_ports(settings)
     with prepared_stores(settings) as where:
-        asyncio.run(serve_until_stopped(settings, where, ports, grace_s=arguments.grace))
+        asyncio.run(serve_until_stopped(settings, where, ports, environ, server, grace_s=arguments.grace))
     print("headrace: stopped.", file=sys.stderr)
     return 0
 
 
-async def serve_until_stopped(settings: StackSettings, where: Stores, ports: StackPorts, *, grace_s: float) -> None:
+async def serve_until_stopped(
+    settings: StackSettings,
+    where: Stores,
+    ports: StackPorts,
+    environ: Mapping[str, str],
+    server: ModelServer | None,
+    *,
+    grace_s: float,
+) -> None:
     stop, stop_now = stop_signals()
-    output = TerminalOutput([*(line.name for line in read_procfile(ROOT / "Procfile")), "erp"], environ=os.environ)
-    environ = {"HEADRACE_LOGS": "people" if sys.stdout.isatty() else "json", **os.environ}
+    beside = [server.process] if server else []
+    names = [*(line.name for line in (*read_procfile(ROOT / "Procfile"), *beside)), "erp"]
+    output = TerminalOutput(names, environ=environ)
     prepare_demo(where, ports)
     stack = running_stack(
         settings,
         where,
         ports,
         output=output,
-        environ=environ,
+        environ={"HEADRACE_LOGS": "people" if sys.stdout.isatty() else "json", **environ},
         stop=stop,
         stop_now=stop_now,
         grace_s=grace_s,
+        beside=beside,
     )
-    async with stack as (running, _supervisor):
+    async with stack as (running, supervisor):
+        if server is not None:
+            await wait_until_loaded(server, supervisor, stop)
         if not stop.is_set():
             async with Client(running.url, running.key) as client:
                 print(banner(running, settings, await client.language_model_hint()), flush=True)

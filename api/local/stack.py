@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # it imports psycopg, and `env` should answer at once
     from schema.postgres.logins import Role
 
 READY_LIMIT_S = 120.0
-NOT_WAITED_FOR = ("flower", "erp")  # their trouble is in the log
+NOT_WAITED_FOR = ("flower", "erp", "model")  # their trouble is in the log
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,10 @@ async def running_stack(
     grace_s: float = 30.0,
     procfile: Path = ROOT / "Procfile",
     with_erp: bool = True,
+    beside: Sequence[ProcfileEntry] = (),
 ) -> AsyncIterator[tuple[RunningStack, Supervisor]]:
-    """Every process of the Procfile, with the API ready to serve, and the demo's ERP (`with_erp`); all are stopped at the end.
+    """Every process of the Procfile, with the API ready to serve, the demo's ERP (`with_erp`) and what else is to run `beside`
+    them; all are stopped at the end.
 
     `stop`, when it is set before the API is ready, ends the waiting; `stop_now` cuts the grace short.
 
@@ -151,7 +153,7 @@ async def running_stack(
     )
     env = child_environment(environ, settings, where, running, ports)
     state = settings.home / "state.json"
-    lines = read_procfile(procfile)
+    lines = [*read_procfile(procfile), *beside]
     if with_erp:
         lines.append(erp_process(ports.erp, running.url, env["HEADRACE_ISSUER"]))
     supervisor = Supervisor(lines, env=env, cwd=ROOT, output=output)

@@ -20,12 +20,13 @@ BURST = 64
 
 
 class OpenAIServer(CounterpartServer):
-    """Chat completions (stream and not), models and embeddings."""
+    """Chat completions (stream and not), models and embeddings. `listed` are models in another server's words."""
 
     def __init__(self, *, key: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._key = key
         self._failed: Counter[str] = Counter()
+        self.listed: list[dict[str, Any]] | None = None
         self.scripts = Scripts()
         self.script, self.answer_with = self.scripts.script, self.scripts.answer_with
 
@@ -51,7 +52,7 @@ class OpenAIServer(CounterpartServer):
             await self._chat(exchange)
         elif route == "/models":
             data = [{"id": m, "object": "model", "created": 1_700_000_000, "owned_by": "tests"} for m in LISTED]
-            exchange.answer(200, {"object": "list", "data": data})
+            exchange.answer(200, {"object": "list", "data": data if self.listed is None else self.listed})
         elif route == "/embeddings":
             self._embed(exchange)
         else:

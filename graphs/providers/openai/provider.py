@@ -2,13 +2,22 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import Any
 
 import aiohttp
 import msgspec
 
+from graphs.providers.capabilities import Capabilities, KnownModels, from_name
 from graphs.providers.contract import Delta, ModelInfo, ModelRequest, ProviderTimeouts
-from graphs.providers.errors import ProviderInvalidResponse, ProviderStalled, ProviderStreamCut, SchemaUnsupported
+from graphs.providers.errors import (
+    ModelUnknown,
+    ProviderInvalidResponse,
+    ProviderStalled,
+    ProviderStreamCut,
+    SchemaUnsupported,
+)
 from graphs.providers.grammar_schemas import reduce_format, reduce_tools
 from graphs.providers.http.sse import SseSplitter
 from graphs.providers.http.vendor_client import VendorClient, VendorStream, decode_response
@@ -16,11 +25,20 @@ from graphs.providers.openai.responses import stream_response
 from graphs.providers.openai.vendors import Auth, Vendor
 from graphs.providers.openai.wire_format import ChunkReader, request_body
 
+MAX_CONTEXT = 100_000_000
+
 
 class _Model(msgspec.Struct):
     id: str = ""
     name: str = ""  # Cohere's field for it
     created: float | None = None
+    max_model_len: Any = None  # of vLLM
+    meta: Any = None  # of llama.cpp
+
+    @property
+    def context_tokens(self) -> int | None:
+        said: Any = self.meta.get("n_ctx") if isinstance(self.meta, dict) else self.max_model_len
+        return said if type(said) is int and 0 < said <= MAX_CONTEXT else None
 
 
 class _Models(msgspec.Struct):
@@ -60,6 +78,7 @@ class OpenAICompatible:
         self._key = key
         self._timeouts = timeouts or ProviderTimeouts()
         self._http = self._open(session, _auth(vendor.auth, key))
+        self._known = KnownModels()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `Provider.stream`. Deltas that arrive in one network read are yielded together.
@@ -134,12 +153,31 @@ class OpenAICompatible:
         the response is not a list of models."""
         if not self._vendor.lists:
             return [ModelInfo(self.name, model) for model in self._models]
+        return [ModelInfo(self.name, name, int(m.created or 0)) for m in await self._list() if (name := m.id or m.name)]
+
+    async def _list(self) -> list[_Model]:
         data = await self._http.request("GET", self._vendor.route(self._vendor.models))
         found = decode_response(self.name, msgspec.json.Decoder(_Models).decode, data)
         listed = found.models if found.data is None else found.data
         if listed is None:
             raise ProviderInvalidResponse(f"{self.name} sent something that is not a list of models.")
-        return [ModelInfo(self.name, name, int(m.created or 0)) for m in listed if (name := m.id or m.name)]
+        return listed
+
+    async def describe(self, model: str) -> Capabilities | None:
+        """GET /models of a server that its owner started: those list how much they read of a conversation. None for other
+        vendors. Raises ProviderError."""
+        if not self._vendor.lists_own:
+            return None
+        return await self._known.load(model, lambda: self._describe(model))
+
+    async def _describe(self, model: str) -> Capabilities:
+        listed = await self._list()
+        found = next((one for one in listed if model in (one.id, one.name)), None)
+        if found is None and len(listed) == 1:  # llama.cpp answers with its one model, whatever the name
+            found = listed[0]
+        if found is None:
+            raise ModelUnknown(f"{self.name} has no model {model[:80]!r}.")
+        return replace(from_name(self.name, model), context_tokens=found.context_tokens)
 
     async def check_key(self) -> None:
         """GET the vendor's cheapest endpoint that requires the key."""
