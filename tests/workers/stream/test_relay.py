@@ -76,18 +76,19 @@ def text_of(frames: list[events.Frame]) -> str:
 async def test_events_of_several_streams_are_written_together(
     redis_client: CountingRedisClient, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relays, "BATCH_DELAY_S", 0.5)
+    monkeypatch.setattr(relays, "MAX_REST_S", 60)
     relay = Relay(redis_client)
     streams = [new_stream(redis_client, relay=relay) for _ in range(5)]
     redis_client.gate.clear()
     for job_stream in streams:
         job_stream.put(events.MessageDelta(text="a"))
+    await asyncio.sleep(0.3)  # how long the write takes
     redis_client.gate.set()
-    assert all([await job_stream.flush(5) for job_stream in streams])  # now the next write is delayed
+    assert all([await job_stream.flush(5) for job_stream in streams])  # now the next one waits for as long
     written = redis_client.writes
     for job_stream in streams:
         job_stream.put(events.MessageDelta(text="b"))
-        await asyncio.sleep(0.001)  # each comes by itself, as from models that answer at their own pace
+        await asyncio.sleep(0)  # each comes by itself, as from models that answer at their own pace
     assert all([await job_stream.flush(5) for job_stream in streams])
     assert ["ab"] * 5 == [text_of(stored(client, job_stream.job_id)) for job_stream in streams]
     assert 1 == redis_client.writes - written
