@@ -45,7 +45,7 @@ def celery_settings(concurrency: int, *, task_events: bool) -> dict[str, Any]:
         "worker_concurrency": concurrency,
         # For Flower: names, states, times. Arguments are ids.
         "worker_send_task_events": task_events,
-        "worker_consumer": "workers.celery.consumer:BufferingConsumer",
+        "worker_consumer": "workers.celery.consumer:QuietConsumer",
         "task_send_sent_event": False,
         "event_queue_ttl": 5.0,
         # Jobs are in Postgres, so they survive the loss of a connection to the broker.

@@ -213,6 +213,11 @@ class AsyncPool(BasePool):
     def num_processes(self) -> int:
         return self.limit or 1
 
+    @property
+    def has_few_slots(self) -> bool:
+        """Whether the consumer may be waiting for a free slot, or soon will."""
+        return 2 * len(self._slots) >= self.num_processes
+
 
 async def _trace(slot: _Slot) -> Any:
     """Run the tracer, and await on its behalf whatever it passes on."""

@@ -12,6 +12,8 @@ from celery.worker.strategy import default
 from schema.ids import new_id
 from schema.job_kinds import KINDS
 from workers.celery.app import build_app
+from workers.celery.consumer import QuietConsumer
+from workers.celery.pool import AsyncPool, _Slot
 from workers.queue.doorbell import MAX_QUEUED, Doorbell, envelope, ring
 from workers.queue.job_core import JobCore
 
@@ -80,3 +82,24 @@ async def test_a_queue_holds_a_bounded_number(core: JobCore, redis_url: str) -> 
         assert MAX_QUEUED - 1 == client.llen("chat")
         client.delete("chat")
     assert str(bells[10].job_id) == oldest["headers"]["id"]
+
+
+def consumer_of(pool: AsyncPool, *, held: int) -> Any:
+    """A consumer that is not connected, whose pool works at so many messages."""
+    pool._slots = {_Slot(pool, print, (), {}) for _ in range(held)}
+    consumer = QuietConsumer.__new__(QuietConsumer)
+    consumer.pool, consumer.hub = pool, MagicMock()
+    return consumer
+
+
+@pytest.mark.parametrize(("held", "woken"), [(1, False), (2, True)])
+def test_the_consumer_is_woken_by_the_end_of_a_task_only_if_it_may_wait_for_a_slot(held: int, woken: bool) -> None:
+    consumer, acknowledge = consumer_of(AsyncPool(4), held=held), MagicMock()
+    consumer.call_soon_ack(acknowledge, "logger")
+    assert (woken, not woken) == (consumer.hub.call_soon.called, acknowledge.called)
+
+
+def test_an_acknowledgement_over_a_lost_connection_fails_no_task() -> None:
+    acknowledge = MagicMock(side_effect=AttributeError("'NoneType' object has no attribute 'client'"))
+    consumer_of(AsyncPool(4), held=0).call_soon_ack(acknowledge)
+    assert acknowledge.called
