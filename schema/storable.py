@@ -2,10 +2,10 @@
 with them everything else that the transaction was to store.
 """
 
-import json
 import math
 from typing import Any, cast
 
+import msgspec
 from psycopg.types.json import Jsonb
 
 
@@ -14,13 +14,13 @@ def storable_json(value: Any) -> Jsonb:
     return Jsonb(value, dumps=_dumps)
 
 
-def _dumps(value: Any) -> str:
+def _dumps(value: Any) -> bytes:
     try:
-        text = json.dumps(value, allow_nan=False)
-    except ValueError:
-        return json.dumps(storable(value))
+        text = msgspec.json.encode(value)  # null for a number that is none
+    except UnicodeEncodeError:
+        return msgspec.json.encode(storable(value))
     # A quick look, since nearly everything is clean. A backslash in the text itself leads to a needless cleaning at worst.
-    return json.dumps(storable(value)) if "\\u0000" in text or "\\ud" in text else text
+    return msgspec.json.encode(storable(value)) if b"\\u0000" in text else text
 
 
 def storable(value: Any) -> Any:

@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
@@ -55,6 +56,9 @@ SECRET = re.compile(
     )
 )
 MASK = "***"
+ID_OR_TIME = re.compile(r"[0-9a-fTZ:.-]*")  # none of its characters begins a secret: SECRET would look at each
+SHORT = 32
+"""Texts under this length are mostly names of events, processes and states, and looked at once."""
 PACKAGES_QUOTING_INPUT = {
     "psycopg",
     "psycopg_pool",
@@ -177,12 +181,24 @@ def _name_process(process: str) -> Any:
 
 def masked(text: str) -> str:
     """Return a text in which whatever looks like a key, a token or a password is masked."""
+    if ID_OR_TIME.fullmatch(text):
+        return text
+    return _masked_word(text) if len(text) < SHORT else SECRET.sub(MASK, text)
+
+
+@lru_cache(1024)
+def _masked_word(text: str) -> str:
     return SECRET.sub(MASK, text)
+
+
+@lru_cache(1024)
+def _is_secret_name(name: str) -> bool:
+    return SECRET_NAME.search(name) is not None
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Mask values whose names are those of secrets, and whatever looks like a key in any text."""
-    return {name: MASK if SECRET_NAME.search(name) else _masked(value) for name, value in event.items()}
+    return {name: MASK if _is_secret_name(name) else _masked(value) for name, value in event.items()}
 
 
 def _masked(value: Any) -> Any:

@@ -8,7 +8,7 @@ right is the scope of the route's security.
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -152,6 +152,7 @@ MayManageTenants = Annotated[Caller, Requires("tenants.manage")]
 MayManageModels = Annotated[Caller, Requires("models.manage")]
 
 
+@cache
 def required_right(handler: BaseRouteHandler) -> Right | None:
     """Return the right that a handler requires, None if it is public. Raises LookupError if it declares neither."""
     principal = handler.parsed_fn_signature.parameters.get("principal")
@@ -174,6 +175,7 @@ def document_rights(app: Litestar) -> None:
                 )
 
 
+@cache
 def is_ours(handler: BaseRouteHandler) -> bool:
     """Whether a handler is part of this project: Litestar adds its own, for documentation pages and OPTIONS."""
     return (handler.fn.__module__ or "").split(".")[0] == "api"

@@ -292,7 +292,7 @@ def _check_complete(access: ProviderAccess) -> None:
     vendor = VENDORS[access.name]
     if not access.base_url:
         raise ProviderUnknown(f"The provider {vendor.name!r} has no address: set {' or '.join(vendor.base_url_env)}.")
-    if vendor.at(access.base_url).needs_key and not has_key:
+    if not has_key and vendor.at(access.base_url).needs_key:
         raise ProviderUnknown(f"The provider {vendor.name!r} has no key: set {' or '.join(vendor.key_env)}.")
 
 

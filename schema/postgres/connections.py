@@ -117,6 +117,7 @@ def connection_options(name: str) -> dict[str, Any]:
         "prepare_threshold": 0,
         "connect_timeout": 3,
         "application_name": name,
+        "client_encoding": "utf8",
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,

@@ -227,10 +227,10 @@ def _values(job: Submission, *, window: int, has_room: bool) -> dict[str, Any]:
         "kind": kind.name,
         "queue": kind.queue,
         "priority": PRIORITIES[job.priority],
-        "payload": Jsonb(job.payload),
-        "parts": Jsonb(job.parts),
-        "metadata": job.metadata and Jsonb(job.metadata),
-        "callback": None if job.callback is None else Jsonb(msgspec.to_builtins(job.callback)),
+        "payload": _json(job.payload),
+        "parts": _json(job.parts),
+        "metadata": job.metadata and _json(job.metadata),
+        "callback": None if job.callback is None else _json(job.callback),
         "deadline_s": job.deadline_s or kind.deadline_s,
         "max_tries": kind.max_tries,
         "max_running_per_tenant": kind.max_running_per_tenant,
@@ -243,6 +243,10 @@ def _values(job: Submission, *, window: int, has_room: bool) -> dict[str, Any]:
         "slot_lock": SLOT_LOCK,
         "slot": job.job_id.int % DISPATCH_SLOTS,  # where the search for a free one begins
     }
+
+
+def _json(value: Any) -> Jsonb:
+    return Jsonb(value, dumps=msgspec.json.encode)
 
 
 REFUSALS: dict[str, Callable[[], Exception]] = {
