@@ -71,6 +71,7 @@ async def list_documents(
             search=search,
             private=private,
             job_id=job_id,
+            reader_id=principal.visible_user_id,
         )
         rows = await documents.list_documents(db, principal.tenant_id, filters, limit=limit + 1, before=before)
     items = [document_out(row) for row in rows[:limit]]

@@ -123,7 +123,13 @@ async def list_files(
     start = None if after is None else parse_file_id(after, "after")
     async with principal.tx(resources.core.pool) as db:
         rows = await files.list_files(
-            db, principal.tenant_id, limit=limit + 1, after=start, newest_first=order == "desc", purpose=purpose
+            db,
+            principal.tenant_id,
+            limit=limit + 1,
+            after=start,
+            newest_first=order == "desc",
+            purpose=purpose,
+            user_id=principal.visible_user_id,
         )
     page = [_file_out(row) for row in rows[:limit]]
     ids = [file.id for file in page] or [None]

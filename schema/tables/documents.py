@@ -71,7 +71,9 @@ class Document(Table, table=True):
             text("coalesce(user_id, '00000000-0000-0000-0000-000000000000'::uuid)"),
             unique=True,
         ),
-        Index("documents_of_user", "tenant_id", "user_id", postgresql_where=text("user_id IS NOT NULL")),
+        Index("documents_of_collection", "tenant_id", "collection_id", "id"),
+        Index("documents_of_owner", "tenant_id", "user_id", "id", postgresql_where=text("user_id IS NOT NULL")),
+        Index("documents_private", "tenant_id", "id", postgresql_where=text("user_id IS NOT NULL")),
     )
 
     tenant_id: UUID = tenant_key(references=False)
@@ -107,6 +109,10 @@ class DocumentVersion(Table, table=True):
             "state IN ({})".format(", ".join(f"'{state}'" for state in FILE_STATES)), name="versions_state"
         ),
         Index("document_versions_job", "tenant_id", "job_id", "state"),
+        Index(
+            *("document_versions_unready", "tenant_id", "state", "document_id"),
+            postgresql_where=text("state <> 'ready'"),
+        ),
         Index("document_versions_running", "tenant_id", "sha256", postgresql_where=text("state = 'running'")),
     )
 

@@ -14,7 +14,11 @@ class File(Table, table=True):
     """A stored file. It is its user's, or the tenant's without one; `purpose` is what the client wants it for."""
 
     __tablename__ = "files"
-    __table_args__ = (Index("files_expiry", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),)
+    __table_args__ = (
+        Index("files_expiry", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
+        Index("files_for_purpose", "tenant_id", "purpose", "id"),
+        Index("files_of_user", "tenant_id", "user_id", "purpose", "id"),
+    )
 
     tenant_id: UUID = tenant_key()
     id: UUID = Field(primary_key=True)

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from tests.bench.benchmarks.growth import GROW_WITH_WHAT_IS_ASKED, explain
+from tests.bench.benchmarks.growth import explain
+from tests.bench.benchmarks.growth_asks import GROW_WITH_WHAT_IS_ASKED
 from tests.bench.load.ended_jobs import create_past, drop_past
 
 FEW, MANY = 10_000, 40_000

@@ -13,7 +13,7 @@ from schema.postgres.batch import Statement, run_batch
 from schema.postgres.connections import Db, Pool, fetch_all, fetch_one
 from schema.queries.pages import LAST_ID
 from schema.queries.statements import read_sql
-from schema.states import State
+from schema.states import STATES, State
 from schema.storable import storable_json
 
 ADD_BENCHMARK = """
@@ -31,6 +31,25 @@ SELECT b.id, b.models, b.settings, b.total, j.state, j.error, j.created_at, j.st
   ELSE (SELECT count(*) FROM benchmark_iterations i
     WHERE i.tenant_id = b.tenant_id AND i.benchmark_id = b.id AND i.place >= 0) END AS done
 FROM benchmarks b JOIN jobs j ON j.tenant_id = b.tenant_id AND j.id = b.id
+"""
+
+# As pages of jobs (`schema/queries/jobs/job_lists.py`): their index, read once for each state.
+NEWEST = """
+SELECT newest.id FROM unnest(%(states)s::text[]) AS s (state), LATERAL (
+  SELECT j.id FROM jobs j
+  WHERE j.tenant_id = %(tenant_id)s AND j.kind = 'benchmark' AND j.state = s.state AND j.id < %(before)s {chosen}
+  ORDER BY j.id DESC LIMIT %(limit)s) AS newest
+ORDER BY newest.id DESC LIMIT %(limit)s
+"""
+
+# Subqueries where joins would read as well: the planner makes no plan of them that begins with all benchmarks of the tenant.
+OF_MODEL = "AND (SELECT o.models ? %(model)s FROM benchmarks o WHERE o.tenant_id = j.tenant_id AND o.id = j.id)"
+
+HISTORY = """
+SELECT r.benchmark_id, r.model, r.figures, r.created_at FROM benchmark_results r
+WHERE r.tenant_id = %(tenant_id)s {chosen} AND (r.benchmark_id, r.model) < (%(before_id)s, %(before_model)s)
+  AND (SELECT true FROM benchmarks b WHERE b.tenant_id = r.tenant_id AND b.id = r.benchmark_id)
+ORDER BY r.benchmark_id DESC, r.model DESC LIMIT %(limit)s
 """
 
 ITERATION = """SELECT place, model, number, prompt, attempt, started_at, first_token_ms, tokens_per_second, total_ms,
@@ -112,12 +131,10 @@ async def list_benchmarks(
     states: Sequence[State] = (),
 ) -> list[Benchmark]:
     """Return benchmarks, newest first: of all models and in all states, unless given."""
-    chosen = "AND b.models ? %(model)s" if model else ""
-    chosen += " AND j.state = ANY (%(states)s)" if states else ""
-    sql = f"""{VIEW} WHERE b.tenant_id = %(tenant_id)s AND b.id < %(before)s {chosen}
-      ORDER BY b.id DESC LIMIT %(limit)s"""
+    page = NEWEST.format(chosen=OF_MODEL if model else "")
+    sql = f"{VIEW} JOIN ({page}) AS page ON page.id = b.id WHERE b.tenant_id = %(tenant_id)s ORDER BY b.id DESC"
     values = {"tenant_id": tenant_id, "before": before or LAST_ID, "limit": limit, "model": model}
-    return await fetch_all(db, sql, {**values, "states": list(states)}, into=Benchmark)
+    return await fetch_all(db, sql, {**values, "states": list(set(states) or STATES)}, into=Benchmark)
 
 
 async def list_iterations(
@@ -176,11 +193,7 @@ async def list_history(
 ) -> list[Result]:
     """Return the results of one model, or of all, in all benchmarks that the transaction sees, newest first. `before` is the
     benchmark and model of the last one of the page before."""
-    chosen = "AND r.model = %(model)s" if model is not None else ""
-    sql = f"""SELECT r.benchmark_id, r.model, r.figures, r.created_at
-      FROM benchmark_results r JOIN benchmarks b ON b.tenant_id = r.tenant_id AND b.id = r.benchmark_id
-      WHERE r.tenant_id = %(tenant_id)s {chosen} AND (r.benchmark_id, r.model) < (%(before_id)s, %(before_model)s)
-      ORDER BY r.benchmark_id DESC, r.model DESC LIMIT %(limit)s"""
+    sql = HISTORY.format(chosen="AND r.model = %(model)s" if model is not None else "")
     before_id, before_model = before or (LAST_ID, "")
     values: dict[str, Any] = {"tenant_id": tenant_id, "model": model, "limit": limit}
     return await fetch_all(db, sql, values | {"before_id": before_id, "before_model": before_model}, into=Result)

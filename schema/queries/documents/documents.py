@@ -6,7 +6,7 @@ user's private documents and all shared ones.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from schema.postgres.batch import Statement
 from schema.postgres.connections import ALLOW_LONG_STATEMENTS, Db, fetch_all, fetch_one
 from schema.queries.jobs.submissions import NOTHING_TO_RETRY
+from schema.queries.pages import LAST_ID
 from schema.states import FileState
 
 VIEW = """
@@ -27,6 +28,17 @@ SELECT d.id, d.name, d.title, c.name AS collection, c.embedder, d.language, d.me
 FROM documents d
 JOIN document_versions v ON v.tenant_id = d.tenant_id AND v.document_id = d.id AND v.version = d.newest_version
 JOIN collections c ON c.tenant_id = d.tenant_id AND c.id = d.collection_id
+"""
+
+# As pages of jobs (`schema/queries/jobs/job_lists.py`): one index, read once for each state. Those that are ready are most, and
+# not in it.
+NEWEST_IN_STATES = """
+SELECT newest.id FROM unnest(%(states)s::text[]) AS wanted (state), LATERAL (
+  SELECT d.id FROM document_versions v JOIN documents d ON d.tenant_id = v.tenant_id AND d.id = v.document_id
+    AND d.newest_version = v.version
+  WHERE v.tenant_id = %(tenant_id)s AND v.state <> 'ready' AND v.state = wanted.state AND v.document_id < %(before)s {clauses}
+  ORDER BY v.document_id DESC LIMIT %(limit)s) AS newest
+ORDER BY newest.id DESC LIMIT %(limit)s
 """
 
 # A user may edit their private documents, and the shared ones that they or one of their keys uploaded.
@@ -168,22 +180,26 @@ class StoredVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentFilter:
-    """Conditions on documents; None matches all. `search` is a part of the name or title, ignoring accents and case."""
+    """Conditions on documents; None matches all. `search` is a part of the name or title, ignoring accents and case.
+    `reader_id` is the user of the transaction, if it sees no others' private documents."""
 
     collection_id: UUID | None = None
     states: Sequence[FileState] | None = None
     search: str | None = None
     private: bool | None = None
     job_id: UUID | None = None
+    reader_id: UUID | None = None
 
     @property
     def clauses(self) -> list[str]:
-        """The conditions on `documents d` and `document_versions v`."""
+        """The conditions on `documents d` and `document_versions v`. Each that can be rare has its index."""
         every = {
             "d.collection_id = %(collection_id)s": self.collection_id is not None,
             "v.state = ANY(%(states)s::text[])": self.states is not None,
             "strpos(unaccent(lower(d.name || ' ' || d.title)), unaccent(lower(%(search)s))) > 0": bool(self.search),
-            "(d.user_id IS NOT NULL) = %(private)s": self.private is not None,
+            "d.user_id IS NULL": self.private is False,
+            "d.user_id IS NOT NULL": self.private is True,
+            "d.user_id = %(reader_id)s": self.private is True and self.reader_id is not None,
             "v.job_id = %(job_id)s": self.job_id is not None,
         }
         return [clause for clause, is_set in every.items() if is_set]
@@ -191,7 +207,7 @@ class DocumentFilter:
     @property
     def values(self) -> dict[str, Any]:
         """The parameters of the conditions."""
-        states = None if self.states is None else list(self.states)
+        states = None if self.states is None else list(set(self.states))
         return {**vars(self), "states": states}
 
 
@@ -208,11 +224,14 @@ async def list_documents(
     db: Db, tenant_id: UUID, where: DocumentFilter, *, limit: int, before: UUID | None = None
 ) -> list[Document]:
     """Return documents, newest first; `before` is the last id of the previous page."""
-    clauses = [*where.clauses, *(["d.id < %(before)s"] if before else [])]
-    sql = f"{VIEW} WHERE d.tenant_id = %(tenant_id)s {_and(clauses)} ORDER BY d.id DESC LIMIT %(limit)s"
-    return await fetch_all(
-        db, sql, where.values | {"tenant_id": tenant_id, "limit": limit, "before": before}, into=Document
-    )
+    values = where.values | {"tenant_id": tenant_id, "limit": limit, "before": before or LAST_ID}
+    if where.states is None or "ready" in where.states:
+        clauses = [*where.clauses, "d.id < %(before)s"]
+        sql = f"{VIEW} WHERE d.tenant_id = %(tenant_id)s {_and(clauses)} ORDER BY d.id DESC LIMIT %(limit)s"
+    else:
+        page = NEWEST_IN_STATES.format(clauses=_and(replace(where, states=None).clauses))
+        sql = f"{VIEW} JOIN ({page}) AS page ON page.id = d.id WHERE d.tenant_id = %(tenant_id)s ORDER BY d.id DESC"
+    return await fetch_all(db, sql, values, into=Document)
 
 
 async def find_document(db: Db, tenant_id: UUID, document_id: UUID) -> Document | None:

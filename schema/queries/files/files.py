@@ -37,12 +37,12 @@ VALUES (%(tenant_id)s, %(id)s, %(user_id)s, %(name)s, %(purpose)s, %(media_type)
   now() + make_interval(secs => %(ttl_s)s::int))
 """
 
-PAGES = {
-    "desc": f"""SELECT {COLUMNS} FROM files WHERE tenant_id = %(tenant_id)s AND id < %(after)s
-      AND (%(purpose)s::text IS NULL OR purpose = %(purpose)s::text) AND {NOT_EXPIRED} ORDER BY id DESC LIMIT %(limit)s""",
-    "asc": f"""SELECT {COLUMNS} FROM files WHERE tenant_id = %(tenant_id)s AND id > %(after)s
-      AND (%(purpose)s::text IS NULL OR purpose = %(purpose)s::text) AND {NOT_EXPIRED} ORDER BY id LIMIT %(limit)s""",
-}
+# Filters that were not given are left out, so that each has its index.
+PAGE = """
+SELECT {columns} FROM files WHERE tenant_id = %(tenant_id)s AND id {beyond} %(after)s {filters} AND {not_expired}
+ORDER BY id {order} LIMIT %(limit)s
+"""
+FILTERS = {"purpose": "AND purpose = %(purpose)s", "user_id": "AND user_id = %(user_id)s"}
 
 
 def add_file(tenant_id: UUID, values: dict[str, Any]) -> list[Statement]:
@@ -61,12 +61,23 @@ async def find_file(db: Db, tenant_id: UUID, file_id: UUID) -> StoredFile | None
 
 
 async def list_files(
-    db: Db, tenant_id: UUID, *, limit: int, after: UUID | None, newest_first: bool, purpose: str | None
+    db: Db,
+    tenant_id: UUID,
+    *,
+    limit: int,
+    after: UUID | None,
+    newest_first: bool,
+    purpose: str | None = None,
+    user_id: UUID | None = None,
 ) -> list[StoredFile]:
-    """Return files in the order of their creation; `after` is the last id of the page before."""
-    start = LAST_ID if newest_first else UUID(int=0)
-    values = {"tenant_id": tenant_id, "after": after or start, "limit": limit, "purpose": purpose}
-    return await fetch_all(db, PAGES["desc" if newest_first else "asc"], values, into=StoredFile)
+    """Return files in the order of their creation; `after` is the last id of the page before, `user_id` is to be that of the
+    transaction, which sees no others' files."""
+    asked = {"purpose": purpose, "user_id": user_id}
+    filters = " ".join(FILTERS[name] for name, value in asked.items() if value is not None)
+    beyond, order, start = ("<", "DESC", LAST_ID) if newest_first else (">", "ASC", UUID(int=0))
+    sql = PAGE.format(columns=COLUMNS, beyond=beyond, order=order, filters=filters, not_expired=NOT_EXPIRED)
+    values = {"tenant_id": tenant_id, "after": after or start, "limit": limit, **asked}
+    return await fetch_all(db, sql, values, into=StoredFile)
 
 
 async def delete_file(db: Db, tenant_id: UUID, file_id: UUID) -> bool:

@@ -1,5 +1,5 @@
 """Very many ended jobs of some years of use, put straight into the tables of a database of their own: with their sessions,
-messages, attempts, logs, usage and audit rows.
+messages, attempts, logs, usage and audit rows, and what grows beside them: documents, files, deliveries, runs of a schedule.
 
 There are always as many a day, so that more of them mean a longer past. One tenant has four fifths of them. What the
 scheduler does by the minute is done by its own statements afterwards: usage is merged, what has ended is counted.
@@ -23,7 +23,7 @@ SHARES = (0.8, 0.05, 0.05, 0.05, 0.05)
 USERS = 50
 PER_DAY = 10_000
 STATES = "CASE WHEN n %% 40 = 0 THEN 'failed' WHEN n %% 101 = 0 THEN 'cancelled' ELSE 'succeeded' END"
-KINDS = "CASE WHEN n %% 50 = 0 THEN 'pipeline' ELSE 'chat' END"
+KINDS = "CASE WHEN n %% 100 = 50 THEN 'benchmark' WHEN n %% 50 = 0 THEN 'pipeline' ELSE 'chat' END"
 
 # `n` counts backwards from now; five jobs make a session.
 MADE = f"""
@@ -74,18 +74,77 @@ INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, inpu
 SELECT %(tenant)s, uuidv7(at - now()), (at AT TIME ZONE 'UTC')::date, user_id, '', model, 1, 420, 100, 15000
 FROM made ORDER BY n DESC
 """
-STEPS = (MADE, MADE_SESSIONS, SESSIONS, JOBS, MESSAGES, ATTEMPTS, LOGS, AUDIT, USAGE)
+# Of the rest there is a row for every fourth job, or for fewer.
+COLLECTIONS = """
+INSERT INTO collections (tenant_id, id, name, chunk_characters, chunk_overlap, embedder)
+SELECT %(tenant)s, id, name, 1200, 150, 'minilm' FROM unnest(%(collections)s::uuid[], '{most,few}'::text[]) AS c (id, name)
+"""
+DOCUMENTS = """
+INSERT INTO documents (tenant_id, id, collection_id, user_id, name, metadata, newest_version, live_version, chunks, created_by)
+SELECT %(tenant)s, id, (%(collections)s::uuid[])[CASE WHEN n %% 800 = 0 THEN 2 ELSE 1 END],
+  CASE WHEN n %% 200 = 0 THEN user_id END, n || '.pdf', '{}', 1, 1, 10, 'user:' || user_id
+FROM made WHERE n %% 4 = 0 ORDER BY n DESC
+"""
+VERSIONS = """
+INSERT INTO document_versions (tenant_id, document_id, version, job_id, place, state, stored_as, size_bytes, sha256, media_type,
+  created_at, finished_at)
+SELECT %(tenant)s, id, 1, id, 0, CASE WHEN n %% 400 = 0 THEN 'failed' ELSE 'ready' END, 'a/' || n, 1000, '\\x00',
+  'application/pdf', at, at
+FROM made WHERE n %% 4 = 0 ORDER BY n DESC
+"""
+FILES = """
+INSERT INTO files (tenant_id, id, user_id, name, purpose, media_type, size_bytes, sha256, stored_as, created_at)
+SELECT %(tenant)s, id, user_id, n || '.jsonl', CASE WHEN n %% 400 = 0 THEN 'batch' ELSE 'user_data' END, 'text/plain', 1000,
+  '\\x00', 'b/' || n, at
+FROM made WHERE n %% 4 = 0 ORDER BY n DESC
+"""
+ENDPOINTS = """
+INSERT INTO webhook_endpoints (tenant_id, id, url, events, key_id, sealed)
+SELECT %(tenant)s, id, 'https://example.com', '["job.*"]', 'none', '\\x00' FROM unnest(%(endpoints)s::uuid[]) AS id
+"""
+DELIVERIES = """
+INSERT INTO webhook_deliveries (tenant_id, id, event_id, endpoint_id, lane, type, occurred_at, sequence, job_id, data, state,
+  attempt, tries, last_status, created_at, ended_at)
+SELECT %(tenant)s, id, id, (%(endpoints)s::uuid[])[CASE WHEN n %% 800 = 0 THEN 2 ELSE 1 END], 'a', 'job.' || state, at, n, id,
+  '{}', CASE WHEN n %% 400 = 0 THEN 'exhausted' ELSE 'delivered' END, 1, 1, 200, at, at
+FROM made WHERE n %% 4 = 0 ORDER BY n DESC
+"""
+SCHEDULES = """
+INSERT INTO schedules (tenant_id, id, name, created_by, issuer, kind, job, compiled, cron, timezone, on_missed, on_overlap,
+  session, state)
+SELECT %(tenant)s, %(schedule)s, 'hourly', 'system', '', 'chat', '{}', '{}', '0 * * * *', 'UTC', 'skip', 'skip', 'new', 'paused'
+"""
+RUNS = """
+INSERT INTO schedule_runs (tenant_id, schedule_id, due_at, outcome, job_id)
+SELECT %(tenant)s, %(schedule)s, at, 'started', id FROM made WHERE n %% 50 = 0 ORDER BY n DESC
+"""
+BENCHMARKS = """
+INSERT INTO benchmarks (tenant_id, id, user_id, models, settings, total, created_at)
+SELECT %(tenant)s, id, user_id, jsonb_build_array(model), '{}', 1, at FROM made WHERE kind = 'benchmark' ORDER BY n DESC
+"""
+RESULTS = """
+INSERT INTO benchmark_results (tenant_id, benchmark_id, model, figures, created_at)
+SELECT %(tenant)s, id, model, '{}', at FROM made WHERE kind = 'benchmark' ORDER BY n DESC
+"""
+STEPS = (
+    *(MADE, MADE_SESSIONS, SESSIONS, JOBS, MESSAGES, ATTEMPTS, LOGS, AUDIT, USAGE),
+    *(COLLECTIONS, DOCUMENTS, VERSIONS, FILES, ENDPOINTS, DELIVERIES, SCHEDULES, RUNS, BENCHMARKS, RESULTS),
+)
 
 
 @dataclass(frozen=True)
 class Past:
-    """A database with so many ended jobs. `tenant_id` is the large one, `user_id` one of its users; `url` is the owner's."""
+    """A database with so many ended jobs. `tenant_id` is the large one, and the others are of it: one of its users, its
+    schedule, and the collection and the endpoint of which there is little; `url` is the owner's."""
 
     url: str
     jobs: int
+    load_s: float
     tenant_id: UUID
     user_id: UUID
-    load_s: float
+    collection_id: UUID
+    endpoint_id: UUID
+    schedule_id: UUID
 
     @property
     def name(self) -> str:
@@ -106,8 +165,7 @@ async def create_past(server_url: str, jobs: int) -> Past:
     await _settle(url)
     with psycopg.connect(url, autocommit=True) as db:
         db.execute("VACUUM ANALYZE")
-    (tenant_id, user_id), *_ = tenants
-    return Past(url, jobs, tenant_id, user_id, time.monotonic() - began)
+    return Past(url, jobs, time.monotonic() - began, *tenants[0])
 
 
 def drop_past(past: Past) -> None:
@@ -116,9 +174,10 @@ def drop_past(past: Past) -> None:
         db.execute(f'DROP DATABASE "{past.name}" WITH (FORCE)')
 
 
-def _add_tenant(url: str, slug: str, jobs: int, share: float) -> tuple[UUID, UUID]:
-    """Make a tenant with its past; return its id and that of one of its users."""
-    users = [new_id() for _ in range(USERS)]
+def _add_tenant(url: str, slug: str, jobs: int, share: float) -> tuple[UUID, UUID, UUID, UUID, UUID]:
+    """Make a tenant with its past; return its id and those that `Past` names."""
+    users, (schedule, *pairs) = [new_id() for _ in range(USERS)], [new_id() for _ in range(5)]
+    collections, endpoints = pairs[:2], pairs[2:]
     with psycopg.connect(url) as db:
         tenant_id = ensure_tenant(db, slug, slug)
         add_user = "INSERT INTO users (tenant_id, id, email, name, role) VALUES (%s, %s, %s, 'A user', 'member')"
@@ -132,12 +191,15 @@ def _add_tenant(url: str, slug: str, jobs: int, share: float) -> tuple[UUID, UUI
             "users": users,
             "jobs": jobs,
             "apart_s": 86_400 / PER_DAY / share,
+            "collections": collections,
+            "endpoints": endpoints,
+            "schedule": schedule,
         }
         values["parts"] = '[{"type": "text", "text": "What was said here is as long as a short sentence usually is."}]'
         for sql in STEPS:
             db.execute(sql, values)
         db.execute("DROP TABLE made, made_sessions")
-    return tenant_id, users[7]
+    return tenant_id, users[7], collections[1], endpoints[1], schedule
 
 
 async def _settle(url: str) -> None:

@@ -10,7 +10,18 @@ import psycopg
 
 from schema.postgres.connections import Db
 
-GROWING = ("jobs", "attempts", "job_logs", "sessions", "messages", "usage_records", "audit_log")
+GROWING = (
+    *("jobs", "attempts", "job_logs", "sessions", "messages", "usage_records", "audit_log"),
+    *(
+        "documents",
+        "document_versions",
+        "files",
+        "webhook_deliveries",
+        "schedule_runs",
+        "benchmarks",
+        "benchmark_results",
+    ),
+)
 SETTINGS = {
     "session_preload_libraries": "auto_explain",
     "auto_explain.log_min_duration": "0",
