@@ -22,7 +22,7 @@ from api.grants import routes as grants
 from api.identity import api_keys, credentials, identity_providers, login, oidc_login, well_known
 from api.jobs import routes as jobs
 from api.jobs import trace
-from api.openai import completions, embeddings, models
+from api.openai import completions, embeddings, models, text_completions
 from api.openai.responses import create as create_response
 from api.openai.responses import stored as stored_responses
 from api.pipelines import routes as pipelines
@@ -67,6 +67,7 @@ NATIVE = (
 
 OPENAI = (
     completions.routes,
+    text_completions.routes,
     embeddings.routes,
     models.routes,
     files.routes,

@@ -11,6 +11,7 @@ from graphs.chat.context import Question
 from graphs.chat.history import for_client, trim
 from graphs.data_marks import DataMark
 from graphs.messages import read_message, stored_message, with_answered_calls, with_file_texts
+from graphs.providers.completions import AnyCompletion
 from graphs.providers.contract import Message, ModelRequest, Provider
 from graphs.providers.prompted_tools.provider import NativeOrPromptedTools
 from graphs.providers.tokens import estimate_input
@@ -92,7 +93,10 @@ async def run_chat(
     Raises ProviderError. Cancelling the task closes the provider's connection.
     """
     request = read_options(run.model.partition("/")[2], run.options)
-    provider = with_window(NativeOrPromptedTools(provider) if request.tools else provider, window)
+    if request.completion is not None:
+        provider = AnyCompletion(provider, window)
+    else:
+        provider = with_window(NativeOrPromptedTools(provider) if request.tools else provider, window)
     mark = DataMark.new()
     shown = [with_file_texts(message, mark) for message in run.shown(run.messages, window)]
     await answer(Question(shown, provider, request, run.model, emit))

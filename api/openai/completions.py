@@ -16,7 +16,7 @@ from api.http.bodies.json_body import JsonRequest
 from api.http.bodies.limits import LARGE_BODY
 from api.http.errors import problems
 from api.http.headers import read_idempotency
-from api.http.openai_chunks import COMPLETION_EXAMPLE, CompletionOut
+from api.http.openai_chunks import COMPLETION_EXAMPLE, Chunks, CompletionOut
 from api.http.sse import EVENT_STREAM, EventStream
 from api.jobs.run_at import HEADER as RUN_AT_HEADER
 from api.jobs.run_at import read_run_at
@@ -25,7 +25,7 @@ from api.jobs.waiting_client import WaitingClient
 from api.openai.extras import read_extras
 from api.openai.message_extras import read_messages
 from api.openai.non_streaming import collect_completion
-from api.openai.schemas import CompletionIn, model_options, reject_unsupported
+from api.openai.schemas import CompletionIn, model_options, reject_unsupported, told_as_ignored, wants_usage
 from api.openai.stream import ChunkStream
 from api.openapi.headers import JOB_RESPONSE_HEADERS
 from api.openapi.operations import CHUNKS, described
@@ -68,7 +68,7 @@ async def create_chat_completion(
     provider; those that it has no place for are named in `X-Headrace-Ignored`, those that can't be honoured are rejected.
     With `X-Headrace-Run-At` the answer is `202` and the job, which closing the connection doesn't cancel."""
     run_at = _read_run_at(request, data)
-    extras = read_extras(await request.body())
+    extras = read_extras(await request.body(), CompletionIn)
     submission = await _build_submission(data, extras, request, principal, resources, run_at)
     input_tokens = estimate_tokens(len(msgspec.json.encode(data.messages)))
     max_tokens = (data.max_completion_tokens or data.max_tokens or RESERVED_OUTPUT_TOKENS) * (data.n or 1)
@@ -87,9 +87,7 @@ async def create_chat_completion(
 def _ignored(model: str, data: CompletionIn, extras: dict[str, Any]) -> dict[str, str]:
     """Return a header that names the parameters of which the answer knows nothing."""
     names = ignored_options(model.partition("/")[0], model_options(data, extras))
-    if data.stream_options is not None and data.stream_options.include_obfuscation:
-        names.append("stream_options.include_obfuscation")
-    return {"X-Headrace-Ignored": ", ".join(names)} if names else {}
+    return told_as_ignored(names, data.stream_options)
 
 
 async def _build_submission(
@@ -104,7 +102,7 @@ async def _build_submission(
     job_id = new_id()
     target = await resolve_target(resources, principal, data.model, None)
     if (data.n or 1) > 1:
-        _require_choices(target)
+        require_choices(target)
     messages = read_messages(await request.body(), data.messages)
     payload = {"messages": messages, "options": in_order(model_options(data, extras))}
     return Submission(
@@ -133,7 +131,7 @@ async def _build_submission(
     )
 
 
-def _require_choices(target: Target) -> None:
+def require_choices(target: Target) -> None:
     """Raise InputError if more than one choice can't be had."""
     provider = target.model.partition("/")[0]
     vendor = VENDORS.get(provider)
@@ -165,8 +163,8 @@ async def _complete(client: WaitingClient, data: CompletionIn, model: str, heade
 
 
 async def _stream(client: WaitingClient, data: CompletionIn, model: str, headers: dict[str, str]) -> Response[Any]:
-    options = data.stream_options
-    stream = ChunkStream(client.accepted.follower, model, include_usage=bool(options and options.include_usage))
+    follower, usage = client.accepted.follower, wants_usage(data.stream_options)
+    stream = ChunkStream(follower, Chunks(follower.job_id, model, include_usage=usage), include_usage=usage)
     return EventStream(await client.hold(stream), streams=None, headers=headers)
 
 

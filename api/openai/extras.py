@@ -8,21 +8,19 @@ from msgspec import Raw
 
 from api.http.bodies.json_body import decode_any
 from api.http.bodies.malformed_json import explain_malformed
-from api.openai.schemas import CompletionIn
 from schema.errors import InputError
 
 MAX_EXTRAS = 64
 MAX_BYTES = 256 * 1024
 NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
-_KNOWN = frozenset(CompletionIn.__struct_fields__)
 _split = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
-def read_extras(body: bytes) -> dict[str, Any]:
-    """Return the parameters of a valid completion request that it alone knows. Raises InputError for too many, too large ones,
-    and names that no vendor would have."""
-    sent = {name: raw for name, raw in _split(body).items() if name not in _KNOWN}
+def read_extras(body: bytes, known: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the parameters of a valid request that its shape `known` doesn't have. Raises InputError for too many, too large
+    ones, and names that no vendor would have."""
+    sent = {name: raw for name, raw in _split(body).items() if name not in known.__struct_fields__}
     if not sent:
         return {}
     if len(sent) > MAX_EXTRAS:

@@ -1,17 +1,47 @@
 """Builds a complete answer in OpenAI's format from a job's events."""
 
+from typing import Protocol
+from uuid import UUID
+
 import msgspec
 
 from api.chat.await_answer import ANSWER_EVENTS, Answer
 from api.http.openai_chunks import LogprobsOut, completion_out
-from schema.events import JobRestarted, MessageCompleted, MessageDelta, ReasoningDelta, decode_event, read_frames
+from schema.events import (
+    JobRestarted,
+    MessageCompleted,
+    MessageDelta,
+    ReasoningDelta,
+    UsageRecorded,
+    decode_event,
+    read_frames,
+)
 from workers.stream.follow import Follower
 
 RELEVANT_EVENTS = ANSWER_EVENTS | {JobRestarted.type, ReasoningDelta.type}
 Pieces = list[tuple[int, ReasoningDelta | MessageDelta]]
 
 
-async def collect_completion(follower: Follower, model: str, *, logprobs: bool = False) -> msgspec.Raw:
+class BuildCompletion(Protocol):
+    """Builds an answer in one of OpenAI's formats."""
+
+    def __call__(
+        self,
+        job_id: UUID,
+        model: str,
+        message: MessageCompleted,
+        usage: UsageRecorded | None,
+        reasoning: str,
+        logprobs: LogprobsOut | None,
+        /,
+    ) -> msgspec.Raw:
+        """Return the answer as JSON."""
+        ...
+
+
+async def collect_completion(
+    follower: Follower, model: str, *, logprobs: bool = False, build: BuildCompletion = completion_out
+) -> msgspec.Raw:
     """Follow a job to its end and return its completion; with `logprobs`, those that its deltas have too. Raises JobEnded if
     it fails or is cancelled."""
     answer, pieces = Answer(str(follower.job_id)), Pieces()
@@ -28,7 +58,7 @@ async def collect_completion(follower: Follower, model: str, *, logprobs: bool =
                         pieces = [piece for piece in pieces if piece[0] <= event.discard_after]
     message = answer.message or MessageCompleted(text="")
     reasoning = "".join(event.text for _, event in pieces if isinstance(event, ReasoningDelta))
-    return completion_out(follower.job_id, model, message, answer.usage, reasoning, _logprobs(pieces))
+    return build(follower.job_id, model, message, answer.usage, reasoning, _logprobs(pieces))
 
 
 def _logprobs(pieces: Pieces) -> LogprobsOut | None:

@@ -138,6 +138,18 @@ class StreamOptionsIn(msgspec.Struct, frozen=True):
     ] = None
 
 
+def wants_usage(options: StreamOptionsIn | None) -> bool:
+    """Whether the last chunk is to have the token usage."""
+    return bool(options and options.include_usage)
+
+
+def told_as_ignored(names: list[str], options: StreamOptionsIn | None) -> dict[str, str]:
+    """Return a header that names what has no effect, if there is any."""
+    if options is not None and options.include_obfuscation:
+        names = [*names, "stream_options.include_obfuscation"]
+    return {"X-Headrace-Ignored": ", ".join(names)} if names else {}
+
+
 Stop = Annotated[str, Meta(max_length=1000)]
 Word = Annotated[str, Meta(max_length=512)]
 FOR_VENDOR = Meta(description="Passed on to the provider.")

@@ -11,6 +11,7 @@ from api.http.errors import JobEnded, status_for_code
 from api.http.openai_chunks import DONE, Chunks, error_chunk, returned_extra
 from api.http.openai_errors import error_out, vendor_words
 from api.openai.replay_dedup import ReplayDedup, ReplayMismatch
+from api.openai.text_chunks import TextChunks
 from schema.events import (
     ChoiceDelta,
     Event,
@@ -49,10 +50,10 @@ RELEVANT_EVENTS = {
 class ChunkStream:
     """A stream of chunks. `ended` is true once the job has ended, whatever the client has received."""
 
-    def __init__(self, follower: Follower, model: str, *, include_usage: bool) -> None:
+    def __init__(self, follower: Follower, chunks: Chunks | TextChunks, *, include_usage: bool) -> None:
         self.ended = False
         self._follower = follower
-        self._chunks = Chunks(follower.job_id, model, include_usage=include_usage)
+        self._chunks = chunks
         self._include_usage = include_usage
         self._dedup = ReplayDedup()
         self._started = False

@@ -16,6 +16,7 @@ from schema.events import EVENTS, Event
 REF = "#/components/schemas/{name}"
 JOB_EVENT = Reference(REF.format(name="JobEvent"))
 COMPLETION_CHUNK = Reference(REF.format(name="CompletionChunk"))
+TEXT_CHUNK = Reference(REF.format(name="TextCompletionOut"))
 RESPONSE_EVENT = Reference(REF.format(name="ResponseEvent"))
 MESSAGE_EVENT = Reference(REF.format(name="MessageEvent"))
 

@@ -32,11 +32,17 @@ from litestar.routes import HTTPRoute
 from api.auth.principals import is_ours
 from api.http.errors import ProblemSpec
 from api.openapi.errors import describe_errors, error_examples, responses_for_errors
-from api.openapi.events import COMPLETION_CHUNK, JOB_EVENT, MESSAGE_EVENT, RESPONSE_EVENT, event_schemas
+from api.openapi.events import COMPLETION_CHUNK, JOB_EVENT, MESSAGE_EVENT, RESPONSE_EVENT, TEXT_CHUNK, event_schemas
 from api.openapi.headers import HEADERS, PARAMETERS, parameter, response_headers
 
 TEXT = Schema(type=OpenAPIType.STRING)
-EVENTS, CHUNKS, RESPONSE_EVENTS, MESSAGE_EVENTS = JOB_EVENT, COMPLETION_CHUNK, RESPONSE_EVENT, MESSAGE_EVENT
+EVENTS, CHUNKS, TEXT_CHUNKS, RESPONSE_EVENTS, MESSAGE_EVENTS = (
+    JOB_EVENT,
+    COMPLETION_CHUNK,
+    TEXT_CHUNK,
+    RESPONSE_EVENT,
+    MESSAGE_EVENT,
+)
 
 
 def described(

@@ -92,13 +92,32 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
         return Message(self.role, tuple(parts))
 
 
+class Completion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Text that a model is to go on with, as it stands, instead of answering a message.
+
+    `prompt` is what the client sent: a text, a list of texts, the tokens of one, or a list of such lists. `suffix` comes after
+    what the model writes; with `echo` the prompt is repeated before it.
+    """
+
+    prompt: Any
+    suffix: str = ""
+    echo: bool = False
+
+    @property
+    def prompts(self) -> list[str | list[int]]:
+        """The prompts, each a text or its tokens."""
+        one = isinstance(self.prompt, str) or isinstance(self.prompt[0], int)
+        return [self.prompt] if one else list(self.prompt)
+
+
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One call of a model.
 
     `model` is the vendor's own name, without our provider prefix. None and empty mean "the vendor's default"; nothing
     is sent then. `max_tokens_name` is what the client called the limit, if it did. `tools`, `tool_choice` and
     `response_format` have OpenAI's shape. `extra` is sent verbatim by OpenAI-compatible vendors (it wins over nothing we set);
-    `extras.py` says what the others take of it.
+    `extras.py` says what the others take of it. With a `completion`, which only a `Completer` takes, the messages are its
+    prompts, for those who measure them.
     """
 
     model: str
@@ -116,7 +135,15 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     reasoning_effort: str | None = None
+    completion: Completion | None = None
     extra: dict[str, Any] = {}
+
+    @property
+    def choices(self) -> int:
+        """How many choices are asked for: `n` for each prompt."""
+        wanted = self.extra.get("n")
+        each = max(wanted, 1) if type(wanted) is int else 1
+        return each * (len(self.completion.prompts) if self.completion is not None else 1)
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -256,6 +283,25 @@ class Provider(Protocol):
 
     async def check_key(self) -> None:
         """Return if the vendor is reachable and accepts the key; raise otherwise. Costs no tokens."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Completing:
+    """How a vendor goes on with a text. `lists`: it takes several prompts, and tokens, in one call, and gives the choices that
+    are asked for. `suffix`: it fills a gap before one. `echo`: it repeats the prompt itself."""
+
+    lists: bool = False
+    suffix: bool = False
+    echo: bool = False
+
+
+@runtime_checkable
+class Completer(Protocol):
+    """A provider that can let a model go on with a text (`ModelRequest.completion`)."""
+
+    def completes(self, model: str) -> Completing | None:
+        """Return how this model goes on with a text; None if it only answers messages."""
         ...
 
 

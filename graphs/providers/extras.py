@@ -28,6 +28,9 @@ OLLAMA_OPTIONS = frozenset(
 OLLAMA_FIELDS = frozenset({"keep_alive", "think"})
 """Extras that are fields of such a request."""
 
+OLLAMA_GENERATE = frozenset({"raw", "system", "template"})
+"""Extras that are fields of a request to it to go on with a text."""
+
 GOOGLE = frozenset({"google", "top_k"})
 """Extras that Google takes: `google` has what is its own ({thinking_config, safety_settings, cached_content})."""
 
@@ -129,7 +132,9 @@ ONE_AFTER_ANOTHER = frozenset({"ollama", "google", "cohere"})
 
 def ignored_options(provider: str, options: Mapping[str, Any]) -> list[str]:
     """Return the names of a request's options that a provider has no place for, its extras among them, sorted."""
-    ignored = ignored_extras(provider, options.get("extra", {}))
+    extras = options.get("extra", {})
+    taken = OLLAMA_GENERATE if provider == "ollama" and "completion" in options else frozenset[str]()
+    ignored = ignored_extras(provider, extras.keys() - taken)
     if provider == "offline":
         ignored += options.keys() - OFFLINE_TAKES
     ignored += NOT_TAKEN.get(provider, frozenset()) & options.keys()

@@ -22,7 +22,8 @@ BURST = 64
 
 
 class OllamaServer(CounterpartServer):
-    """Chat, tags, ps, pull, version and embed; a generate without a prompt loads a model. `loaded` is what is in memory."""
+    """Chat, tags, ps, pull, version and embed; a generate without a prompt loads a model, with one it goes on with the text.
+    `loaded` is what is in memory."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -41,6 +42,8 @@ class OllamaServer(CounterpartServer):
         route = exchange.path.partition("?")[0]
         if route == "/api/chat":
             await self._chat(exchange)
+        elif route == "/api/generate":
+            self._generate(exchange)
         elif route == "/_script":
             self.requests.remove(exchange.record)
             self.scripts.load(exchange.record.body)
@@ -58,9 +61,6 @@ class OllamaServer(CounterpartServer):
             )
         elif route == "/api/ps":
             exchange.answer(200, {"models": [{"name": n, "model": n, "size": 1} for n in sorted(self.loaded)]})
-        elif route == "/api/generate":
-            self.loaded.add(exchange.record.model)
-            exchange.answer(200, {"model": exchange.record.model, "response": "", "done": True, "done_reason": "load"})
         elif route == "/api/version":
             exchange.answer(200, {"version": "0.12.0"})
         else:
@@ -94,6 +94,33 @@ class OllamaServer(CounterpartServer):
             await Answer(exchange, behaviour).stream()
         else:
             exchange.answer(200, Answer(exchange, behaviour).whole())
+
+    def _generate(self, exchange: Exchange) -> None:
+        body, model = exchange.record.body, exchange.record.model
+        if not body.get("prompt"):
+            self.loaded.add(model)
+            exchange.answer(200, {"model": model, "response": "", "done": True, "done_reason": "load"})
+            return
+        behaviour = parse(model)
+        if self._missing(model) or behaviour is None:
+            exchange.answer(404, {"error": f"model '{model}' not found"})
+            return
+        cap = (body.get("options") or {}).get("num_predict")
+        said = [word(k) for k in range(min(behaviour.tokens, cap) if cap else behaviour.tokens)]
+        said += [f" [{body['prompt']}|{body['suffix']}]"] if body.get("suffix") else []
+        reason = "length" if len(said) < behaviour.tokens else "stop"
+        head = {"model": model, "created_at": CREATED}
+        counts = {"prompt_eval_count": len(body["prompt"].split()), "eval_count": len(said)}
+        last = head | {"response": "", "done": True, "done_reason": reason, "context": [1, 2]} | counts
+        exchange.record.tokens_sent = len(said)
+        if not body.get("stream", True):
+            exchange.answer(200, last | {"response": "".join(said)})
+            return
+        exchange.begin("application/x-ndjson")
+        for one in said:
+            exchange.write(line(head | {"response": one, "done": False}))
+        exchange.write(line(last))
+        exchange.end()
 
     def _fails(self, behaviour: Behaviour, body: dict[str, Any]) -> bool:
         if behaviour.kind not in ("rate-limit", "overloaded"):

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.counterparts.behaviours import SIGNATURE, WORDS, Behaviour, Scripts, Turn, parse, prompt_tokens, word
 from tests.counterparts.http_server import CounterpartServer, Exchange, Record, chunk, run
+from tests.counterparts.openai_texts import complete
 from tests.counterparts.raw_server import RawAnswer, send_raw
 
 LISTED = ("text-100", "text-100-at-50", "stamped-100-at-50", "reasoning", "tool-call")
@@ -20,7 +21,8 @@ BURST = 64
 
 
 class OpenAIServer(CounterpartServer):
-    """Chat completions (stream and not), models and embeddings. `listed` are models in another server's words."""
+    """Chat completions and completions of texts (stream and not), models and embeddings. `listed` are models in another server's
+    words."""
 
     def __init__(self, *, key: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -50,6 +52,8 @@ class OpenAIServer(CounterpartServer):
             exchange.answer(401, error("Incorrect API key provided.", "invalid_request_error", "invalid_api_key"))
         elif route == "/chat/completions":
             await self._chat(exchange)
+        elif route == "/completions":
+            complete(exchange)
         elif route == "/models":
             data = [{"id": m, "object": "model", "created": 1_700_000_000, "owned_by": "tests"} for m in LISTED]
             exchange.answer(200, {"object": "list", "data": data if self.listed is None else self.listed})

@@ -121,7 +121,8 @@ def test_every_code_that_has_a_status_has_an_example() -> None:
 @pytest.mark.parametrize("name", [name for name in sorted(OPERATIONS) if "text/event-stream" in str(OPERATIONS[name])])
 def test_streams_say_what_their_events_are(name: str) -> None:
     kinds = OPERATIONS[name]["responses"]["200"]["content"]
-    own = {" /v1/responses": "ResponseEvent", " /v1/messages": "MessageEvent", " /v1/": "CompletionChunk"}
+    own = {" /v1/responses": "ResponseEvent", " /v1/messages": "MessageEvent", " /v1/completions": "TextCompletionOut"}
+    own |= {" /v1/": "CompletionChunk"}
     told = next((event for path, event in own.items() if path in name), "JobEvent")
     assert {"$ref": f"#/components/schemas/{told}"} == kinds["text/event-stream"]["schema"]
 

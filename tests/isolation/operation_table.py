@@ -71,6 +71,8 @@ OPENAI_PLAIN = """body.messages[].content body.messages[].content[].text body.me
   body.function_call body.web_search_options body.user body.metadata body.service_tier body.prediction body.verbosity
   body.safety_identifier body.prompt_cache_key body.prompt_cache_retention"""
 
+TEXT_PLAIN = "body.prompt body.prompt[] body.suffix body.stop body.stop[] body.logit_bias body.user"
+
 RESPONSE_PLAIN = """body.input body.input[].type body.input[].role body.input[].content body.input[].content[].type
   body.input[].content[].text body.input[].content[].refusal body.input[].content[].image_url
   body.input[].content[].image_url.url body.input[].content[].detail body.input[].call_id body.input[].name
@@ -118,6 +120,13 @@ CALLS: dict[str, Call] = {
         OPENAI_PLAIN,
         {"body.messages": [{"role": "user", "content": "hi"}]},
         504,  # it is taken, and nobody works here
+    ),
+    "POST /v1/completions": Call(
+        "chat",
+        {"body.model": word("model")},
+        TEXT_PLAIN,
+        {"body.prompt": "hi"},
+        504,
     ),
     "POST /v1/embeddings": Call(
         "chat",

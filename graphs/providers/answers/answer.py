@@ -39,6 +39,9 @@ class Answer:
         self._logprobs: list[dict[str, Any]] = []
         self._half = ""  # of a surrogate pair, whose other half may come with the next chunk
         self._thinking = ThinkingSplitter()
+        self._is_text = self._thinking.is_over = (
+            request.completion is not None
+        )  # which is as it came, also if it is nothing
         self._fence = FenceRemover() if (request.response_format or {}).get("type") in _JSON_FORMATS else None
         self._calls = CallPieces(request)
         self._reason: str | None = None
@@ -134,7 +137,7 @@ class Answer:
         """
         reason = self._end_reason(is_marked, foreign)
         self._release()
-        if reason == "stop" and not (self._has_words or self._request.stop or may_be_empty):
+        if reason == "stop" and not (self._has_words or self._request.stop or may_be_empty or self._is_text):
             raise ProviderSaidNothing(f"{self._provider} ended its answer without having said anything.")
         usage = usage_from(read, written, messages=self._request.messages, chars=self._chars, **parts)
         return [*self.take(), Finished(reason, usage, self.model, self.fingerprint)]

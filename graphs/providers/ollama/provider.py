@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 
 from graphs.providers.capabilities import Capabilities, KnownModels
-from graphs.providers.contract import Delta, ModelInfo, ModelRequest, Progress, ProviderTimeouts
+from graphs.providers.contract import Completing, Delta, ModelInfo, ModelRequest, Progress, ProviderTimeouts
 from graphs.providers.errors import (
     ModelUnknown,
     ProviderInvalidResponse,
@@ -25,7 +25,7 @@ from graphs.providers.http.vendor_client import decode_response
 from graphs.providers.ollama.addresses import parse_hosts
 from graphs.providers.ollama.pool import OllamaPool
 from graphs.providers.ollama.show import parse_show
-from graphs.providers.ollama.wire_format import LineReader, request_body
+from graphs.providers.ollama.wire_format import LineReader, generate_body, request_body
 
 NAME = "ollama"
 FIRST_MODEL = "llama3.2:3b"  # pulled, with progress, by an Ollama that has nothing yet
@@ -77,7 +77,8 @@ class Ollama:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `Provider.stream`. Raises ModelUnknown if the model is missing and can't be pulled."""
-        body = request_body(request, self._keep_alive)
+        keep_alive = self._keep_alive
+        body = request_body(request, keep_alive) if request.completion is None else generate_body(request, keep_alive)
         try:
             async with aclosing(self._chat(request, body)) as chat:
                 async for delta in chat:
@@ -95,6 +96,10 @@ class Ollama:
     async def list_models(self) -> list[ModelInfo]:
         """GET /api/tags: the models that are on disk."""
         return [ModelInfo(NAME, name) for name in await self._http.list_models()]
+
+    def completes(self, model: str) -> Completing | None:
+        """See `Completer`. Ollama puts a prompt into the model's template, or into that for gaps, unless it is told `raw`."""
+        return Completing(suffix=True)
 
     async def describe(self, model: str) -> Capabilities | None:
         """POST /api/show, cached for five minutes; None, which is not cached, for a model that is missing.
@@ -133,7 +138,8 @@ class Ollama:
 
     async def _chat(self, request: ModelRequest, body: bytes) -> AsyncGenerator[Delta, None]:
         lines, reader = JsonSplitter(NAME), LineReader(NAME, request, self._key)
-        async with self._http.open("api/chat", body, model=request.model) as response:
+        path = "api/chat" if request.completion is None else "api/generate"
+        async with self._http.open(path, body, model=request.model) as response:
             while not reader.ended:
                 piece = await response.read()
                 deltas = reader.feed(lines.feed(piece) if piece else lines.flush())

@@ -22,7 +22,7 @@ from graphs.providers.contract import (
     ToolResultPart,
 )
 from graphs.providers.errors import ProviderRefused
-from graphs.providers.extras import ollama_fields, ollama_options
+from graphs.providers.extras import OLLAMA_GENERATE, ollama_fields, ollama_options
 from graphs.providers.grammar_schemas import reduce_format
 from graphs.providers.http.error_bodies import find_error
 from graphs.providers.http.statuses import error_in_stream
@@ -51,7 +51,8 @@ class _Message(msgspec.Struct):
 class _Line(msgspec.Struct):
     model: Any = None
     message: _Message | None = None
-    response: str | None = None  # of servers that answer as /api/generate does
+    response: str | None = None  # of /api/generate
+    thinking: str | None = None  # of the same
     done: bool = False
     done_reason: str | None = None
     prompt_eval_count: Any = None  # older versions don't count a prompt that is in their cache
@@ -111,8 +112,9 @@ class LineReader:
             self._answer.add_text(message.content or "")
             for call in message.tool_calls or ():
                 self._add_call(call)
-        elif line.response:
-            self._answer.add_text(line.response)
+        elif line.response or line.thinking:
+            self._answer.add_thought(line.thinking or "")
+            self._answer.add_text(line.response or "")
         is_empty = message is None and line.response is None and not line.done
         if (line.error or is_empty) and (error := find_error(read_json(self._provider, raw))):
             raise error_in_stream(self._provider, error, key=self._key, model=self._request.model)
@@ -152,6 +154,27 @@ def request_body(request: ModelRequest, keep_alive: str | int | None = None) -> 
         body["format"] = response_format
     if request.reasoning_effort is not None:
         body["think"] = False if request.reasoning_effort == "none" else request.reasoning_effort
+    return msgspec.json.encode(body)
+
+
+def generate_body(request: ModelRequest, keep_alive: str | int | None = None) -> bytes:
+    """Return the JSON body of a streaming generation for one prompt; `keep_alive` as in `request_body`."""
+    asked = request.completion
+    assert asked is not None
+    body: dict[str, Any] = {
+        **({} if keep_alive is None else {"keep_alive": keep_alive}),
+        **ollama_fields(request.extra),
+        **{name: request.extra[name] for name in OLLAMA_GENERATE & request.extra.keys()},
+        "model": request.model,
+        "prompt": asked.prompt,
+        "stream": True,
+        "truncate": False,
+        "shift": False,
+    }
+    if asked.suffix:
+        body["suffix"] = asked.suffix
+    if options := _options(request):
+        body["options"] = options
     return msgspec.json.encode(body)
 
 

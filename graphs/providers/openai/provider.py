@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 
 from graphs.providers.capabilities import Capabilities, KnownModels, from_name
-from graphs.providers.contract import Delta, ModelInfo, ModelRequest, ProviderTimeouts
+from graphs.providers.contract import Completing, Delta, ModelInfo, ModelRequest, ProviderTimeouts
 from graphs.providers.errors import (
     ModelUnknown,
     ProviderInvalidResponse,
@@ -22,6 +22,7 @@ from graphs.providers.grammar_schemas import reduce_format, reduce_tools
 from graphs.providers.http.sse import SseSplitter
 from graphs.providers.http.vendor_client import VendorClient, VendorStream, decode_response
 from graphs.providers.openai.responses import stream_response
+from graphs.providers.openai.text_completions import completion_body
 from graphs.providers.openai.vendors import Auth, Vendor
 from graphs.providers.openai.wire_format import ChunkReader, request_body
 
@@ -98,7 +99,8 @@ class OpenAICompatible:
                 yield delta
 
     async def _call(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        called = self._respond(request) if self._is_by_responses(request.model) else self._complete(request)
+        by_responses = request.completion is None and self._is_by_responses(request.model)
+        called = self._respond(request) if by_responses else self._complete(request)
         async with aclosing(called) as answer:
             async for delta in answer:
                 yield delta
@@ -109,13 +111,17 @@ class OpenAICompatible:
     def _is_by_responses(self, model: str) -> bool:
         return self._vendor.needs_responses(model) or any(fnmatchcase(model, one) for one in self._by_responses)
 
+    def completes(self, model: str) -> Completing | None:
+        """See `Completer`."""
+        return self._vendor.completing if self._vendor.completes(model) else None
+
     async def _complete(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        body = request_body(request, self._vendor)
+        vendor, is_chat = self._vendor, request.completion is None
+        body = request_body(request, vendor) if is_chat else completion_body(request, vendor)
+        path = "chat/completions" if is_chat else vendor.completions
         events = SseSplitter(self.name)
-        chunks = ChunkReader(self.name, request, self._key, returns_thoughts=self._vendor.returns_thoughts)
-        async with self._http.open(
-            self._vendor.route("chat/completions", request.model), body, model=request.model
-        ) as response:
+        chunks = ChunkReader(self.name, request, self._key, returns_thoughts=vendor.returns_thoughts)
+        async with self._http.open(vendor.route(path, request.model), body, model=request.model) as response:
             while not chunks.ended:
                 piece = await self._read(response, chunks)
                 deltas = chunks.feed(events.feed(piece) if piece else events.flush())

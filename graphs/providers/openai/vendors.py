@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from graphs.providers.contract import Completing
 from graphs.providers.openai import azure
 
 Auth = Literal["bearer", "api-key"]
@@ -34,6 +35,9 @@ class Vendor:
     `keeps_token_name` sends the limit of tokens under the name that the client used. `choices`: it has `n`.
     `returns_thoughts`: it wants the thoughts before a call of a tool back with the call, as `reasoning_content`.
     `makes_grammars`: it turns schemas into grammars, which can't say all (`grammar_schemas.py`).
+
+    `completing` says how its models go on with a text, if they do: those of the pattern `completions_models`, at the path
+    `completions`.
     """
 
     name: str
@@ -61,6 +65,9 @@ class Vendor:
     choices: bool = False
     returns_thoughts: bool = False
     makes_grammars: bool = False
+    completions: str = "completions"
+    completions_models: str = ".*"
+    completing: Completing | None = None
 
     def at(self, base_url: str) -> "Vendor":
         """Return this vendor at another address: a local server, or a proxy before the vendor."""
@@ -87,7 +94,12 @@ class Vendor:
             lists_own=True,
             headers=(),
             responses_models="",
+            completions_models=".*" if self.completing and self.completing.lists else self.completions_models,
         )
+
+    def completes(self, model: str) -> bool:
+        """Whether a model can go on with a text."""
+        return self.completing is not None and re.fullmatch(self.completions_models, model) is not None
 
     def needs_responses(self, model: str) -> bool:
         """Whether a model can be called by the Responses API alone."""
@@ -101,6 +113,11 @@ class Vendor:
         return f"{path}{'&' if '?' in path else '?'}api-version={self.version}"
 
 
+WHOLE = Completing(lists=True, suffix=True, echo=True)
+"""As OpenAI does it."""
+PROMPT_ONLY = Completing(lists=True, echo=True)
+GAPS = Completing(suffix=True)
+
 VENDORS: dict[str, Vendor] = {
     row.name: row
     for row in (
@@ -113,6 +130,8 @@ VENDORS: dict[str, Vendor] = {
             developer_role=True,
             choices=True,
             preferred=("gpt-5-mini", "gpt-4.1-mini", "gpt-4o-mini"),
+            completions_models=r"(ft:)?(gpt-3\.5-turbo-instruct|davinci-002|babbage-002).*",
+            completing=WHOLE,
             responses_models=r"o\d-pro.*|.*-deep-research.*|gpt-[5-9](\.\d)?-pro.*|.*codex.*|computer-use.*",
         ),
         Vendor(
@@ -139,6 +158,7 @@ VENDORS: dict[str, Vendor] = {
             headers=(("X-Title", "headrace"),),  # the name of the application, in its owner's statistics
             header_env=(("HTTP-Referer", "OPENROUTER_HTTP_REFERER"),),
             preferred=("openrouter/auto",),
+            completing=GAPS,
         ),
         Vendor(
             "huggingface",
@@ -163,11 +183,17 @@ VENDORS: dict[str, Vendor] = {
             base_url_env=("MISTRAL_BASE_URL",),
             choices=True,
             stream_usage=False,  # sends usage unasked, and refuses fields it does not know
+            completions="fim/completions",
+            completions_models=r"codestral-(?!embed|mamba).*",
+            completing=GAPS,
         ),
         Vendor(
             "deepseek",
             "https://api.deepseek.com",
             returns_thoughts=True,
+            completions="beta/completions",
+            completions_models=r"(?!.*reason).*",
+            completing=Completing(suffix=True, echo=True),
             key_env=("DEEPSEEK_API_KEY",),
             base_url_env=("DEEPSEEK_BASE_URL",),
         ),
@@ -177,6 +203,7 @@ VENDORS: dict[str, Vendor] = {
             key_env=("TOGETHER_API_KEY",),
             base_url_env=("TOGETHER_BASE_URL",),
             choices=True,
+            completing=Completing(echo=True),
         ),
         Vendor(
             "vllm",
@@ -185,6 +212,7 @@ VENDORS: dict[str, Vendor] = {
             needs_key=False,
             lists_own=True,
             choices=True,
+            completing=WHOLE,
         ),
         Vendor(
             "llamacpp",
@@ -192,6 +220,7 @@ VENDORS: dict[str, Vendor] = {
             base_url_env=("LLAMACPP_BASE_URL",),
             needs_key=False,
             lists_own=True,
+            completing=PROMPT_ONLY,
             makes_grammars=True,
         ),
         Vendor(
@@ -200,6 +229,7 @@ VENDORS: dict[str, Vendor] = {
             base_url_env=("LMSTUDIO_BASE_URL",),
             needs_key=False,
             lists_own=True,
+            completing=PROMPT_ONLY,
             makes_grammars=True,
         ),
     )

@@ -29,6 +29,7 @@ from graphs.providers.contract import (
 from graphs.providers.http.error_bodies import find_error
 from graphs.providers.http.statuses import error_in_stream
 from graphs.providers.openai.responses_request import REASONING_ITEMS
+from graphs.providers.openai.text_completions import logprobs_of_text
 from graphs.providers.openai.vendors import Vendor
 from graphs.providers.reported import reported_logprobs, reported_name
 from schema.errors import ProviderError
@@ -90,8 +91,7 @@ class ChunkReader:
         self._request = request
         self._key = key
         self._answer = Answer(provider, request, key)
-        wanted = request.extra.get("n")
-        self._others = [Answer(provider, request, key) for _ in range(1, wanted if type(wanted) is int else 1)]
+        self._others = [Answer(provider, request, key) for _ in range(1, request.choices)]
         self._usage: Any = None
         self._ended = False
         self._failure: ProviderError | None = None
@@ -206,7 +206,7 @@ class ChunkReader:
         if (content := delta.content) or told:
             said, thought = (content, "") if isinstance(content, str) else _read_parts(content)
             answer.add_thought(thought)
-            answer.add_text(said, reported_logprobs(told.get("content")))
+            answer.add_text(said, reported_logprobs(told.get("content", logprobs_of_text(told))) if told else None)
         refusal_logprobs = reported_logprobs(told.get("refusal"))
         if delta.refusal or refusal_logprobs:
             answer.add_refusal(delta.refusal or "", refusal_logprobs)

@@ -144,13 +144,36 @@ RESPONSES: dict[str, Row] = {
     "user": Row("u"),
 }
 
-METHODS: dict[str, dict[str, Row] | None] = {
+COMPLETIONS: dict[str, Row] = {
+    "prompt": Row([SAID, "and another"]),
+    "model": becomes("openai/text-1", "Without the provider's name before it.", model="text-1"),
+    "best_of": becomes(2, "Can't be streamed, so the model server isn't asked for a stream.", best_of=2, stream=False),
+    "echo": Row(True),
+    "frequency_penalty": Row(0.5),
+    "logit_bias": Row({"50256": -100}),
+    "logprobs": Row(2),
+    "max_tokens": Row(9),
+    "n": Row(2),
+    "presence_penalty": Row(0.5),
+    "seed": Row(7),
+    "stop": becomes("\n", "A single text is sent as a list of one.", stop=["\n"]),
+    "stream": here(False, "The model server is always asked for a stream.", stream=True),
+    "stream_options": here(
+        {"include_usage": True}, "Usage is always asked for; the last chunk is sent if it was wanted.", stream=True
+    ),
+    "suffix": Row("the end"),
+    "temperature": Row(0.3),
+    "top_p": Row(0.5),
+    "user": Row("u"),
+}
+
+METHODS: dict[str, dict[str, Row]] = {
     "chat.completions.create": CHAT,
     "embeddings.create": EMBEDDINGS,
     "responses.create": RESPONSES,
-    "completions.create": None,
+    "completions.create": COMPLETIONS,
 }
-"""Rows by method; None for one that is not served, which is a 404 then."""
+"""Rows by method."""
 
 TRANSPORT = frozenset({"self", "extra_headers", "extra_query", "extra_body", "timeout"})
 """Parameters of the package itself."""
