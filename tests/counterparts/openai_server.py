@@ -21,8 +21,8 @@ BURST = 64
 
 
 class OpenAIServer(CounterpartServer):
-    """Chat completions and completions of texts (stream and not), models and embeddings. `listed` are models in another server's
-    words."""
+    """Chat completions and completions of texts (stream and not), models and embeddings. `listed` are models in another
+    server's words."""
 
     def __init__(self, *, key: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
