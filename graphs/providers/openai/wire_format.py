@@ -35,19 +35,19 @@ from graphs.providers.reported import reported_logprobs, reported_name
 from schema.errors import ProviderError
 
 
-class _Function(msgspec.Struct):
+class _Function(msgspec.Struct, gc=False):
     name: str | None = None
     arguments: str | dict[str, Any] | None = None
 
 
-class _ToolCall(msgspec.Struct):
+class _ToolCall(msgspec.Struct, gc=False):
     index: int | None = None
     id: str | None = None
     function: _Function | None = None
     extra_content: Any = None  # Google's: the signature of a thought, without which the next request is refused
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     content: str | list[Any] | dict[str, Any] | None = None
     reasoning_content: str | None = None  # DeepSeek, vLLM, llama.cpp
     reasoning: str | None = None  # OpenRouter, Groq
@@ -58,7 +58,7 @@ class _Delta(msgspec.Struct):
     annotations: Any = None  # sources of OpenAI's and OpenRouter's web search
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     index: int | None = None
     delta: _Delta | None = None
     message: _Delta | None = None  # in an answer that is not streamed, or from servers that mix both up
@@ -68,7 +68,7 @@ class _Choice(msgspec.Struct):
     error: Any = None  # OpenRouter
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, gc=False):
     object: str | None = None
     model: Any = None
     system_fingerprint: Any = None
@@ -110,7 +110,7 @@ class ChunkReader:
         """Return the deltas of these payloads, with adjacent text joined. An error among them is left for `check`, so that
         the tokens before it are not lost; one after the finish reason can't take the answer away any more."""
         for payload in payloads:
-            if payload.strip() == b"[DONE]":
+            if payload[:1] != b"{" and payload.strip() == b"[DONE]":
                 self._ended = True
                 break
             try:
@@ -119,7 +119,8 @@ class ChunkReader:
                 if not self._answer.is_complete:
                     self._failure = exc
                     break
-        return [*self._answer.take(), *self._of_others(lambda other: other.take())]
+        deltas = self._answer.take()
+        return [*deltas, *self._of_others(lambda other: other.take())] if self._others else deltas
 
     def _of_others(self, take: Callable[[Answer], list[Delta]]) -> list[Delta]:
         """Return deltas of the other choices; of one that never came there are none."""
@@ -169,9 +170,9 @@ class ChunkReader:
     def _take(self, chunk: _Chunk, payload: bytes) -> None:
         if chunk.usage is not None:
             self._usage = chunk.usage
-        if chunk.model is not None:
+        if chunk.model is not None and chunk.model != self._answer.model:
             self._answer.model = reported_name(chunk.model) or self._answer.model
-        if chunk.system_fingerprint is not None:
+        if chunk.system_fingerprint is not None and chunk.system_fingerprint != self._answer.fingerprint:
             self._answer.fingerprint = reported_name(chunk.system_fingerprint) or self._answer.fingerprint
         if not chunk.choices:
             if chunk.usage is None or chunk.error is not None:
@@ -191,7 +192,9 @@ class ChunkReader:
 
     def _answer_of(self, choice: _Choice) -> Answer | None:
         """Return the answer that a choice is a piece of; None for one that wasn't asked for."""
-        answers, index = (self._answer, *self._others), (choice.index or 0) if self._others else 0
+        if not self._others:
+            return self._answer
+        answers, index = (self._answer, *self._others), choice.index or 0
         return answers[index] if 0 <= index < len(answers) else None
 
     def _raise_error(self, error: Any) -> None:
@@ -200,10 +203,14 @@ class ChunkReader:
 
     def _take_said(self, choice: _Choice, answer: Answer) -> None:
         delta = choice.delta
-        if delta is None or (delta == _NOTHING and choice.message is not None and not answer.has_output):
+        if delta is None or (choice.message is not None and delta == _NOTHING and not answer.has_output):
             delta = choice.message or (_Delta(choice.text) if choice.text else _NOTHING)
+        content = delta.content
+        if content and isinstance(content, str) and choice.logprobs is None and not (delta.refusal or _has_more(delta)):
+            answer.add_text(content)  # nearly every chunk
+            return
         told = choice.logprobs if isinstance(choice.logprobs, dict) else {}
-        if (content := delta.content) or told:
+        if content or told:
             said, thought = (content, "") if isinstance(content, str) else _read_parts(content)
             answer.add_thought(thought)
             answer.add_text(said, reported_logprobs(told.get("content", logprobs_of_text(told))) if told else None)
