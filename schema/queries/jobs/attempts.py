@@ -106,7 +106,8 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     """A job as its attempt runs it. `lease_owner` is the worker's name; `is_first`: no earlier claim is known. `left_s` is the
     time up to its deadline, `credential` the tenant's own for the model's provider. A `suspect` is cleared when it has run for
     `probation_s`. Prices are in US dollars per million tokens,
-    `context_tokens` is the model's window, if a row says it. `tenant` is read for jobs that run within limits."""
+    `context_tokens` is the model's window, if a row says it. `tenant` is read for jobs that run within limits, and without
+    its grants."""
 
     id: UUID
     tenant_id: UUID

@@ -1,6 +1,7 @@
 -- Makes a dispatched job an attempt's own, and reads with it what the attempt needs before it can ask a model.
 -- The attempt has the number of its dispatch, which was on disk before the doorbell was rung: its commit doesn't wait for the
 -- disk, and a crash may forget it (DECISIONS 73).
+-- Of the tenant it needs the limits, and not the grants and agents that `tenant_facts()` reads as well.
 -- Its state is compared with a parameter: a literal would let the planner take a partial index of all jobs in that state
 -- instead of the primary key.
 WITH claimed AS (
@@ -13,6 +14,7 @@ tried AS (
   INSERT INTO attempts (tenant_id, job_id, attempt, worker) SELECT tenant_id, id, attempt, %(worker)s FROM claimed)
 SELECT j.id, j.tenant_id, kind, queue, session_id, turn, model, agent, payload, attempt, lease_owner, is_first, tries, max_tries, inbox, request_id,
   error, j.created_at, left_s, user_id, suspect, probation_s, c.id AS credential_id, c.service, c.base_url, c.key_id, c.sealed,
-  m.input_usd, m.output_usd, m.context_tokens, CASE WHEN payload ? 'reserved' THEN tenant_facts(j.tenant_id) END AS tenant
+  m.input_usd, m.output_usd, m.context_tokens, CASE WHEN payload ? 'reserved' THEN (
+    SELECT to_jsonb(t) FROM tenants t WHERE t.id = j.tenant_id) END AS tenant
 FROM claimed j LEFT JOIN credentials c ON c.tenant_id = j.tenant_id AND c.service = split_part(j.model, '/', 1)
   LEFT JOIN models m ON m.name = j.model
