@@ -15,18 +15,18 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import msgspec
 import psycopg
 from psycopg import abc, pq
-from psycopg.adapt import PyFormat, Transformer
+from psycopg.adapt import PyFormat
 from psycopg.errors import error_from_result
 from psycopg.pq.abc import PGresult
 from psycopg.types.json import Jsonb
 
-from schema.postgres.connections import Db, Pool, connection, prepared_by_batches, tenant_share
+from schema.postgres.connections import Connection, Db, Pool, connection, prepared_by_batches, tenant_share
 
 Statement = tuple[str, Mapping[str, Any]]
 ScopedStatement = tuple[UUID, UUID | None, Statement]
@@ -134,8 +134,9 @@ async def _exchange(db: Db, statements: Sequence[Statement]) -> list[Rows]:
 
 async def _send_and_receive(db: Db, statements: Sequence[Statement]) -> list[Rows]:
     pgconn, known = db.pgconn, prepared_by_batches.setdefault(db, {})
+    transformer = cast(Connection, db).transformer
     pgconn.enter_pipeline_mode()
-    sent = _send(db, statements, known)
+    sent = _send(db, transformer, statements, known)
     pgconn.pipeline_sync()
     results, failed = await _receive(db)
     pgconn.exit_pipeline_mode()
@@ -148,14 +149,15 @@ async def _send_and_receive(db: Db, statements: Sequence[Statement]) -> list[Row
     known.update(dict.fromkeys(fresh, ()))
     if failed is not None:
         raise error_from_result(failed, encoding="utf-8")
-    reader = Transformer(db)
     answers = [(key, result) for (key, prepares), result in zip(sent, results, strict=True) if not prepares]
-    return [_rows(reader, result, known, key) for key, result in answers]
+    return [_rows(transformer, result, known, key) for key, result in answers]
 
 
-def _send(db: Db, statements: Sequence[Statement], known: Collection[bytes]) -> list[tuple[bytes, bool]]:
+def _send(
+    db: Db, writer: abc.Transformer, statements: Sequence[Statement], known: Collection[bytes]
+) -> list[tuple[bytes, bool]]:
     """Send all statements. Return, for each expected result, the statement's key and whether it is that of preparing it."""
-    pgconn, writer, sent = db.pgconn, Transformer(db), list[tuple[bytes, bool]]()
+    pgconn, sent = db.pgconn, list[tuple[bytes, bool]]()
     for sql, values in statements:
         compiled = _compile(sql)
         if compiled.key not in known and (compiled.key, True) not in sent:

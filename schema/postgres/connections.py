@@ -9,12 +9,15 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import cached_property
 from typing import Any, Literal, LiteralString, TypeVar, cast, overload
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import psycopg
+from psycopg import abc
 from psycopg._preparing import PrepareManager
+from psycopg.adapt import Transformer
 from psycopg.rows import DictRow, class_row, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -37,11 +40,16 @@ class _Statements(PrepareManager):
 
 
 class Connection(psycopg.AsyncConnection[DictRow]):
-    """A connection whose prepared statements are known."""
+    """A connection whose prepared statements are known, and that remembers how types are read and written (for batches)."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._prepared = _Statements()
+
+    @cached_property
+    def transformer(self) -> abc.Transformer:
+        """What reads and writes values. A new one for each batch would look up every type again."""
+        return Transformer(self)
 
 
 Db = psycopg.AsyncConnection[DictRow]
