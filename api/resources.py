@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from api.http.sse import BackgroundTasks, OpenStreams
 from api.settings import ApiSettings
 from graphs.providers.registry import Providers
 from graphs.providers.tenant_providers import TenantCredential, TenantProviderPool
+from schema.model_catalog.catalog import Catalogs
 from schema.postgres.connections import Pool, pool_for
 from schema.queries.identity.secrets import check_keys
 from schema.queries.tenants.egress_grants import read_egress_hosts
@@ -39,16 +39,13 @@ MAX_CACHED_TENANTS = 10_000
 CACHE_TTL_S = 1.0
 HEALTH_TTL_S = 2.0
 
-Price = tuple[Decimal, Decimal]
-"""USD per million tokens of input and of output."""
-
 
 @dataclass(frozen=True)
 class Resources:
     """What handlers use. `providers` have the installation's keys and `tenant_providers` those of tenants; `storage` holds
-    the bytes of documents; `embedding` asks workers for vectors; `credentials` (by tenant) and `prices` are cached for
-    a second; `rates` counts reads and searches; `egress` tells what each tenant may reach; `streams` are the open ones;
-    `background` runs tasks that outlive their request.
+    the bytes of documents; `embedding` asks workers for vectors; `credentials` (by tenant) are cached for a second; `rates`
+    counts reads and searches; `egress` tells what each tenant may reach; `streams` are the open ones; `background` runs tasks
+    that outlive their request.
     `health_pool` is one connection, so that health doesn't wait behind requests; `health` remembers its checks."""
 
     settings: ApiSettings
@@ -68,7 +65,6 @@ class Resources:
     storage: Storage
     embedding: EmbeddingClient
     credentials: TtlCache[UUID, list[TenantCredential]]
-    prices: TtlCache[str, dict[str, Price]]
     streams: OpenStreams
     background: BackgroundTasks
     health_pool: Pool
@@ -78,11 +74,16 @@ class Resources:
         """Forget what is cached of a tenant and its callers, or of all: it was changed here, or is about to be refused."""
         self.authenticator.forget(tenant_id)
         self.egress.forget(tenant_id)
-        self.prices.clear()
+        self.catalogs.forget()
         if tenant_id is None:
             self.credentials.clear()
         else:
             self.credentials.discard(tenant_id)
+
+    @property
+    def catalogs(self) -> Catalogs:
+        """What is known of models."""
+        return self.core.catalogs
 
     @property
     def limits(self) -> Limits:
@@ -153,7 +154,6 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
             storage=storage,
             embedding=embedding,
             credentials=TtlCache(MAX_CACHED_TENANTS, CACHE_TTL_S),
-            prices=TtlCache(1, CACHE_TTL_S),
             streams=streams,
             background=background,
             health_pool=health_pool,

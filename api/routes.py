@@ -36,8 +36,9 @@ from api.tools import data_sources, trial_run
 from api.tools import routes as tools
 from api.triggers import hooks
 from api.triggers import routes as triggers
-from api.usage import prices
+from api.usage import models as usable_models
 from api.usage import routes as usage
+from api.usage import stored_models
 from api.users import privacy
 from api.users import routes as users
 from api.webhooks import deliveries
@@ -56,7 +57,8 @@ NATIVE = (
         grants.routes,
         egress.routes,
         tenant_users.routes,
-        prices.routes,
+        usable_models.routes,
+        stored_models.routes,
         usage.routes,
         audit.routes,
         metrics.routes,

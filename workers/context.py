@@ -19,6 +19,7 @@ from graphs.providers.tenant_providers import TenantProviderPool
 from graphs.routing.router import Router
 from schema import redis_names
 from schema.job_kinds import KINDS
+from schema.model_catalog.catalog import Catalogs
 from schema.postgres.connections import Pool, pool_for
 from schema.postgres.logins import Role
 from schema.queries.identity.secrets import check_keys
@@ -85,7 +86,8 @@ async def open_worker_context(settings: WorkerSettings, queue: str, node: str) -
         stack.push_async_callback(redis.close)
         providers = await stack.enter_async_context(Providers(settings.providers))
         embedding = await _open_embedding(stack, settings, pool, providers, bulk=queue == INGESTION)
-        agents = await _open_agents(stack, settings, pool, redis, providers, embedding)
+        catalogs = Catalogs(pool)
+        agents = await _open_agents(stack, settings, pool, redis, catalogs, providers, embedding)
         egress = agents.models.egress
         ingestion = None
         if queue == INGESTION:
@@ -95,7 +97,7 @@ async def open_worker_context(settings: WorkerSettings, queue: str, node: str) -
             ready = routing_ready(agents.router, agents.configurations, agents.routed, address)
             await stack.enter_async_context(ready)
             await stack.enter_async_context(default_model_warm(providers))
-        jobs = await _open_queue(stack, settings, pool, redis, queue=queue, node=node)
+        jobs = await _open_queue(stack, settings, pool, redis, catalogs, queue=queue, node=node)
         if queue == DELIVERERS:
             await _open_deliverer(stack, settings, pool, egress)
         yield WorkerContext(settings, jobs, agents, ingestion)
@@ -111,7 +113,14 @@ async def _open_pool(
 
 
 async def _open_queue(
-    stack: AsyncExitStack, settings: WorkerSettings, pool: Pool, redis: RedisClient, *, queue: str, node: str
+    stack: AsyncExitStack,
+    settings: WorkerSettings,
+    pool: Pool,
+    redis: RedisClient,
+    catalogs: Catalogs,
+    *,
+    queue: str,
+    node: str,
 ) -> QueueContext:
     system_pool = await _open_pool(stack, settings, "headrace_system", f"headrace {queue} dispatch", max_size=3, kept=0)
     return QueueContext(
@@ -123,6 +132,7 @@ async def _open_queue(
         pool=pool,
         relay=Relay(redis),
         limits=limits_over(redis, pool),
+        catalogs=catalogs,
         dispatcher=Dispatcher(system_pool, redis, window=settings.window),
         running=await _open_running(stack, settings),
     )
@@ -173,6 +183,7 @@ async def _open_agents(
     settings: WorkerSettings,
     pool: Pool,
     redis: RedisClient,
+    catalogs: Catalogs,
     providers: Providers,
     embedding: _Embedding,
 ) -> AgentContext:
@@ -184,7 +195,7 @@ async def _open_agents(
     agent_graphs = AgentGraphs(checkpointer)
     return AgentContext(
         pool=pool,
-        models=ModelContext(providers, tenant_providers, Breakers(), egress),
+        models=ModelContext(providers, tenant_providers, Breakers(), egress, catalogs),
         agent_graphs=agent_graphs,
         pipeline_graphs=PipelineGraphs(checkpointer, agent_graphs),
         configurations=Configurations(pool, redis),

@@ -16,6 +16,7 @@ from schema import redis_names
 from schema.errors import DeadlinePassed, HeadraceError, Unavailable, WorkerLost
 from schema.events import JobCancelled, JobFailed
 from schema.job_kinds import QUEUES
+from schema.model_catalog.catalog import Catalogs
 from schema.postgres.connections import Db, Pool, fetch_one, pool_for, system_tx
 from schema.queries.jobs import sweeper as queries
 from schema.queries.jobs.dispatch import requeue_unanswered
@@ -103,7 +104,7 @@ class Scheduler:
         self._dispatcher = Dispatcher(self._system_pool, redis, window=self._settings.window)
         core = JobCore(
             *(self._pool, redis, hub, self._relay, settings.window),
-            *(CapacityCache(), SubmitThrottle(), self._limits),
+            *(CapacityCache(), SubmitThrottle(), self._limits, Catalogs(self._pool)),
         )
         inbox, name = hub.inbox, new_name(PLATFORM)
         checks: dict[str, Check] = {

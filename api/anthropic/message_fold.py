@@ -184,6 +184,7 @@ def usage_out(usage: UsageRecorded | None) -> MessageUsageOut:
         cache_read_input_tokens=cached,
         output_tokens=usage.output_tokens,
         output_tokens_details={"thinking_tokens": usage.reasoning_tokens},
+        cost_usd=usage.cost_usd,
     )
 
 

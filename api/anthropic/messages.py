@@ -19,6 +19,7 @@ from api.chat.response_modes import JOB_ERRORS
 from api.grants.model_access import Target, find_providers, resolve_target
 from api.http.bodies.json_body import JsonRequest, field_names
 from api.http.bodies.limits import LARGE_BODY
+from api.http.cost_header import COST_HEADER, cost_header
 from api.http.errors import problems
 from api.http.headers import read_idempotency
 from api.http.sse import EVENT_STREAM, EventStream
@@ -67,7 +68,7 @@ class Call:
         request_headers=("Idempotency-Key", "anthropic-version", "anthropic-beta", *CALLBACK_HEADERS),
         response_headers={
             **JOB_RESPONSE_HEADERS,
-            200: (*JOB_RESPONSE_HEADERS[200], "X-Headrace-Ignored", "request-id"),
+            200: (*JOB_RESPONSE_HEADERS[200], "X-Headrace-Ignored", COST_HEADER, "request-id"),
         },
     ),
     responses={
@@ -135,7 +136,7 @@ async def _submit(data: CreateMessageIn, request: JsonRequest, principal: Princi
 async def _complete(call: Call) -> Response[Any]:
     whole = collect_message(call.client.accepted.follower, call.model, native=call.native)
     message = await call.client.wait_for(whole, "Use stream for long answers.")
-    return Response(message, status_code=200, headers=call.headers)
+    return Response(message, status_code=200, headers=call.headers | cost_header(message.usage.cost_usd))
 
 
 async def _stream(call: Call) -> Response[Any]:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from api.anthropic.block_schemas import MAX_TEXT, Block, CacheControl, OnlyTextBlockIn
+from schema.events.base import CostIfTold
 
 MAX_TOOLS = 512
 MAX_MESSAGES = 100_000
@@ -153,6 +154,7 @@ class MessageUsageOut(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens_details: Annotated[dict[str, int], Meta(description="`thinking_tokens`: those of its thoughts.")] = (
         msgspec.field(default_factory=lambda: {"thinking_tokens": 0})
     )
+    cost_usd: CostIfTold = msgspec.UNSET
 
 
 class AssistantMessageOut(msgspec.Struct, frozen=True, kw_only=True):

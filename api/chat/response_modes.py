@@ -19,7 +19,7 @@ from api.jobs.event_stream import follow_stream
 from api.jobs.submit import submit_and_follow
 from api.resources import Resources
 from schema.events import UsageRecorded
-from schema.events.base import CachedTokens, CacheWriteTokens, Notice, ReasoningTokens
+from schema.events.base import CachedTokens, CacheWriteTokens, CostUsd, Notice, ReasoningTokens
 from schema.job_kinds import INTERACTIVE, KINDS
 from schema.queries.jobs.submissions import Submission
 from schema.states import PublicState
@@ -35,6 +35,7 @@ class UsageOut(msgspec.Struct, frozen=True):
     cached_tokens: CachedTokens = 0
     cache_write_tokens: CacheWriteTokens = 0
     reasoning_tokens: ReasoningTokens = 0
+    cost_usd: CostUsd = None
 
 
 class AnswerOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +111,7 @@ ANSWER_EXAMPLE = {
     "text": "A headrace is the channel that leads water to a mill wheel or a turbine.",
     "finish_reason": "stop",
     "model": "ollama/llama3.2:3b",
-    "usage": {"input_tokens": 14, "output_tokens": 18, "estimated": False},
+    "usage": {"input_tokens": 14, "output_tokens": 18, "estimated": False, "cost_usd": 0.0},
     "agent": None,
     "data": None,
     "renderer": None,
@@ -197,6 +198,7 @@ def _usage_out(usage: UsageRecorded) -> UsageOut:
         usage.cached_tokens,
         usage.cache_write_tokens,
         usage.reasoning_tokens,
+        None if usage.cost_usd is msgspec.UNSET else usage.cost_usd,
     )
 
 

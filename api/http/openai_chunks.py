@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from graphs.messages import VENDOR_MARK
 from schema.events import ChoiceDelta, MessageCompleted, UsageRecorded
-from schema.events.base import CachedTokens, CacheWriteTokens, Notice, ReasoningTokens
+from schema.events.base import CachedTokens, CacheWriteTokens, CostIfTold, Notice, ReasoningTokens
 
 DONE = b"data: [DONE]\n\n"
 
@@ -42,6 +42,7 @@ class TokenCountsOut(msgspec.Struct, frozen=True):
     total_tokens: Annotated[int, Meta(description="Sum of both.")]
     prompt_tokens_details: Annotated[PromptDetailsOut, Meta(description="Parts of the prompt's tokens.")]
     completion_tokens_details: Annotated[CompletionDetailsOut, Meta(description="Parts of the answer's tokens.")]
+    cost_usd: CostIfTold = msgspec.UNSET
 
 
 class LogprobsOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +121,7 @@ COMPLETION_EXAMPLE: dict[str, Any] = {
         "total_tokens": 29,
         "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": 0},
+        "cost_usd": 0.0,
     },
     "system_fingerprint": None,
 }
@@ -140,6 +142,7 @@ def usage_out(usage: UsageRecorded | None) -> TokenCountsOut | None:
         usage.input_tokens + usage.output_tokens,
         PromptDetailsOut(usage.cached_tokens, usage.cache_write_tokens),
         CompletionDetailsOut(usage.reasoning_tokens),
+        usage.cost_usd,
     )
 
 

@@ -114,7 +114,7 @@ JOB_EXAMPLE: dict[str, Any] = {
         "text": "A headrace is the channel that leads water to a mill wheel or a turbine.",
         "finish_reason": "stop",
         "model": "ollama/llama3.2:3b",
-        "usage": {"input_tokens": 14, "output_tokens": 18, "estimated": False},
+        "usage": {"input_tokens": 14, "output_tokens": 18, "estimated": False, "cost_usd": 0.0},
         "message_id": "019a5c9e-7d20-7e02-8a41-5b1f0c3d9e77",
     },
     "error": None,

@@ -9,16 +9,16 @@ from msgspec.structs import replace
 
 from api.auth.principals import Principal
 from api.http.limit_errors import BUDGET_EXCEEDED, limit_error
-from api.resources import Price, Resources
+from api.resources import Resources
 from schema.errors import LimitReached
 from schema.postgres.connections import tenant_tx
 from schema.queries.jobs.submissions import Submission, Submitter
-from schema.queries.tenants.usage import get_spending, list_models
+from schema.queries.tenants.usage import get_spending
 from workers.job_tokens import JobCaller, seal_caller, sorted_rights
 from workers.limits.headers import rate_limit_headers
 from workers.limits.limits import LimitPolicy, Quota, Verdict
 from workers.limits.refusals import Wanted, budget_too_small
-from workers.limits.reservation import cost_nanos, limit_policy, settle_reservation
+from workers.limits.reservation import limit_policy, settle_reservation
 from workers.queue.budget_warnings import record_budget_warning
 from workers.queue.submit import Submitted, submit
 from workers.redis.client import RedisUnavailable
@@ -129,19 +129,13 @@ async def _estimate_cost(resources: Resources, principal: Principal, model: str,
         return 0
     if uses_own_key(principal, model):
         return 0
-    prices = await resources.prices.load("all", lambda: _read_prices(resources, principal))
-    price = prices.get(model)
-    return cost_nanos(*tokens, *price) if price else 0
+    price = (await resources.catalogs.latest()).price(model)
+    return price.most(*tokens) if price else 0
 
 
 def uses_own_key(principal: Principal, model: str) -> bool:
     """Whether the tenant has a provider key of its own for the model, so that a call costs the operator nothing."""
     return model.partition("/")[0] in principal.tenant.services
-
-
-async def _read_prices(resources: Resources, principal: Principal) -> dict[str, Price]:
-    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
-        return {row.name: (row.input_usd, row.output_usd) for row in await list_models(db)}
 
 
 async def _check_budgets(resources: Resources, principal: Principal, policy: LimitPolicy, wanted: Wanted) -> None:

@@ -14,6 +14,7 @@ from api.chat.response_modes import ACCEPTED_RESPONSE, JOB_ERRORS, accepted_resp
 from api.grants.model_access import Target, resolve_target
 from api.http.bodies.json_body import JsonRequest
 from api.http.bodies.limits import LARGE_BODY
+from api.http.cost_header import COST_HEADER
 from api.http.errors import problems
 from api.http.headers import read_idempotency
 from api.http.openai_chunks import COMPLETION_EXAMPLE, Chunks, CompletionOut
@@ -49,7 +50,7 @@ from schema.queries.jobs.submissions import Submission
         response=COMPLETION_EXAMPLE,
         other_media_types={EVENT_STREAM: CHUNKS},
         request_headers=("Idempotency-Key", *CALLBACK_HEADERS, RUN_AT_HEADER),
-        response_headers={**JOB_RESPONSE_HEADERS, 200: (*JOB_RESPONSE_HEADERS[200], "X-Headrace-Ignored")},
+        response_headers={**JOB_RESPONSE_HEADERS, 200: (*JOB_RESPONSE_HEADERS[200], "X-Headrace-Ignored", COST_HEADER)},
     ),
     responses={
         200: ResponseSpec(
@@ -159,7 +160,7 @@ def _read_run_at(request: JsonRequest, data: CompletionIn) -> datetime | None:
 async def _complete(client: WaitingClient, data: CompletionIn, model: str, headers: dict[str, str]) -> Response[Any]:
     whole = collect_completion(client.accepted.follower, model, logprobs=bool(data.logprobs))
     answer = await client.wait_for(whole, "Use stream for long answers.")
-    return Response(answer, status_code=200, headers=headers)
+    return Response(answer.body, status_code=200, headers=headers | answer.headers)
 
 
 async def _stream(client: WaitingClient, data: CompletionIn, model: str, headers: dict[str, str]) -> Response[Any]:

@@ -35,6 +35,7 @@ from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.settings import AUTO
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError, Unavailable, UnknownModel
+from schema.events.base import ModelUsage
 from schema.events.notices import OFFLINE_MODEL
 from schema.ids import new_id
 from schema.queries.tenants.usage import add_call
@@ -247,17 +248,13 @@ async def _reserved(resources: Resources, principal: Principal, model: str, toke
     """Reserve a call from the tenant's limits and record its usage; a failed call costs nothing. Raises LimitReached."""
     call_id = new_id()
     verdict = await reserve(resources, principal, call_id, model, (tokens, 0))
+    own = tokens if uses_own_key(principal, model) else 0
+    used = ModelUsage(model=model, input_tokens=tokens, output_tokens=0, own_key_input_tokens=own)
     try:
         yield
+        nanos = await _charge(resources, principal, used)
         async with principal.tx(resources.core.pool) as db:
-            nanos = await add_call(
-                db,
-                principal.tenant_id,
-                user_id=principal.user_id,
-                model=model,
-                input_tokens=tokens,
-                own_key=uses_own_key(principal, model),
-            )
+            await add_call(db, principal.tenant_id, user_id=principal.user_id, used=used, cost_nanos=nanos)
     except BaseException:
         if verdict is not None:
             await settle_reservation(
@@ -266,6 +263,16 @@ async def _reserved(resources: Resources, principal: Principal, model: str, toke
         raise
     if verdict is not None:
         await settle_reservation(resources.limits, principal.tenant_id, call_id, tokens=tokens, nanos=nanos)
+
+
+async def _charge(resources: Resources, principal: Principal, used: ModelUsage) -> int:
+    """Return what a call cost, in nano-USD: nothing if it was made in our own processes, or its price is unknown."""
+    if is_local(used.model):
+        return 0
+    nanos = (await resources.catalogs.latest()).charge(used)
+    if nanos is None:
+        resources.catalogs.note_unpriced(used.model, principal.tenant_id)
+    return nanos or 0
 
 
 def _check_dimensions(model: str, dimensions: int | None) -> None:

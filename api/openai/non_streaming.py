@@ -1,11 +1,13 @@
 """Builds a complete answer in OpenAI's format from a job's events."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 
 from api.chat.await_answer import ANSWER_EVENTS, Answer
+from api.http.cost_header import cost_header
 from api.http.openai_chunks import LogprobsOut, completion_out
 from schema.events import (
     JobRestarted,
@@ -19,6 +21,15 @@ from schema.events import (
 from workers.stream.follow import Follower
 
 RELEVANT_EVENTS = ANSWER_EVENTS | {JobRestarted.type, ReasoningDelta.type}
+
+
+class WholeCompletion(NamedTuple):
+    """A completion, and the header that says what it cost."""
+
+    body: msgspec.Raw
+    headers: dict[str, str]
+
+
 Pieces = list[tuple[int, ReasoningDelta | MessageDelta]]
 
 
@@ -41,7 +52,7 @@ class BuildCompletion(Protocol):
 
 async def collect_completion(
     follower: Follower, model: str, *, logprobs: bool = False, build: BuildCompletion = completion_out
-) -> msgspec.Raw:
+) -> WholeCompletion:
     """Follow a job to its end and return its completion; with `logprobs`, those that its deltas have too. Raises JobEnded if
     it fails or is cancelled."""
     answer, pieces = Answer(str(follower.job_id)), Pieces()
@@ -58,7 +69,8 @@ async def collect_completion(
                         pieces = [piece for piece in pieces if piece[0] <= event.discard_after]
     message = answer.message or MessageCompleted(text="")
     reasoning = "".join(event.text for _, event in pieces if isinstance(event, ReasoningDelta))
-    return build(follower.job_id, model, message, answer.usage, reasoning, _logprobs(pieces))
+    body = build(follower.job_id, model, message, answer.usage, reasoning, _logprobs(pieces))
+    return WholeCompletion(body, cost_header(answer.usage.cost_usd if answer.usage else UNSET))
 
 
 def _logprobs(pieces: Pieces) -> LogprobsOut | None:

@@ -15,6 +15,7 @@ from api.chat.response_modes import JOB_ERRORS
 from api.grants.model_access import AGENT, Target, find_providers, resolve_model, resolve_target
 from api.http.bodies.json_body import JsonRequest
 from api.http.bodies.limits import LARGE_BODY
+from api.http.cost_header import COST_HEADER
 from api.http.errors import problems
 from api.http.headers import read_idempotency
 from api.http.sse import EVENT_STREAM, EventStream
@@ -78,7 +79,7 @@ class Asked:
         response=TEXT_EXAMPLE,
         other_media_types={EVENT_STREAM: TEXT_CHUNKS},
         request_headers=("Idempotency-Key", *CALLBACK_HEADERS),
-        response_headers={**JOB_RESPONSE_HEADERS, 200: (*JOB_RESPONSE_HEADERS[200], "X-Headrace-Ignored")},
+        response_headers={**JOB_RESPONSE_HEADERS, 200: (*JOB_RESPONSE_HEADERS[200], "X-Headrace-Ignored", COST_HEADER)},
     ),
     responses={
         200: ResponseSpec(
@@ -172,7 +173,7 @@ async def _complete(
     follower, logprobs = client.accepted.follower, data.logprobs is not None
     whole = collect_completion(follower, model, logprobs=logprobs, build=text_completion_out)
     answer = await client.wait_for(whole, "Use stream for long ones.", what="completion")
-    return Response(answer, status_code=200, headers=headers)
+    return Response(answer.body, status_code=200, headers=headers | answer.headers)
 
 
 async def _stream(client: WaitingClient, data: TextCompletionIn, model: str, headers: dict[str, str]) -> Response[Any]:

@@ -103,6 +103,10 @@ HEADERS = {
         TEXT, 'The tenant\'s limits: `"requests";q=60;w=60`. Absent when nothing is limited.'
     ),
     "X-Headrace-Ignored": _response(TEXT, "Parameters for which the model's provider has no place: `top_k, min_p`."),
+    "X-Headrace-Cost-USD": _response(
+        Schema(type=OpenAPIType.STRING, pattern=r"^[0-9]+(\\.[0-9]+)?$"),
+        "What the answer cost in US dollars; absent if that is unknown. A stream has it in its usage.",
+    ),
     "request-id": _response(REQUEST_ID, "The same as `X-Request-ID`, where Anthropic's SDKs look for it."),
     "X-Should-Retry": _response(TEXT, "`false` when the job was already retried as often as is sensible."),
 }

@@ -3,11 +3,12 @@
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from schema.events.base import (
     CachedTokens,
     CacheWriteTokens,
+    CostIfTold,
     Event,
     ModelUsage,
     Notice,
@@ -104,6 +105,7 @@ class UsageRecorded(Event, frozen=True):
     cache_write_tokens: CacheWriteTokens = 0
     reasoning_tokens: ReasoningTokens = 0
     models: Annotated[list[ModelUsage] | None, Meta(description="The tokens by model, if several were called.")] = None
+    cost_usd: CostIfTold = UNSET
 
     def with_own_key(self) -> "UsageRecorded":
         """Return the usage as all of the tenant's own provider key."""

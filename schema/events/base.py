@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, UnsetType
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -48,6 +48,14 @@ CacheWriteTokens = Annotated[
     int, Meta(description="Of the tokens that were sent, those put into the provider's cache.")
 ]
 ReasoningTokens = Annotated[int, Meta(description="Of the tokens that came back, those of the model's reasoning.")]
+
+COST = Meta(
+    description="What it cost in US dollars, to 9 decimal places, at the prices of the models that were called; null if any of "
+    "them has no known price (`GET /api/models`). Tokens with the tenant's own provider key cost nothing."
+)
+CostUsd = Annotated[float | None, COST]
+CostIfTold = Annotated[float | UnsetType | None, COST]
+"""As `CostUsd`; older jobs have none."""
 
 
 class ModelUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,14 +8,16 @@ from typing import Any
 
 import psycopg
 
+from schema.model_catalog.seed import seed_models
 from schema.postgres.logins import Role, ensure_logins
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
 def migrate(database_url: str, role_urls: Mapping[Role, str] | None = None, *, in_child: bool = False) -> bool:
-    """Run the missing migrations, one transaction each, and return whether there were any. Then prepare the users of the
-    processes (`schema/postgres/logins.py`); `role_urls` are those with passwords of their own.
+    """Run the missing migrations, one transaction each, and return whether there were any. Then write what is known of models
+    (`schema/model_catalog/seed.py`), and prepare the users of the processes (`schema/postgres/logins.py`); `role_urls` are
+    those with passwords of their own.
 
     At head it costs a few queries and does not even import Alembic; with `in_child` this process never does, which saves it
     40 MB for as long as it lives. Processes that start together wait for one another.
@@ -26,6 +28,7 @@ def migrate(database_url: str, role_urls: Mapping[Role, str] | None = None, *, i
         behind = _version(db) != newest_migration()
         if behind and not (in_child and _upgrade_in_child(database_url)):
             _upgrade(database_url)
+        seed_models(db)
         ensure_logins(database_url, role_urls or {})
         return behind
 

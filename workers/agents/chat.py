@@ -6,6 +6,7 @@ from graphs.providers.capabilities import capabilities
 from graphs.providers.contract import Provider
 from graphs.runner import read_chat, run_chat
 from schema.events import Event, UsageRecorded
+from schema.model_catalog.catalog import Model
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
 from workers.agents.context import AgentContext
@@ -28,11 +29,12 @@ async def answer_chat(
         emit(event.with_own_key() if isinstance(event, UsageRecorded) and job.credential else event)
 
     provider = await context.models.get_provider(job)
-    await run_chat(provider, run, emit_counted, window=await _find_window(provider, job))
+    known = (await context.models.catalogs.at(job.models_version)).find(job.model)
+    await run_chat(provider, run, emit_counted, window=await _find_window(provider, job, known))
 
 
-async def _find_window(provider: Provider, job: ClaimedJob) -> int | None:
-    """Return how many tokens the job's model reads: by its row, or as its provider says; None if neither does."""
-    if job.context_tokens is not None:
-        return job.context_tokens
+async def _find_window(provider: Provider, job: ClaimedJob, known: Model | None) -> int | None:
+    """Return how many tokens the job's model reads: by what is known of it, or as its provider says; None if neither does."""
+    if known is not None and known.context_tokens is not None:
+        return known.context_tokens
     return (await capabilities(provider, job.model.partition("/")[2], {"tools": False, "images": False})).context_tokens

@@ -23,7 +23,6 @@ from schema.queries.agents.agent_config import (
     StoredConfiguration,
     StoredDataSource,
     StoredGrant,
-    StoredModel,
     StoredTool,
     read_configuration,
 )
@@ -87,15 +86,6 @@ class DataSourceConfig(msgspec.Struct, frozen=True, kw_only=True):
     secret: SealedConfig
 
 
-class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known about a model, apart from its price."""
-
-    context_tokens: int | None
-    tools: bool | None
-    images: bool | None
-    fallbacks: list[str]
-
-
 class LearnedConfig(msgspec.Struct, frozen=True):
     """A question that belongs to an agent, with its approved answer if there is one."""
 
@@ -111,7 +101,6 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     agents: dict[str, AgentConfig]
     tools: dict[str, ToolConfig]
     data_sources: dict[str, DataSourceConfig]
-    models: dict[str, ModelConfig]
     tool_grants: list[str]
     model_grants: list[str]
     settings: dict[str, Any]
@@ -185,7 +174,6 @@ def parse_configuration(stored: StoredConfiguration, tenant_id: UUID) -> Configu
         agents={agent.name: _agent(agent, grants) for agent in stored.agents},
         tools={tool.name: _tool(tool) for tool in stored.tools},
         data_sources={source.name: _data_source(source, tenant_id) for source in stored.data_sources},
-        models={model.name: _model(model) for model in stored.models},
         tool_grants=[grant.name for grant in grants if grant.kind == "tool"],
         model_grants=[grant.name for grant in grants if grant.kind == "model"],
         settings=stored.settings,
@@ -219,10 +207,4 @@ def _data_source(source: StoredDataSource, tenant_id: UUID) -> DataSourceConfig:
         max_rows=source.max_rows,
         timeout_s=source.timeout_s,
         secret=SealedConfig(tenant_id, source.id, source.key_id, source.sealed),
-    )
-
-
-def _model(model: StoredModel) -> ModelConfig:
-    return ModelConfig(
-        context_tokens=model.context_tokens, tools=model.tools, images=model.images, fallbacks=model.fallbacks or []
     )

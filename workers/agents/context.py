@@ -12,6 +12,7 @@ from graphs.providers.contract import Provider
 from graphs.providers.registry import Providers
 from graphs.providers.tenant_providers import TenantCredential, TenantProviderPool
 from graphs.routing.router import Router
+from schema.model_catalog.catalog import Catalogs
 from schema.postgres.connections import Pool
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.vault import Sealed, Vault
@@ -26,12 +27,13 @@ from workers.retrieval.search import Searcher
 
 @dataclass(frozen=True)
 class ModelContext:
-    """The model providers: the installation's, and those that tenants have stored credentials for."""
+    """The model providers, the installation's and those of tenants' own credentials, and what is known of models."""
 
     providers: Providers
     tenant_providers: TenantProviderPool
     breakers: Breakers
     egress: TenantEgress
+    catalogs: Catalogs
 
     async def get_provider(self, job: ClaimedJob) -> Provider:
         """Return the provider of a claimed job's model: with the tenant's own key if it has stored one, else the

@@ -11,6 +11,7 @@ from graphs.providers.prompted_tools.provider import NativeOrPromptedTools
 from graphs.providers.tenant_providers import TenantCredential
 from graphs.providers.windows import with_window
 from schema.errors import HeadraceError, ProviderError
+from schema.model_catalog.catalog import Catalog
 from schema.queries.agents.agent_config import ProviderCredential
 from schema.vault import Sealed
 from workers.agents.configuration import Configuration
@@ -21,7 +22,7 @@ from workers.agents.text_only import TextOnlyProvider
 class Models:
     """The models of one job. `default` is the job's; with `asked_for` the request named it, and it comes first. With
     `own_keys_only`, only those that the tenant has a provider key of its own for: no money was reserved for others.
-    `hosts` are the private ones that the tenant was granted for its providers."""
+    `catalog` is what is known of models, `hosts` are the private ones that the tenant was granted for its providers."""
 
     def __init__(
         self,
@@ -30,12 +31,14 @@ class Models:
         configuration: Configuration,
         credentials: Sequence[ProviderCredential],
         *,
+        catalog: Catalog,
         default: str,
         asked_for: bool,
         own_keys_only: bool = False,
         hosts: Sequence[str] = (),
     ) -> None:
         self._context, self._tenant_id, self._configuration = context, tenant_id, configuration
+        self._catalog = catalog
         self._default, self._asked_for, self._own_keys_only = default, asked_for, own_keys_only
         self._credentials: Mapping[str, TenantCredential] = {
             own.service: TenantCredential(
@@ -59,7 +62,7 @@ class Models:
 
     async def window(self) -> int | None:
         """Return how many tokens the job's model reads; None if nobody says."""
-        row = self._configuration.models.get(self._default)
+        row = self._catalog.find(self._default)
         if row is not None and row.context_tokens is not None:
             return row.context_tokens
         service, _, name = self._default.partition("/")
@@ -73,8 +76,8 @@ class Models:
         first = [self._default] if self._asked_for or not agent.models else []
         names = [*first, *(() if self._asked_for else agent.models)]
         for name in list(names):
-            known = self._configuration.models.get(name)
-            names += known.fallbacks if known is not None else []
+            known = self._catalog.find(name)
+            names += (known.fallbacks or []) if known is not None else []
         may = [n for n in names if n == self._default or self._configuration.may_use_model(n)]
         if self._own_keys_only:
             may = [n for n in may if n.partition("/")[0] in self._credentials]
@@ -83,7 +86,7 @@ class Models:
     async def _candidate(self, full_name: str) -> ChainModel:
         service, _, name = full_name.partition("/")
         provider = self._provider(service)
-        row = self._configuration.models.get(full_name)
+        row = self._catalog.find(full_name)
         known = {"tools": row.tools, "images": row.images, "context_tokens": row.context_tokens} if row else None
         can = await capabilities(provider, name, known)
         seen = with_window(provider if can.images else TextOnlyProvider(provider), can.context_tokens)

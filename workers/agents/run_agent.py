@@ -118,6 +118,7 @@ async def prepare_run(
         job.tenant_id,
         configuration,
         inputs.credentials,
+        catalog=await context.models.catalogs.at(job.models_version),
         default=job.model,
         asked_for=asked_for,
         own_keys_only=job.is_own_key_in_budget,

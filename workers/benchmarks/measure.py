@@ -19,6 +19,7 @@ from graphs.providers.contract import (
     Usage,
 )
 from schema.errors import ProviderError
+from schema.events.base import ModelUsage
 from schema.queries.benchmarks.benchmarks import Iteration
 from workers.benchmarks.plan import Step
 
@@ -43,9 +44,25 @@ class Measured:
     estimated: bool = False
     error: dict[str, Any] | None = None
     permanent: bool = False
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
 
-    def as_iteration(self, step: Step, attempt: int) -> Iteration:
-        """Return the row of this call; its cost is reckoned when it is stored."""
+    def usage(self, model: str, *, own_key: bool) -> ModelUsage:
+        """Return what was used of the model that was called; with the tenant's `own_key` it costs nothing here."""
+        return ModelUsage(
+            model=model,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            own_key_input_tokens=self.input_tokens if own_key else 0,
+            own_key_output_tokens=self.output_tokens if own_key else 0,
+            cached_tokens=self.cached_tokens,
+            cache_write_tokens=self.cache_write_tokens,
+            reasoning_tokens=self.reasoning_tokens,
+        )
+
+    def as_iteration(self, step: Step, attempt: int, cost_nanos: int) -> Iteration:
+        """Return the row of this call."""
         return Iteration(
             **step._asdict(),
             attempt=attempt,
@@ -56,7 +73,7 @@ class Measured:
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
             estimated=self.estimated,
-            cost_nanos=0,
+            cost_nanos=cost_nanos,
             error=self.error,
         )
 
@@ -124,6 +141,9 @@ async def measure(
         _count(usage.input_tokens),
         output_tokens,
         usage.estimated,
+        cached_tokens=_count(usage.cached_tokens),
+        cache_write_tokens=_count(usage.cache_write_tokens),
+        reasoning_tokens=_count(usage.reasoning_tokens),
     )
 
 

@@ -123,18 +123,18 @@ class _Benchmark:
         try:
             measured = await measure(target.provider, self._request(step), self._report_pull)
             used_tokens = measured.input_tokens + measured.output_tokens
-            used_nanos = target.cost_nanos(measured.input_tokens, measured.output_tokens)
+            used_nanos = target.charge(measured)
         finally:
             self._budget.release(tokens, nanos, used_tokens=used_tokens, used_nanos=used_nanos)
         self._failed_in_a_row[step.model] = self._failed_in_a_row[step.model] + 1 if measured.permanent else 0
-        iteration = measured.as_iteration(step, self._job.attempt)
+        iteration = measured.as_iteration(step, self._job.attempt, used_nanos)
         worker = self._job.lease_owner
-        cost = await queries.add_iteration(
+        is_added = await queries.add_iteration(
             self._pool, self._job.tenant_id, self._job.id, iteration, worker=worker, own_key=target.own_key
         )
-        if cost is not None and step.place >= 0:
+        if is_added and step.place >= 0:
             self._done += 1
-            self._tell(msgspec.structs.replace(iteration, cost_nanos=cost), self._done)
+            self._tell(iteration, self._done)
 
     def _request(self, step: Step) -> ModelRequest:
         settings = self._settings
@@ -150,7 +150,7 @@ class _Benchmark:
         """Return the tokens that a call may use, and what they cost."""
         read = estimate_input((Message.of("user", self._settings.prompts[step.prompt]),))
         write = self._settings.max_tokens or RESERVED_OUTPUT_TOKENS
-        return read + write, self._targets[step.model].cost_nanos(read, write)
+        return read + write, self._targets[step.model].most_nanos(read, write)
 
     async def _repeat_events(self) -> None:
         """Send again what earlier attempts measured: readers may have been told to discard it."""

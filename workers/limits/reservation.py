@@ -6,15 +6,14 @@ exceeded by no more than what they produce while the last request for more is pe
 """
 
 import asyncio
-import math
 from collections.abc import Callable
-from decimal import Decimal
 from uuid import UUID
 
 import structlog
 
 from graphs.providers.tokens import estimate_tokens
 from schema.identity.tenancy import TenantSnapshot
+from schema.model_catalog.prices import FREE, Price
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.tenants.tenants import Tenant
 from workers.limits.limits import LimitPolicy, Limits
@@ -37,11 +36,6 @@ def limit_policy(tenant: TenantSnapshot | Tenant) -> LimitPolicy:
     )
 
 
-def cost_nanos(input_tokens: int, output_tokens: int, input_usd: Decimal, output_usd: Decimal) -> int:
-    """Return the cost of tokens in nano-USD, rounded up. Prices are in US dollars per million tokens."""
-    return math.ceil(1000 * (input_tokens * input_usd + output_tokens * output_usd))
-
-
 async def settle_reservation(
     limits: Limits, tenant_id: UUID, job_id: UUID, *, tokens: int, nanos: int, refund_request: bool = False
 ) -> None:
@@ -61,6 +55,7 @@ class Reservation:
         job: ClaimedJob,
         tenant: TenantSnapshot,
         *,
+        price: Price | None,
         input_tokens: int,
         on_exhausted: Callable[[], None],
     ) -> None:
@@ -68,7 +63,7 @@ class Reservation:
         self._tenant_id: UUID = job.tenant_id
         self._job_id: UUID = job.id
         self._policy = limit_policy(tenant)
-        self._output_price = Decimal(0) if job.credential else job.output_usd or Decimal(0)
+        self._price = FREE if job.credential or price is None else price
         self._granted: int = job.payload["reserved"] - input_tokens
         self._chars = 0
         self._extending: asyncio.Task[None] | None = None
@@ -87,7 +82,7 @@ class Reservation:
     async def _extend(self) -> None:
         try:
             tokens = max(EXTEND_TOKENS, estimate_tokens(self._chars) - self._granted + EXTEND_AHEAD_TOKENS)
-            nanos = cost_nanos(0, tokens, Decimal(0), self._output_price)
+            nanos = self._price.most(0, tokens)
             granted = await self._limits.extend(self._tenant_id, self._job_id, self._policy, tokens=tokens, nanos=nanos)
         except RedisUnavailable:
             granted, tokens = True, EXTEND_TOKENS  # fails open: usage is charged in Postgres all the same

@@ -147,6 +147,7 @@ class Attempt:
         self._stream = self._open_stream(history)
         # The work starts before the first event is published, because a request to a model takes longer.
         with patience():
+            self._catalog = await self._context.catalogs.at(self.job.models_version)
             self._task = asyncio.get_running_loop().create_task(work(self.job, self._messages, self._emit))
         self._publish_start(history)
         if self.job.tenant is not None:
@@ -189,6 +190,7 @@ class Attempt:
             self._context.limits,
             self.job,
             tenant,
+            price=self._catalog.price(self.job.model),
             input_tokens=self._prompt_tokens(),
             on_exhausted=lambda: self.stop("limit"),
         )
@@ -233,6 +235,8 @@ class Attempt:
                 self._is_heard = self._is_heard or isinstance(event, ANSWER)
                 if isinstance(event, ChoiceDelta) and self._reservation is not None:
                     self._reservation.count(len(event.delta.get("content") or ""))
+                if isinstance(event, ReasoningDelta) and self._reservation is not None:
+                    self._reservation.count(len(event.text))
                 if isinstance(event, MessageDelta):
                     self._deltas.append(event.text)
                     if self._reservation is not None:
@@ -250,6 +254,7 @@ class Attempt:
             self.job,
             self._stream,
             self._log,
+            catalog=self._catalog,
             is_fenced=lambda: self._stop_reason == "fenced",
             ran_s=asyncio.get_running_loop().time() - self._began,
             is_heard=self._is_heard,

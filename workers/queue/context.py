@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from schema.model_catalog.catalog import Catalogs
 from schema.postgres.connections import Pool
 from workers.limits.limits import Limits
 from workers.queue.dispatch import Dispatcher
@@ -24,5 +25,6 @@ class QueueContext:
     pool: Pool
     relay: Relay
     limits: Limits
+    catalogs: Catalogs
     dispatcher: Dispatcher
     running: RunningAttempts

@@ -18,9 +18,10 @@ from schema.events import Event, JobCancelled, JobFailed, JobSucceeded, MessageC
 from schema.events.notices import AGENTS_OFF, notice_for_model
 from schema.ids import new_id
 from schema.job_kinds import INTERACTIVE, KINDS
+from schema.model_catalog.catalog import Catalog
 from schema.postgres.connections import tenant_tx
 from schema.postgres.outages import PATIENCE_S, outlast, patience
-from schema.queries.jobs.attempts import ClaimedJob, Ending, requeue_job
+from schema.queries.jobs.attempts import Charge, ClaimedJob, Ending, requeue_job
 from schema.queries.jobs.jobs import compress_frames
 from schema.states import CancelMode
 from schema.storable import storable, storable_text
@@ -36,12 +37,14 @@ from workers.queue.errors import (
 from workers.queue.finish_retry import finish_with_retries
 from workers.queue.results import (
     answer_parts,
+    charge_models,
     job_result,
     message_detail,
     text_parts,
     usage_by_model,
     usage_fields,
     vendor_extra,
+    with_cost,
 )
 from workers.stream.relay import JobStream
 
@@ -63,17 +66,21 @@ class AttemptFinisher:
         stream: JobStream,
         log: structlog.stdlib.BoundLogger,
         *,
+        catalog: Catalog,
         is_fenced: Callable[[], bool],
         ran_s: float = 0.0,
         is_heard: bool = True,
     ) -> None:
-        """`ran_s`: how long the attempt has run; `is_heard`: it has sent a part of the answer."""
+        """`catalog` has the prices of models. `ran_s`: how long the attempt has run; `is_heard`: it has sent a part of the
+        answer."""
+        self._catalog = catalog
         self._context, self._job, self._stream, self._log, self._is_fenced = context, job, stream, log, is_fenced
         self._ran_s, self._is_heard = ran_s, is_heard
 
     async def succeeded(self, completed: MessageCompleted, usage: UsageRecorded | None) -> None:
         """Store the message and the result."""
         job = self._job
+        usage, used = self._charge(usage)
         message_id = new_id() if job.session_id is not None else None
         completed = msgspec.structs.replace(
             completed,
@@ -93,7 +100,7 @@ class AttemptFinisher:
             message_id=message_id,
             parts=answer_parts(completed),
             usage=usage_fields(usage),
-            used=usage_by_model(usage),
+            used=used,
             agent=completed.agent,
             detail={**message_detail(completed), **vendor_extra(completed)} or None,
             drop_messages=bool(job.payload.get("hidden")),
@@ -103,6 +110,7 @@ class AttemptFinisher:
         self, text: str, usage: UsageRecorded | None, *, mode: CancelMode, agent: str | None = None
     ) -> None:
         """Cancel the job, which `agent` was chosen for. In mode "keep" the text so far is stored as an interrupted message."""
+        usage, used = self._charge(usage)
         kept = mode == "keep" and bool(text)
         await self._end(
             [JobCancelled(kept=mode)],
@@ -113,9 +121,18 @@ class AttemptFinisher:
             message_status="interrupted",
             agent=agent,
             usage=usage_fields(usage),
-            used=usage_by_model(usage),
+            used=used,
             forget=mode == "forget",
         )
+
+    def _charge(self, usage: UsageRecorded | None) -> tuple[UsageRecorded | None, tuple[Charge, ...]]:
+        """Return the usage with its cost, and what each model is charged."""
+        if usage is None:
+            return None, ()
+        charges, unpriced = charge_models(usage_by_model(usage), self._catalog)
+        for model in unpriced:
+            self._context.catalogs.note_unpriced(model, self._job.tenant_id)
+        return with_cost(usage, charges, unpriced), tuple(charges)
 
     async def failed(self, error: Exception, *, agent: str | None = None) -> None:
         """Requeue the job if a retry may succeed and tries are left, else fail it. An outage of ours spends none. `agent`

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from schema.model_catalog.catalog import Catalogs
 from schema.postgres.connections import Pool, limit_tenants, pool_for, tenant_tx, watch_freezes
 from schema.queries.tenants.usage import get_spending
 from workers.limits.limits import Limits
@@ -42,6 +43,7 @@ class JobCore:
     capacity: CapacityCache
     throttle: SubmitThrottle
     limits: Limits
+    catalogs: Catalogs
 
 
 @asynccontextmanager
@@ -60,7 +62,15 @@ async def open_job_core(settings: JobCoreSettings) -> AsyncGenerator[JobCore, No
         await hub.start()
         stack.push_async_callback(hub.close)
         yield JobCore(
-            pool, redis, hub, Relay(redis), settings.window, CapacityCache(), SubmitThrottle(), limits_over(redis, pool)
+            pool=pool,
+            redis=redis,
+            hub=hub,
+            relay=Relay(redis),
+            window=settings.window,
+            capacity=CapacityCache(),
+            throttle=SubmitThrottle(),
+            limits=limits_over(redis, pool),
+            catalogs=Catalogs(pool),
         )
 
 

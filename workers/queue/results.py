@@ -1,11 +1,16 @@
 """How an answer is stored: the parts of its message, its usage, and the result in the job's row."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from schema.events import MessageCompleted, UsageRecorded
 from schema.events.base import ModelUsage
+from schema.model_catalog.catalog import Catalog
+from schema.model_catalog.prices import MAX_NANOS, to_usd
+from schema.queries.jobs.attempts import Charge
 
 MAX_COUNT = 2**53
 """The largest integer that Redis' Lua counts exactly."""
@@ -42,6 +47,7 @@ def usage_fields(usage: UsageRecorded | None) -> dict[str, Any] | None:
         "output_tokens": written,
         "estimated": usage.estimated,
         **{name: count for name, count in parts.items() if count},
+        **({} if usage.cost_usd is UNSET else {"cost_usd": usage.cost_usd}),
     }
 
 
@@ -74,6 +80,19 @@ def usage_by_model(usage: UsageRecorded | None) -> tuple[ModelUsage, ...]:
         )
         for used in models
     )
+
+
+def charge_models(used: Sequence[ModelUsage], catalog: Catalog) -> tuple[list[Charge], list[str]]:
+    """Return what each model cost, and the models whose price is unknown: they are charged nothing."""
+    costs = [catalog.charge(one) for one in used]
+    charges = [Charge(one, nanos or 0) for one, nanos in zip(used, costs, strict=True)]
+    return charges, [one.model for one, nanos in zip(used, costs, strict=True) if nanos is None]
+
+
+def with_cost(usage: UsageRecorded, charges: Sequence[Charge], unpriced: Sequence[str]) -> UsageRecorded:
+    """Return usage with what it cost, which is unknown if the price of one model is."""
+    nanos = min(MAX_NANOS, sum(charge.cost_nanos for charge in charges))
+    return msgspec.structs.replace(usage, cost_usd=None if unpriced else to_usd(nanos))
 
 
 def message_detail(completed: MessageCompleted) -> dict[str, Any]:

@@ -1,14 +1,12 @@
 """Reserves what a scheduled job may use from its tenant's limits, as the API does for requests."""
 
-import math
 from uuid import UUID
 
 import structlog
 
 from schema.errors import LimitReached
 from schema.identity.tenancy import TenantSnapshot
-from schema.postgres.connections import Pool, tenant_tx
-from schema.queries.benchmarks.benchmarks import list_prices
+from schema.postgres.connections import tenant_tx
 from schema.queries.tenants.usage import get_spending
 from workers.limits.limits import Verdict
 from workers.limits.refusals import Wanted, find_too_large
@@ -30,7 +28,7 @@ async def reserve(core: JobCore, tenant: TenantSnapshot, compiled: CompiledJob, 
     if policy.is_unlimited:
         return None
     write = compiled.max_tokens or RESERVED_OUTPUT_TOKENS
-    nanos = await _cost_nanos(pool, tenant, compiled, write)
+    nanos = await _cost_nanos(core, tenant, compiled, write)
     wanted = Wanted(compiled.input_tokens, write, nanos)
     try:
         verdict = await core.limits.reserve(tenant.id, job_id, policy, tokens=wanted.tokens, nanos=nanos)
@@ -53,11 +51,10 @@ async def reserve(core: JobCore, tenant: TenantSnapshot, compiled: CompiledJob, 
     return verdict
 
 
-async def _cost_nanos(pool: Pool, tenant: TenantSnapshot, compiled: CompiledJob, write: int) -> int:
+async def _cost_nanos(core: JobCore, tenant: TenantSnapshot, compiled: CompiledJob, write: int) -> int:
     if (tenant.budget_day_nanos, tenant.budget_month_nanos) == (None, None):
         return 0
     if compiled.model.partition("/")[0] in tenant.services:
         return 0
-    async with tenant_tx(pool, tenant.id) as db:
-        prices = await list_prices(db, [compiled.model])
-    return sum(math.ceil(1000 * (compiled.input_tokens * one.input_usd + write * one.output_usd)) for one in prices)
+    price = (await core.catalogs.latest()).price(compiled.model)
+    return 0 if price is None else price.most(compiled.input_tokens, write)

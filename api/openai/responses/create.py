@@ -21,6 +21,7 @@ from api.chat.routes import find_collection_ids
 from api.grants.model_access import Target, resolve_target
 from api.http.bodies.json_body import JsonRequest
 from api.http.bodies.limits import LARGE_BODY
+from api.http.cost_header import COST_HEADER, cost_header
 from api.http.errors import JobEnded, problems
 from api.http.headers import read_idempotency
 from api.http.sse import EVENT_STREAM, EventStream
@@ -76,7 +77,7 @@ class Call:
         response=RESPONSE_EXAMPLE,
         other_media_types={EVENT_STREAM: RESPONSE_EVENTS},
         request_headers=("Idempotency-Key", *CALLBACK_HEADERS, RUN_AT_HEADER),
-        response_headers={**JOB_RESPONSE_HEADERS, 200: (*JOB_RESPONSE_HEADERS[200], "X-Headrace-Ignored")},
+        response_headers={**JOB_RESPONSE_HEADERS, 200: (*JOB_RESPONSE_HEADERS[200], "X-Headrace-Ignored", COST_HEADER)},
     ),
     responses={
         200: ResponseSpec(
@@ -179,7 +180,9 @@ async def _respond(call: Call) -> Response[Any]:
     if call.stored.background:
         call.client.accepted.follower.close()
         return Response(await _now(call), status_code=200, headers=call.headers)
-    return Response(await _wait(call), status_code=200, headers=call.headers)
+    whole = await _wait(call)
+    cost = cost_header(whole.usage.cost_usd if whole.usage else msgspec.UNSET)
+    return Response(whole, status_code=200, headers=call.headers | cost)
 
 
 async def _now(call: Call) -> ResponseOut:

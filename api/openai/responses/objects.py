@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from schema.events import UsageRecorded
-from schema.events.base import CachedTokens, CacheWriteTokens, Notice, ReasoningTokens
+from schema.events.base import CachedTokens, CacheWriteTokens, CostIfTold, Notice, ReasoningTokens
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 Item = dict[str, Any]
@@ -35,6 +35,7 @@ class ResponseUsageOut(msgspec.Struct, frozen=True):
     output_tokens: Annotated[int, Meta(description="Tokens of the output.")]
     output_tokens_details: Annotated[OutputDetailsOut, Meta(description="More about them.")]
     total_tokens: Annotated[int, Meta(description="Sum of both.")]
+    cost_usd: CostIfTold = msgspec.UNSET
 
 
 class ResponseErrorOut(msgspec.Struct, frozen=True):
@@ -117,6 +118,7 @@ def usage_out(usage: UsageRecorded | None) -> ResponseUsageOut | None:
         usage.output_tokens,
         OutputDetailsOut(usage.reasoning_tokens),
         usage.input_tokens + usage.output_tokens,
+        usage.cost_usd,
     )
 
 

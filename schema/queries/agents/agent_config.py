@@ -32,7 +32,6 @@ FROM data_sources WHERE tenant_id = %(tenant_id)s ORDER BY name
 """
 SETTINGS = "SELECT settings FROM configurations WHERE tenant_id = %(tenant_id)s"
 GRANTS = "SELECT kind, name, overrides FROM grants WHERE tenant_id = %(tenant_id)s ORDER BY kind, name"
-MODELS = "SELECT name, context_tokens, tools, images, fallbacks FROM models ORDER BY name"
 LEARNED_EXAMPLES = """
 SELECT agent, question, answer FROM (
   SELECT agent, question, answer, created_at FROM learned_examples WHERE tenant_id = %(tenant_id)s
@@ -45,7 +44,6 @@ CONFIGURATION_QUERIES = {
     "data_sources": DATA_SOURCES,
     "settings": SETTINGS,
     "grants": GRANTS,
-    "models": MODELS,
     "learned": LEARNED_EXAMPLES,
 }
 
@@ -118,16 +116,6 @@ class StoredGrant(msgspec.Struct, frozen=True):
     overrides: dict[str, Any]
 
 
-class StoredModel(msgspec.Struct, frozen=True):
-    """What is known of a model besides its price."""
-
-    name: str
-    context_tokens: int | None
-    tools: bool | None
-    images: bool | None
-    fallbacks: list[str] | None
-
-
 class StoredExample(msgspec.Struct, frozen=True):
     """A question that belongs to an agent; with an answer, one that was approved."""
 
@@ -145,7 +133,6 @@ class StoredConfiguration(msgspec.Struct, frozen=True, kw_only=True):
     data_sources: list[StoredDataSource]
     settings: dict[str, Any]
     grants: list[StoredGrant]
-    models: list[StoredModel]
     learned: list[StoredExample]
 
 
@@ -193,7 +180,6 @@ async def read_configuration(pool: Pool, tenant_id: UUID) -> StoredConfiguration
         data_sources=rows["data_sources"].into(StoredDataSource),
         settings=settings[0] if settings else {},
         grants=rows["grants"].into(StoredGrant),
-        models=rows["models"].into(StoredModel),
         learned=rows["learned"].into(StoredExample),
     )
 

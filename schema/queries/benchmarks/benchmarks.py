@@ -99,14 +99,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class Price(msgspec.Struct, frozen=True, kw_only=True):
-    """The price of a model in US dollars per million tokens."""
-
-    name: str
-    input_usd: float
-    output_usd: float
-
-
 def add_benchmark(
     tenant_id: UUID, job_id: UUID, *, models: Sequence[str], settings: dict[str, Any], total: int
 ) -> Statement:
@@ -153,23 +145,16 @@ async def list_places(db: Db, tenant_id: UUID, benchmark_id: UUID) -> set[int]:
     return {row["place"] for row in await fetch_all(db, sql, {"tenant_id": tenant_id, "id": benchmark_id})}
 
 
-async def list_prices(db: Db, models: Sequence[str]) -> list[Price]:
-    """Return the prices of those models that have one."""
-    sql = """SELECT name, input_usd::float8 AS input_usd, output_usd::float8 AS output_usd FROM models
-      WHERE name = ANY (%(models)s)"""
-    return await fetch_all(db, sql, {"models": list(models)}, into=Price)
-
-
 async def add_iteration(
     pool: Pool, tenant_id: UUID, benchmark_id: UUID, iteration: Iteration, *, worker: str, own_key: bool
-) -> int | None:
-    """Store a call and book its usage, in one step; return what it cost, in nano-USD. None, and nothing happened, if
-    another attempt or worker has the job by now, or the place was measured before."""
+) -> bool:
+    """Store a call and book its usage, in one step. False, and nothing happened, if another attempt or worker has the job by
+    now, or the place was measured before."""
     values: dict[str, Any] = {**msgspec.structs.asdict(iteration), "tenant_id": tenant_id, "id": benchmark_id}
     values |= {"worker": worker, "own_key": own_key, "usage_id": new_id(), "from_state": "running"}
     values["error"] = None if iteration.error is None else storable_json(iteration.error)
     (rows,) = await run_batch(pool, tenant_id, [(ADD_ITERATION, values)])
-    return rows.values[0][0] if rows else None
+    return bool(rows)
 
 
 async def set_results(db: Db, tenant_id: UUID, benchmark_id: UUID, figures: dict[str, dict[str, Any]]) -> None:

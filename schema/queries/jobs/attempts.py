@@ -7,7 +7,6 @@ and the same doorbell is answered again; but one process never holds a number tw
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -105,8 +104,7 @@ RETURNING job_id
 class ClaimedJob(msgspec.Struct, frozen=True):
     """A job as its attempt runs it. `lease_owner` is the worker's name; `is_first`: no earlier claim is known. `left_s` is the
     time up to its deadline, `credential` the tenant's own for the model's provider. A `suspect` is cleared when it has run for
-    `probation_s`. Prices are in US dollars per million tokens,
-    `context_tokens` is the model's window, if a row says it. `tenant` is read for jobs that run within limits, and without
+    `probation_s`. `models_version` is that of the rows of models. `tenant` is read for jobs that run within limits, and without
     its grants."""
 
     id: UUID
@@ -131,11 +129,9 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     user_id: UUID | None
     suspect: bool
     probation_s: float | None
-    input_usd: Decimal | None
-    output_usd: Decimal | None
+    models_version: str
     credential: ProviderCredential | None
     tenant: TenantSnapshot | None
-    context_tokens: int | None = None
 
     @property
     def is_own_key_in_budget(self) -> bool:
@@ -146,9 +142,16 @@ class ClaimedJob(msgspec.Struct, frozen=True):
 
 
 CLAIMED = (
-    *ClaimedJob.__struct_fields__[:-3],
-    *("credential_id", "service", "base_url", "key_id", "sealed", "tenant", "context_tokens"),
+    *ClaimedJob.__struct_fields__[:-2],
+    *("credential_id", "service", "base_url", "key_id", "sealed", "tenant"),
 )
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """What was used of one model, and its cost in nano-USD."""
+
+    used: ModelUsage
+    cost_nanos: int
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ class Ending:
     """How a job ends: its last state, what is stored of it, and the deflated log of all its frames.
 
     `parts` None stores no answer. `usage` is what was used in all, {input_tokens, output_tokens, …}, and `used` what was used
-    of each model, which is charged with the end, in the same transaction, at that model's price. `forget`
+    of each model with its cost, which is charged with the end, in the same transaction. `forget`
     removes what the user said too (`on_busy=rollback`). `agent` is who answered where a router chose; `detail` is what the
     message says besides its parts (renderer, citations, whether it was kept from before). `drop_messages` removes the
     conversation that the job was sent with.
@@ -171,7 +174,7 @@ class Ending:
     parts: list[dict[str, Any]] | None = None
     message_status: str = "completed"
     usage: dict[str, Any] | None = None
-    used: tuple[ModelUsage, ...] = ()
+    used: tuple[Charge, ...] = ()
     forget: bool = False
     agent: str | None = None
     detail: dict[str, Any] | None = None
@@ -209,13 +212,12 @@ async def claim_job(
 def _claimed_job(claimed: Rows) -> ClaimedJob:
     """Read the one row that was claimed: a few hundred a second, so by place and not by name."""
     (row,) = claimed.pick(CLAIMED)
-    *job, credential_id, service, base_url, key_id, sealed, tenant, context_tokens = row
+    *job, credential_id, service, base_url, key_id, sealed, tenant = row
     credential = ProviderCredential(credential_id, service, base_url, key_id, sealed) if credential_id else None
     return ClaimedJob(
         *job,
         credential=credential,
         tenant=None if tenant is None else read_tenant_snapshot(tenant),
-        context_tokens=context_tokens,
     )
 
 
@@ -275,14 +277,15 @@ def _finish_values(
         "detail": _json(ending.detail),
         "drop_messages": ending.drop_messages,
         "usage": _json(ending.usage),
-        "used": _json([_usage_row(used, is_first=place == 0) for place, used in enumerate(ending.used)]),
+        "used": _json([_usage_row(charge, is_first=place == 0) for place, charge in enumerate(ending.used)]),
         "audit_id": new_id(),
     }
 
 
-def _usage_row(used: ModelUsage, *, is_first: bool) -> dict[str, Any]:
+def _usage_row(charge: Charge, *, is_first: bool) -> dict[str, Any]:
     """Return what was used of a model; the job is counted with the first, which is the one that answered."""
-    return {"id": str(new_id()), "jobs": int(is_first), **msgspec.structs.asdict(used)}
+    row = {"id": str(new_id()), "jobs": int(is_first), "cost_nanos": charge.cost_nanos}
+    return row | msgspec.structs.asdict(charge.used)
 
 
 def _json(value: Any) -> Jsonb | None:

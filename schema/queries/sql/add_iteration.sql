@@ -1,6 +1,5 @@
 -- Stores a measured call of a model and books its cost, if the attempt still holds the job and nobody has measured that place
--- before: else nothing happens. What was called with the tenant's own provider key costs the operator nothing. The job itself is
--- counted with the first iteration of each model.
+-- before: else nothing happens. The job itself is counted with the first iteration of each model.
 WITH held AS (
   SELECT tenant_id, id, user_id FROM jobs
   WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = %(from_state)s
@@ -11,10 +10,8 @@ added AS (
   SELECT held.tenant_id, held.id, %(place)s::int, %(model)s, %(number)s::int, %(prompt)s::int, %(attempt)s::int,
     %(started_at)s::timestamptz, %(first_token_ms)s::float8, %(tokens_per_second)s::float8, %(total_ms)s::float8,
     %(input_tokens)s::bigint, %(output_tokens)s::bigint, %(estimated)s::bool,
-    CASE WHEN %(own_key)s::bool THEN 0 ELSE least(2::numeric ^ 53, round(1000 * coalesce(
-      %(input_tokens)s::bigint * m.input_usd + %(output_tokens)s::bigint * m.output_usd, 0)))::bigint END,
-    %(error)s::jsonb
-  FROM held LEFT JOIN models m ON m.name = %(model)s
+    %(cost_nanos)s::bigint, %(error)s::jsonb
+  FROM held
   ON CONFLICT DO NOTHING
   RETURNING tenant_id, number, model, input_tokens, output_tokens, cost_nanos),
 used AS (

@@ -14,7 +14,6 @@ tried AS (
   INSERT INTO attempts (tenant_id, job_id, attempt, worker) SELECT tenant_id, id, attempt, %(worker)s FROM claimed)
 SELECT j.id, j.tenant_id, kind, queue, session_id, turn, model, agent, payload, attempt, lease_owner, is_first, tries, max_tries, inbox, request_id,
   error, j.created_at, left_s, user_id, suspect, probation_s, c.id AS credential_id, c.service, c.base_url, c.key_id, c.sealed,
-  m.input_usd, m.output_usd, m.context_tokens, CASE WHEN payload ? 'reserved' THEN (
+  models_version() AS models_version, CASE WHEN payload ? 'reserved' THEN (
     SELECT to_jsonb(t) FROM tenants t WHERE t.id = j.tenant_id) END AS tenant
 FROM claimed j LEFT JOIN credentials c ON c.tenant_id = j.tenant_id AND c.service = split_part(j.model, '/', 1)
-  LEFT JOIN models m ON m.name = j.model

@@ -21,18 +21,14 @@ said AS (
     model, coalesce(%(agent)s, agent), %(usage)s::jsonb, %(detail)s::jsonb
   FROM ended WHERE session_id IS NOT NULL AND %(parts)s::jsonb IS NOT NULL),
 used AS (
-  -- A row for each model that was called, at its own price. What was used with the tenant's own provider key costs the operator
-  -- nothing. No count can give money back.
+  -- A row for each model that was called, with what it cost at its own price. No count can give money back.
   INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos,
     own_key_input_tokens, own_key_output_tokens)
   SELECT ended.tenant_id, u.id, (now() AT TIME ZONE 'UTC')::date, ended.user_id, coalesce(%(agent)s, ended.agent, ''), u.model,
     u.jobs, greatest(u.input_tokens, 0), greatest(u.output_tokens, 0),
-    least(2::numeric ^ 53, round(1000 * coalesce(greatest(u.input_tokens - u.own_key_input_tokens, 0) * m.input_usd
-      + greatest(u.output_tokens - u.own_key_output_tokens, 0) * m.output_usd, 0)))::bigint,
-    greatest(u.own_key_input_tokens, 0), greatest(u.own_key_output_tokens, 0)
+    greatest(u.cost_nanos, 0), greatest(u.own_key_input_tokens, 0), greatest(u.own_key_output_tokens, 0)
   FROM ended, jsonb_to_recordset(%(used)s::jsonb) AS u (id uuid, model text, jobs integer, input_tokens bigint,
-      output_tokens bigint, own_key_input_tokens bigint, own_key_output_tokens bigint)
-    LEFT JOIN models m ON m.name = u.model
+      output_tokens bigint, cost_nanos bigint, own_key_input_tokens bigint, own_key_output_tokens bigint)
   WHERE ended.model IS NOT NULL
   RETURNING cost_nanos),
 booked AS (

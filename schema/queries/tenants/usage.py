@@ -1,14 +1,14 @@
-"""What was used and what it cost, per day, user, agent and model; what models cost and can do. Money is in nano-USD."""
+"""What was used and what it cost, per day, user, agent and model. Money is in nano-USD; tokens become money in
+`schema/model_catalog/prices.py`."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import date
 from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
-from psycopg.types.json import Jsonb
 
+from schema.events.base import ModelUsage
 from schema.ids import new_id
 from schema.postgres.connections import Db, fetch_all, fetch_one
 
@@ -28,19 +28,6 @@ class UsageSum(msgspec.Struct, frozen=True, kw_only=True):
     cost_nanos: int = 0
     own_key_input_tokens: int = 0
     own_key_output_tokens: int = 0
-
-
-class PricedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model with its price in US dollars per million tokens, and what else is known of it."""
-
-    name: str
-    input_usd: Decimal
-    output_usd: Decimal
-    context_tokens: int | None
-    tools: bool | None
-    images: bool | None
-    fallbacks: list[str] | None
-    updated_at: datetime
 
 
 USED = ", ".join(UsageSum.__struct_fields__[4:])
@@ -68,22 +55,15 @@ ADD_CALL = """
 INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos,
   own_key_input_tokens, own_key_output_tokens)
 SELECT %(tenant_id)s::uuid, %(id)s::uuid, (now() AT TIME ZONE 'UTC')::date, %(user_id)s::uuid, '', %(model)s::text, 0,
-  %(input_tokens)s::bigint, 0,
-  coalesce((SELECT round(1000 * (%(input_tokens)s::bigint - %(own_key_tokens)s::bigint) * input_usd) FROM models
-    WHERE name = %(model)s::text), 0)::bigint, %(own_key_tokens)s::bigint, 0
-RETURNING cost_nanos
+  %(input_tokens)s::bigint, 0, %(cost_nanos)s::bigint, %(own_key_tokens)s::bigint, 0
 """
 
 
-async def add_call(
-    db: Db, tenant_id: UUID, *, user_id: UUID | None, model: str, input_tokens: int, own_key: bool
-) -> int:
-    """Write down a call of a model that was no job; return what it cost: nothing with the tenant's `own_key`."""
-    values = {"tenant_id": tenant_id, "id": new_id(), "user_id": user_id, "model": model, "input_tokens": input_tokens}
-    values |= {"own_key_tokens": input_tokens if own_key else 0}
-    row = await fetch_one(db, ADD_CALL, values)
-    assert row is not None
-    return row["cost_nanos"]
+async def add_call(db: Db, tenant_id: UUID, *, user_id: UUID | None, used: ModelUsage, cost_nanos: int) -> None:
+    """Write down a call of a model that was no job."""
+    values = {"tenant_id": tenant_id, "id": new_id(), "user_id": user_id, "model": used.model, "cost_nanos": cost_nanos}
+    values |= {"input_tokens": used.input_tokens, "own_key_tokens": used.own_key_input_tokens}
+    await db.execute(ADD_CALL, values)
 
 
 async def list_usage(
@@ -115,35 +95,3 @@ async def list_usage(
       ORDER BY {"day DESC," if "day" in names else ""} sum(cost_nanos) DESC, sum(jobs) DESC LIMIT %(limit)s"""
     values: dict[str, Any] = {"tenant_id": tenant_id, "first": first, "last": last, "limit": limit}
     return await fetch_all(db, sql, {**values, **filters}, into=UsageSum)
-
-
-MODEL = "name, input_usd, output_usd, context_tokens, tools, images, fallbacks, updated_at"
-PUT_MODEL = f"""
-INSERT INTO models (name, input_usd, output_usd, context_tokens, tools, images, fallbacks)
-VALUES (%(name)s, %(input_usd)s, %(output_usd)s, %(context_tokens)s, %(tools)s, %(images)s, %(fallbacks)s)
-ON CONFLICT (name) DO UPDATE SET input_usd = excluded.input_usd, output_usd = excluded.output_usd,
-  context_tokens = excluded.context_tokens, tools = excluded.tools, images = excluded.images,
-  fallbacks = excluded.fallbacks, updated_at = now()
-RETURNING {MODEL}
-"""
-
-
-async def list_models(db: Db) -> list[PricedModel]:
-    """Return all models that have a price, with what else is known of each."""
-    return await fetch_all(db, f"SELECT {MODEL} FROM models ORDER BY name", {}, into=PricedModel)
-
-
-async def put_model(db: Db, name: str, *, input_usd: float, output_usd: float, **known: Any) -> PricedModel:
-    """Set what a model costs, in US dollars per million tokens, and what is `known` of it: `context_tokens`, whether it
-    calls `tools` and reads `images`, and its `fallbacks`; what is left out is not known."""
-    values = {"context_tokens": None, "tools": None, "images": None, **known}
-    values |= {"name": name, "input_usd": input_usd, "output_usd": output_usd}
-    values["fallbacks"] = Jsonb(known.get("fallbacks") or [])
-    row = await fetch_one(db, PUT_MODEL, values, into=PricedModel)
-    assert row is not None
-    return row
-
-
-async def delete_model(db: Db, name: str) -> bool:
-    """Forget a model's price: it costs nothing then. False if it had none."""
-    return await fetch_one(db, "DELETE FROM models WHERE name = %(name)s RETURNING name", {"name": name}) is not None

@@ -12,17 +12,31 @@ from schema.tables.columns import json, tenant_key, timestamp
 
 
 class Model(Table, table=True):
-    """A model, as `provider/name`, and its price in US dollars per million tokens. Shared by all tenants."""
+    """A model, as `provider/name`: its price in US dollars per million tokens, limits and capabilities; NULL is unknown. Where
+    an admin has set the row, `source` is NULL, else it is a seed (`schema/model_catalog/`). Shared by all tenants."""
 
     __tablename__ = "models"
+    __table_args__ = (CheckConstraint("kind IN ('chat', 'embedding')", name="models_kind"),)
 
     name: str = Field(primary_key=True)
-    input_usd: Decimal = Field(sa_type=Numeric(14, 6))
-    output_usd: Decimal = Field(sa_type=Numeric(14, 6))
+    kind: str | None = None
+    input_usd: Decimal | None = Field(default=None, sa_type=Numeric(14, 6))
+    output_usd: Decimal | None = Field(default=None, sa_type=Numeric(14, 6))
+    cached_input_usd: Decimal | None = Field(default=None, sa_type=Numeric(14, 6))
+    cache_write_usd: Decimal | None = Field(default=None, sa_type=Numeric(14, 6))
+    reasoning_usd: Decimal | None = Field(default=None, sa_type=Numeric(14, 6))
+    dearer_above_tokens: int | None = None
     context_tokens: int | None = None
+    max_output_tokens: int | None = None
     tools: bool | None = None
     images: bool | None = None
+    structured_output: bool | None = None
+    reasoning: bool | None = None
+    temperature: bool | None = None
+    deprecated: bool = Field(sa_column_kwargs={"server_default": text("false")})
+    retires_on: date | None = None
     fallbacks: list[str] | None = json()
+    source: str | None = None
     updated_at: datetime = timestamp(default=True)
 
 

@@ -9,6 +9,7 @@ from openai import AsyncOpenAI
 
 from tests.api.conftest import Running
 from tests.counterparts.raw_server import RawAnswer, raw_chunks, raw_json
+from tests.workers.jobs import change
 
 LOGPROBS = [{"token": "No", "logprob": -0.1, "bytes": [78, 111], "top_logprobs": []}]
 DETAILS = [
@@ -89,6 +90,52 @@ async def test_a_stream_has_the_same_as_the_packages_accumulator_reads_it(runnin
     assert LOGPROBS == whole.choices[0].model_dump()["logprobs"]["refusal"]
     assert USAGE == whole.usage.model_dump(exclude_none=True)
     assert (JOINED, "openai") == (message.model_extra["reasoning_details"], message.model_extra["headrace_vendor"])
+
+
+COST = {"X-Headrace-Cost-USD": "0.0000995"}
+"""1 token at 2 $ a million, 16 from the cache at 0.5 $, 3 into it at 2.5 $; 4 at 8 $, and 5 of reasoning at 10 $."""
+
+
+def priced(running: Running, *answers_: RawAnswer) -> str:
+    """Let the model server answer so, in turn, as a model with a price for each sort of tokens."""
+    model, turns = f"priced{uuid4().hex[:8]}", iter(answers_)
+    running.models.answer_with(lambda body: next(turns), model=model)
+    sql = """INSERT INTO models (name, input_usd, output_usd, cached_input_usd, cache_write_usd, reasoning_usd)
+      VALUES (%s, 2, 8, 0.5, 2.5, 10)"""
+    change(running.system.env["HEADRACE_DATABASE_URL"], sql, f"openai/{model}")
+    return f"openai/{model}"
+
+
+async def test_the_packages_see_what_an_answer_costs(running: Running) -> None:
+    model = priced(running, REFUSAL, REFUSAL, REFUSAL)
+    async with sdk(running) as client:
+        raw = await client.chat.completions.with_raw_response.create(**asking(model))
+        assert COST == {name: raw.headers[name] for name in COST}
+        assert 0.0000995 == raw.parse().usage.model_extra["cost_usd"]
+        streaming = asking(model, stream=True, stream_options={"include_usage": True})
+        chunks = [chunk async for chunk in await client.chat.completions.create(**streaming)]
+        assert [0.0000995] == [one.usage.model_extra["cost_usd"] for one in chunks if one.usage]
+        response = await client.responses.with_raw_response.create(model=model, input="hi")
+        assert COST == {name: response.headers[name] for name in COST}
+        assert 0.0000995 == response.parse().usage.model_extra["cost_usd"]
+
+
+async def test_a_native_answer_its_job_and_anthropics_api_tell_the_same_cost(running: Running) -> None:
+    model = priced(running, REFUSAL, REFUSAL)
+    answer = (await running.http.post("/api/chat", json={"message": "hi", "model": model})).json()
+    assert 0.0000995 == answer["usage"]["cost_usd"]
+    job = (await running.http.get(f"/api/jobs/{answer['job_id']}")).json()
+    assert 0.0000995 == job["result"]["usage"]["cost_usd"]
+    wanted = {"model": model, "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}]}
+    message = await running.http.post("/v1/messages", json=wanted)
+    assert COST == {name: message.headers[name] for name in COST}
+    assert 0.0000995 == message.json()["usage"]["cost_usd"]
+
+
+async def test_the_cost_of_a_model_without_a_price_is_unknown(running: Running) -> None:
+    model = answers(running, REFUSAL)
+    answer = await running.http.post("/v1/chat/completions", json=asking(model))
+    assert (None, False) == (answer.json()["usage"]["cost_usd"], "X-Headrace-Cost-USD" in answer.headers)
 
 
 @pytest.mark.parametrize(("vendor", "returned"), [("openai", JOINED), ("openrouter", None)])

@@ -14,6 +14,7 @@ from graphs.agents.summaries import MAX_CHARS, summarise_by_rule
 from graphs.chat.history import MAX_MESSAGES, trim
 from graphs.messages import stored_message
 from graphs.providers.contract import Message
+from schema.model_catalog.catalog import Catalog
 from schema.queries.agents.agent_config import read_run_inputs
 from schema.queries.jobs.attempts import ClaimedJob
 from tests.conftest import TestTenant
@@ -87,6 +88,7 @@ class Talk:
             self.tenant.id,
             configuration,
             [],
+            catalog=Catalog([]),
             default=job.model,
             asked_for=False,
         )

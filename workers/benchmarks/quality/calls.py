@@ -34,16 +34,18 @@ class QualityCalls:
         targets: dict[str, BenchmarkTarget],
     ) -> None:
         self._pool, self._job, self._settings, self._targets = context.agents.pool, job, settings, targets
+        self._catalogs = context.agents.models.catalogs
         self._budget = CallBudget(context.limits, self._pool, job, tokens=0, nanos=0, on_wait=lambda: None)
 
     async def open(self) -> None:
-        """Read what the tenant may still use. Raises LimitReached."""
+        """Read prices, and what the tenant may still use. Raises LimitReached."""
+        self._catalog = await self._catalogs.at(self._job.models_version)
         await self._budget.open()
 
     async def call(self, model: str, place: int, messages: tuple[Message, ...], max_tokens: int) -> Measured:
         """Call a model within the tenant's limits, and book what it used."""
         target, read = self._targets[model], estimate_input(messages)
-        tokens, nanos = read + max_tokens, target.cost_nanos(read, max_tokens)
+        tokens, nanos = read + max_tokens, target.most_nanos(read, max_tokens)
         request = ModelRequest(
             model=model.partition("/")[2],
             messages=messages,
@@ -56,10 +58,10 @@ class QualityCalls:
         try:
             measured = await measure(target.provider, request)
             used_tokens = measured.input_tokens + measured.output_tokens
-            used_nanos = target.cost_nanos(measured.input_tokens, measured.output_tokens)
+            used_nanos = target.charge(measured)
         finally:
             self._budget.release(tokens, nanos, used_tokens=used_tokens, used_nanos=used_nanos)
-        await self._book(model, place, place + 1, measured, own_key=target.own_key)
+        await self._book(measured.usage(model, own_key=target.own_key), place, place + 1, measured)
         return measured
 
     async def ask_agent(self, agent: AgentAsker, place: int, question: str) -> AgentAnswer:
@@ -67,7 +69,7 @@ class QualityCalls:
         assert self._settings.model is not None, "it was resolved when this was submitted"
         target, read = self._targets[self._settings.model], estimate_input((Message.of("user", question),))
         write = AGENT_CALLS * self._settings.max_tokens
-        tokens, nanos = read + write, target.cost_nanos(read, write)
+        tokens, nanos = read + write, target.most_nanos(read, write)
         await self._budget.acquire(tokens, nanos)
         used_tokens, used_nanos = tokens, nanos
         try:
@@ -77,21 +79,21 @@ class QualityCalls:
             used = answer.used or [ModelUsage(model=self._settings.model, input_tokens=0, output_tokens=0)]
             for number, one in enumerate(used):
                 call = replace_usage(measured, one)
-                own_key = bool(one.own_key_input_tokens or one.own_key_output_tokens)
                 at = place if number == 0 else MORE_PLACES * (number + 1) + place
-                used_nanos += await self._book(one.model, at, place + 1, call, own_key=own_key)
+                used_nanos += await self._book(one, at, place + 1, call)
         finally:
             self._budget.release(tokens, nanos, used_tokens=used_tokens, used_nanos=used_nanos)
         return answer
 
-    async def _book(self, model: str, place: int, number: int, measured: Measured, *, own_key: bool) -> int:
+    async def _book(self, used: ModelUsage, place: int, number: int, measured: Measured) -> int:
         """Store a call and book what it used; return what it cost, in nano-USD."""
-        call = measured.as_iteration(Step(place, model, number, prompt=0), self._job.attempt)
-        worker = self._job.lease_owner
-        cost = await benchmarks.add_iteration(
+        cost = self._catalog.charge(used) or 0
+        call = measured.as_iteration(Step(place, used.model, number, prompt=0), self._job.attempt, cost)
+        worker, own_key = self._job.lease_owner, bool(used.own_key_input_tokens or used.own_key_output_tokens)
+        is_added = await benchmarks.add_iteration(
             self._pool, self._job.tenant_id, self._job.id, call, worker=worker, own_key=own_key
         )
-        return cost or 0
+        return cost if is_added else 0
 
 
 def replace_usage(measured: Measured, used: ModelUsage) -> Measured:
