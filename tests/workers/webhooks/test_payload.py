@@ -38,7 +38,7 @@ async def test_a_thin_message_has_no_word_of_what_was_said(
     assert b"canary" not in message.body
     assert len(message.body) < 20_000
     assert ("job.succeeded", "succeeded", job_id) == (said["type"], data["state"], data["job_id"])
-    assert {"input_tokens": 1, "output_tokens": 1, "estimated": False} == data["usage"]
+    assert {"input_tokens": 1, "output_tokens": 1, "estimated": False, "cost_usd": 0} == data["usage"]
     assert {"ticket": "T-7"} == data["metadata"]
     assert said["timestamp"] == data["finished_at"]
     assert data["created_at"] <= data["started_at"] <= data["finished_at"]
