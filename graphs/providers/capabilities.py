@@ -37,19 +37,27 @@ class DescribesModels(Protocol):
 
 class KnownModels:
     """What one provider has said of its models, kept for five minutes: that changes only when a model is replaced under its
-    name. Of a model that is missing nothing is kept."""
+    name. That it could say nothing of one is kept for `missing_ttl_s`, so that not every chat asks before its first token; not
+    at all where models come by being asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, missing_ttl_s: float = 0.0) -> None:
         self._known: TtlCache[str, Capabilities] = TtlCache(MAX_KNOWN_MODELS, KNOWN_TTL_S)
+        self._missing: TtlCache[str, bool] = TtlCache(MAX_KNOWN_MODELS, missing_ttl_s)
 
     async def load(self, model: str, ask: Callable[[], Awaitable[Capabilities]]) -> Capabilities | None:
-        """Return what is known of a model, or what `ask` returns; None if that raises ModelUnknown."""
+        """Return what is known of a model, or what `ask` returns; None if that raises ModelUnknown, or lately raised an error.
+        Raises the other errors of `ask`."""
         if (known := self._known.get(model)) is not None:
             return known
+        if self._missing.get(model):
+            return None
         try:
             found = await ask()
-        except ModelUnknown:
-            return None
+        except ProviderError as error:
+            self._missing.put(model, True)
+            if isinstance(error, ModelUnknown):
+                return None
+            raise
         self._known.put(model, found)
         return found
 

@@ -27,6 +27,7 @@ from graphs.providers.openai.vendors import Auth, Vendor
 from graphs.providers.openai.wire_format import ChunkReader, request_body
 
 MAX_CONTEXT = 100_000_000
+MISSING_TTL_S = 60.0  # of a proxy that lists other names than it takes, or no models at all
 
 
 class _Model(msgspec.Struct):
@@ -79,7 +80,7 @@ class OpenAICompatible:
         self._key = key
         self._timeouts = timeouts or ProviderTimeouts()
         self._http = self._open(session, _auth(vendor.auth, key))
-        self._known = KnownModels()
+        self._known = KnownModels(missing_ttl_s=MISSING_TTL_S)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `Provider.stream`. Deltas that arrive in one network read are yielded together.

@@ -376,6 +376,18 @@ async def test_a_server_of_ones_own_says_how_much_it_reads(vendor: str, listed: 
     assert 1 == len(server.requests)
 
 
+@pytest.mark.parametrize("listed", [[{"id": "a"}, {"id": "b"}], ["no list of models"]])
+async def test_a_server_that_says_nothing_of_a_model_is_not_asked_before_each_chat(listed: list):
+    async with OpenAIServer() as server, open_session() as session:
+        server.listed = listed
+        provider = OpenAICompatible(session, VENDORS["vllm"].at(server.base_url))
+
+        found = [await capabilities(provider, "an-alias") for _ in range(3)]
+
+    assert [None] * 3 == [one.context_tokens for one in found]
+    assert 1 == len(server.requests)
+
+
 async def test_a_vendor_on_the_web_is_not_asked_what_it_reads():
     async with OpenAIServer() as server, open_session() as session:
         found = await capabilities(OpenAICompatible(session, VENDORS["openai"].at(server.base_url)), "gpt-5")
