@@ -128,7 +128,7 @@ async def _submit(data: CreateMessageIn, request: JsonRequest, principal: Princi
     accepted = await submit_and_follow(
         resources, principal, submission, input_tokens=tokens, max_tokens=data.max_tokens
     )
-    names = ignored(field_names(await request.body()), options, native=native)
+    names = ignored(field_names(await request.body()), options, target.model, native=native)
     client = WaitingClient(request, resources, principal.tenant_id, accepted)
     return Call(client, target.model, native, tokens, names)
 

@@ -5,6 +5,7 @@ from typing import Any
 from api.anthropic.schemas import CreateMessageIn, Prompt
 from graphs.providers.capabilities import reasons
 from graphs.providers.extras import ANTHROPIC_FIELDS, BETAS, ignored_extras
+from graphs.providers.ignored import ignored_options
 from schema.errors import InputError
 
 Json = dict[str, Any]
@@ -75,9 +76,13 @@ def own_pairs(data: CreateMessageIn) -> dict[str, str] | None:
     return {"user_id": user_id}
 
 
-def ignored(sent: frozenset[str], options: Json, *, native: bool) -> list[str]:
-    """Return the names of fields of the body that change nothing, sorted."""
+SAMPLING = frozenset({"temperature", "top_p", "top_k", "service_tier"})
+
+
+def ignored(sent: frozenset[str], options: Json, model: str, *, native: bool) -> list[str]:
+    """Return the names of fields of the body that change nothing for this model, sorted."""
     unknown = sent - frozenset(CreateMessageIn.__struct_fields__)
+    unknown |= SAMPLING & frozenset(ignored_options(model, options))
     if native:
         return sorted(unknown)
     useless = sent & (ANTHROPIC_FIELDS - options.get("extra", {}).keys() - {"metadata"})  # the job keeps it

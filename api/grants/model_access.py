@@ -1,11 +1,15 @@
 """The models and agents that a caller may use: granted to the tenant, or its own."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from api.auth.principals import Principal
 from api.resources import Resources
 from graphs.providers.contract import ModelInfo
 from graphs.providers.errors import ModelUnknown, ProviderUnknown
+from graphs.providers.ignored import ignored_options
+from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.registry import Providers
 from graphs.providers.settings import AUTO
 from graphs.providers.tenant_providers import TenantCredential
@@ -155,6 +159,16 @@ async def _choose_model(providers: Providers, principal: Principal) -> str:
         if principal.tenant.may_use_model(model.id):
             return model.id
     raise UnknownModel("None of the models that this tenant can use is reachable now.", field="model")
+
+
+async def ignored_by_model(
+    resources: Resources, principal: Principal, model: str, options: Mapping[str, Any]
+) -> list[str]:
+    """Return the names of options that the model `provider/name` has no place for, as it is called for this tenant."""
+    service, _, name = model.partition("/")
+    provider = (await find_providers(resources, principal)).get(service)
+    by_responses = isinstance(provider, OpenAICompatible) and provider.is_by_responses(name)
+    return ignored_options(model, options, by_responses=by_responses)
 
 
 async def list_granted_models(resources: Resources, principal: Principal) -> list[ModelInfo]:

@@ -11,7 +11,7 @@ from litestar.params import JSONBody
 from api.auth.principals import MayChat, Principal
 from api.chat.model_options import in_order
 from api.chat.response_modes import ACCEPTED_RESPONSE, JOB_ERRORS, accepted_response
-from api.grants.model_access import Target, resolve_target
+from api.grants.model_access import Target, ignored_by_model, resolve_target
 from api.http.bodies.json_body import JsonRequest
 from api.http.bodies.limits import LARGE_BODY
 from api.http.cost_header import COST_HEADER
@@ -32,7 +32,6 @@ from api.openapi.headers import JOB_RESPONSE_HEADERS
 from api.openapi.operations import CHUNKS, described
 from api.resources import AppResources, Resources
 from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
-from graphs.providers.extras import ignored_options
 from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError
@@ -77,18 +76,13 @@ async def create_chat_completion(
         resources, principal, submission, input_tokens=input_tokens, max_tokens=max_tokens
     )
     client = WaitingClient(request, resources, principal.tenant_id, accepted)
-    headers = client.headers | _ignored(submission.model, data, extras)
+    ignored = await ignored_by_model(resources, principal, submission.model, model_options(data, extras))
+    headers = client.headers | told_as_ignored(ignored, data.stream_options)
     if run_at is not None:
         accepted.follower.close()
         return accepted_response(accepted.submitted, submission, "queued", headers)
     respond = _stream if data.stream else _complete
     return await client.serve(respond(client, data, submission.model, headers))
-
-
-def _ignored(model: str, data: CompletionIn, extras: dict[str, Any]) -> dict[str, str]:
-    """Return a header that names the parameters of which the answer knows nothing."""
-    names = ignored_options(model.partition("/")[0], model_options(data, extras))
-    return told_as_ignored(names, data.stream_options)
 
 
 async def _build_submission(

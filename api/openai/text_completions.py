@@ -12,7 +12,7 @@ from litestar.params import JSONBody
 from api.auth.principals import MayChat, Principal
 from api.chat.model_options import in_order
 from api.chat.response_modes import JOB_ERRORS
-from api.grants.model_access import AGENT, Target, find_providers, resolve_model, resolve_target
+from api.grants.model_access import AGENT, Target, find_providers, ignored_by_model, resolve_model, resolve_target
 from api.http.bodies.json_body import JsonRequest
 from api.http.bodies.limits import LARGE_BODY
 from api.http.cost_header import COST_HEADER
@@ -35,7 +35,6 @@ from api.resources import AppResources, Resources
 from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
 from graphs.providers.completions import how_completes
 from graphs.providers.contract import Completing
-from graphs.providers.extras import ignored_options
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError
 from schema.ids import new_id
@@ -50,11 +49,13 @@ NOT_OF_AGENTS = ("echo", "logprobs", "best_of")
 
 @dataclass(frozen=True)
 class Asked:
-    """What a request becomes: what answers, how its model goes on with texts (None: it answers a message), and the options."""
+    """What a request becomes: what answers, how its model goes on with texts (None: it answers a message), and the options, of
+    which some are `unused`."""
 
     target: Target
     how: Completing | None
     options: dict[str, Any]
+    unused: list[str]
 
     @property
     def model(self) -> str:
@@ -62,7 +63,7 @@ class Asked:
 
     def ignored(self, data: TextCompletionIn) -> list[str]:
         """Return the names of what has no effect, and that a message is asked where that is so."""
-        names = ignored_options(self.model.partition("/")[0], self.options)
+        names = list(self.unused)
         if self.target.agent is not None:
             names += [name for name in NOT_OF_AGENTS if getattr(data, name) is not None]
         elif self.how is None and data.best_of is not None:
@@ -118,14 +119,16 @@ async def _ask(data: TextCompletionIn, extras: dict[str, Any], principal: Princi
     check_prompt(data)
     if data.model.startswith(AGENT):
         target = await resolve_target(resources, principal, data.model, None)
-        return Asked(target, None, _agent_options(data, extras, target))
+        options = _agent_options(data, extras, target)
+        return Asked(target, None, options, await ignored_by_model(resources, principal, target.model, options))
     target = Target(await resolve_model(resources, principal, data.model), model_requested=True)
     provider, _, model = target.model.partition("/")
     how = how_completes((await find_providers(resources, principal)).get(provider), model)
     check_completing(data, provider, how)
     if (data.n or 1) > 1 and not (how and how.lists):
         require_choices(target)
-    return Asked(target, how, text_options(data, extras, how))
+    options = text_options(data, extras, how)
+    return Asked(target, how, options, await ignored_by_model(resources, principal, target.model, options))
 
 
 def _agent_options(data: TextCompletionIn, extras: dict[str, Any], target: Target) -> dict[str, Any]:

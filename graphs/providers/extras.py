@@ -117,32 +117,6 @@ def ignored_extras(provider: str, names: Iterable[str]) -> list[str]:
             return []
 
 
-OFFLINE_TAKES = frozenset(
-    {"max_tokens", "max_tokens_name", "stop", "tools", "tool_choice", "response_format", "extra", "n"}
-)
-"""Options that mean something to the model without a vendor."""
-
-
-NOT_TAKEN = {"anthropic": frozenset({"seed", "presence_penalty", "frequency_penalty"})}
-"""Options that a provider's own protocol has no place for."""
-
-ONE_AFTER_ANOTHER = frozenset({"ollama", "google", "cohere"})
-"""Providers that can't be told to call only one tool at a time."""
-
-
-def ignored_options(provider: str, options: Mapping[str, Any]) -> list[str]:
-    """Return the names of a request's options that a provider has no place for, its extras among them, sorted."""
-    extras = options.get("extra", {})
-    taken = OLLAMA_GENERATE if provider == "ollama" and "completion" in options else frozenset[str]()
-    ignored = ignored_extras(provider, extras.keys() - taken)
-    if provider == "offline":
-        ignored += options.keys() - OFFLINE_TAKES
-    ignored += NOT_TAKEN.get(provider, frozenset()) & options.keys()
-    if provider in ONE_AFTER_ANOTHER and options.get("parallel_tool_calls") is False:
-        ignored.append("parallel_tool_calls")
-    return sorted(ignored)
-
-
 def ollama_options(extra: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a request to Ollama that its extras name."""
     given = extra.get(OPTIONS)

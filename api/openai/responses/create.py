@@ -18,7 +18,7 @@ from api.auth.principals import MayChat, Principal
 from api.chat.model_options import in_order
 from api.chat.response_modes import JOB_ERRORS
 from api.chat.routes import find_collection_ids
-from api.grants.model_access import Target, resolve_target
+from api.grants.model_access import Target, ignored_by_model, resolve_target
 from api.http.bodies.json_body import JsonRequest
 from api.http.bodies.limits import LARGE_BODY
 from api.http.cost_header import COST_HEADER, cost_header
@@ -123,7 +123,9 @@ async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, 
         input_tokens=estimate_tokens(len(msgspec.json.encode(messages))),
         max_tokens=data.max_output_tokens,
     )
-    ignored = ignored_fields(await request.body(), data, tools, options, target.model)
+    ignored = ignored_fields(
+        await request.body(), data, tools, await ignored_by_model(resources, principal, target.model, options)
+    )
     client = WaitingClient(request, resources, principal.tenant_id, accepted, background=stored.background)
     return Call(stored, client, principal, ignored)
 

@@ -8,7 +8,6 @@ from msgspec import Raw
 
 from api.openai.responses.schemas import HONOURED_INCLUDES, IGNORED, RESPONSE_FIELDS, ResponseIn
 from api.openai.responses.tools import ModelTools, read_choice
-from graphs.providers.extras import ignored_options
 from schema.errors import InputError
 
 FOR_VENDORS = ("user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier")
@@ -58,13 +57,12 @@ def _response_format(text: dict[str, Any]) -> dict[str, Any] | None:
     )
 
 
-def ignored_fields(body: bytes, data: ResponseIn, tools: ModelTools, options: dict[str, Any], model: str) -> str:
-    """Return the names of what changes nothing: unknown fields, tools that nobody runs, what the provider has no place for."""
+def ignored_fields(body: bytes, data: ResponseIn, tools: ModelTools, by_model: list[str]) -> str:
+    """Return the names of what changes nothing: unknown fields, tools that nobody runs, what the model has no place for."""
     unknown = (name for name in _split(body) if name not in RESPONSE_FIELDS)
     unused = [name for name in sorted(IGNORED) if getattr(data, name) is not None]
     includes = (f"include: {name}" for name in data.include or () if name not in HONOURED_INCLUDES)
-    extras = ignored_options(model.partition("/")[0], options)
-    return ", ".join(_printable([*unknown, *unused, *includes, *tools.ignored, *extras]))
+    return ", ".join(_printable([*unknown, *unused, *includes, *tools.ignored, *by_model]))
 
 
 def _printable(names: Iterable[str]) -> list[str]:

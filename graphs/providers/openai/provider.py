@@ -100,7 +100,7 @@ class OpenAICompatible:
                 yield delta
 
     async def _call(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        by_responses = request.completion is None and self._is_by_responses(request.model)
+        by_responses = request.completion is None and self.is_by_responses(request.model)
         called = self._respond(request) if by_responses else self._complete(request)
         async with aclosing(called) as answer:
             async for delta in answer:
@@ -109,7 +109,8 @@ class OpenAICompatible:
     def _respond(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         return stream_response(self._http, self._vendor, request, self._key)
 
-    def _is_by_responses(self, model: str) -> bool:
+    def is_by_responses(self, model: str) -> bool:
+        """Whether a model is called by the Responses API."""
         return self._vendor.needs_responses(model) or any(fnmatchcase(model, one) for one in self._by_responses)
 
     def completes(self, model: str) -> Completing | None:
