@@ -24,6 +24,7 @@ from api.jobs.run_at import read_run_at
 from api.jobs.submit import RESERVED_OUTPUT_TOKENS, submit_and_follow, submitter
 from api.jobs.waiting_client import WaitingClient
 from api.openai.extras import read_extras
+from api.openai.front_end_prompts import without_agent_for_front_ends
 from api.openai.message_extras import read_messages
 from api.openai.non_streaming import collect_completion
 from api.openai.schemas import CompletionIn, model_options, reject_unsupported, told_as_ignored, wants_usage
@@ -98,8 +99,9 @@ async def _build_submission(
     target = await resolve_target(resources, principal, data.model, None)
     if (data.n or 1) > 1:
         require_choices(target)
-    messages = read_messages(await request.body(), data.messages)
-    payload = {"messages": messages, "options": in_order(model_options(data, extras))}
+    messages, options = read_messages(await request.body(), data.messages), model_options(data, extras)
+    target = await without_agent_for_front_ends(resources, principal, target, messages, options)
+    payload = {"messages": messages, "options": in_order(options)}
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,

@@ -29,6 +29,7 @@ from api.jobs.run_at import HEADER as RUN_AT_HEADER
 from api.jobs.run_at import read_run_at
 from api.jobs.submit import submit_and_follow, submitter
 from api.jobs.waiting_client import WaitingClient
+from api.openai.front_end_prompts import without_agent_for_front_ends
 from api.openai.responses.frames import collect_frames, fold_frames
 from api.openai.responses.history import read_history
 from api.openai.responses.lookup import fold_now
@@ -104,6 +105,7 @@ async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, 
     options, stored = response_options(data, tools), stored_request(data, tools)
     target = await resolve_target(resources, principal, data.model, None)
     messages = await read_history(resources, principal, data, target.model)
+    target = await without_agent_for_front_ends(resources, principal, target, messages, options)
     payload: dict[str, Any] = {
         "messages": messages,
         "options": in_order(options),
