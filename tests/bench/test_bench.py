@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.benchmarks.joins import gap
 from tests.bench.benchmarks.latency import measure_first_token
 from tests.bench.benchmarks.open_streams import most_open
 from tests.bench.load.client import Exchange
@@ -55,6 +56,25 @@ def test_a_stamped_token_is_late_by_the_time_since_its_stamp() -> None:
 )
 def test_an_answer_counts_as_complete_only_with_every_token_and_a_good_end(answer: bytes, wrong: str) -> None:
     said = response_error(NATIVE, exchange((1, answer)), "text-2")
+    assert said.startswith(wrong)
+    assert bool(said) == bool(wrong)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "end", "wrong"),
+    [
+        ((2, 3, 4), b"job.cancelled", ""),
+        ((2, 4), b"job.cancelled", "its events are not 2, 3, 4"),
+        ((2, 2, 3), b"job.cancelled", "its events are not 2, 3, 4"),
+        ((3, 4), b"job.cancelled", "its events are not 2, 3, 4"),
+        ((2, 3), b"message.delta", "no end"),
+    ],
+)
+def test_a_joined_stream_is_complete_with_each_event_once_and_in_order(
+    numbers: tuple[int, ...], end: bytes, wrong: str
+) -> None:
+    frames = b"".join(b"id: %d\nevent: message.delta\n\n" % number for number in numbers[:-1])
+    said = gap(exchange((1, frames + b"id: %d\nevent: %s\n\n" % (numbers[-1], end))))
     assert said.startswith(wrong)
     assert bool(said) == bool(wrong)
 

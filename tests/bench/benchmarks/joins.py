@@ -26,14 +26,14 @@ SEQ = re.compile(rb"^id: (\d+)$", re.MULTILINE)
 
 
 async def measure_joined_streams(bed: Testbed, plan: Plan) -> Measurement:
-    """Clients that follow jobs of one token in two seconds through one API process, all of them open together for `hold_s`;
+    """Clients that follow jobs of one token in ten seconds through one API process, all of them open together for `hold_s`;
     then their jobs are cancelled. A stream is complete that has each event after its first, once and in order."""
     found = Measurement(name="joined-streams", title=f"Streams of {plan.sources} slow jobs through one API process")
     count = min(plan.joined, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - SPARE_FILES)
     if count < plan.joined:
         found.notes.append(f"{plan.joined:,} would need more open files than a process may have here (ulimit -Hn)")
     target = bed.native(bed.tenant("joined", max_running=plan.sources))
-    async with _slow_jobs(target, plan.sources, "stamped-2000-at-0.5") as jobs:
+    async with _slow_jobs(target, plan.sources, "stamped-2000-at-0.1") as jobs:
         links, gate = [HttpConnection(target.port) for _ in range(count)], asyncio.Semaphore(JOINING)
         before, joining = bed.meter().read(), bed.meter()
         streams = await asyncio.gather(
@@ -50,7 +50,7 @@ async def measure_joined_streams(bed: Testbed, plan: Plan) -> Measurement:
         for ms, came_ns in zip(token_delays_ms(one), token_arrivals_ns(one), strict=True)
         if came_ns > held_ns
     ]
-    said = [wrong for one in streams if (wrong := _gap(one))]
+    said = [wrong for one in streams if (wrong := gap(one))]
     found.failed(said, count, f"{count} streams")
     found.runs.append({"streams": count, "open": most_open(streams), "tokens": spread(delays)})
     each_kb = (held.memory_mb["api"] - before.memory_mb["api"]) / count * 1024
@@ -111,7 +111,7 @@ async def _slow_jobs(target: Target, count: int, model: str) -> AsyncIterator[li
         link.close()
 
 
-def _gap(stream: Exchange) -> str:
+def gap(stream: Exchange) -> str:
     """Return what is wrong with a stream that was joined after its first event and ended with its job's cancellation."""
     numbers = [int(number) for number in SEQ.findall(stream.answer)]
     if stream.error or b"\nevent: job.cancelled" not in stream.answer:
