@@ -8,6 +8,7 @@ followers are checked against the jobs' rows every few seconds.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import groupby, islice
 from uuid import UUID
 
@@ -46,6 +47,7 @@ class Hub:
         self._parts = BatchedLookup[StreamPart, list[StreamBatch]](self._read_parts, most=STREAMS_AT_ONCE)
         self._lasts = BatchedLookup[str, int](self._read_lasts)
         self._logs = BatchedLookup[tuple[UUID, UUID], bytes](lambda wanted: find_logs(pool, wanted), most=LOGS_AT_ONCE)
+        self._gap = asyncio.Event()
         self._checker: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -167,14 +169,20 @@ class Hub:
                 follower.receive(batch)
 
     def _on_gap(self) -> None:
+        """Messages were lost: check all now, some at a time. Reading ten thousand streams at once can hold up the loop for so
+        long that the subscription is lost again."""
         for group in self._followers.values():
             for follower in group:
-                follower.wake("gap")
+                follower.active_at = float("-inf")
+        self._gap.set()
 
     async def _check(self) -> None:
         """Check silent followers: their job may have ended without their hearing of it."""
         while True:
-            await asyncio.sleep(CHECK_AFTER_S / 2)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_AFTER_S / 2):
+                    await self._gap.wait()
+            self._gap.clear()
             before = asyncio.get_running_loop().time() - CHECK_AFTER_S
             silent = [f for group in self._followers.values() for f in group if f.active_at < before]
             silent.sort(key=lambda follower: follower.tenant_id)
@@ -189,13 +197,14 @@ class Hub:
         """Wake those whose job has ended or has written more. A stream that is silent for long is no reason to read it: of ten
         thousand, each would be read every few seconds."""
         fences = {follower.job_id: redis_names.job_fence(tenant_id, follower.job_id) for follower in followers}
+        lasts = await self._read_lasts(list(fences.values()))
+        for follower in followers:
+            if lasts.get(fences[follower.job_id], 0) > follower.seq:
+                follower.wake("gap")
         async with tenant_tx(self._pool, tenant_id) as db:
             ended = set(await list_ended(db, tenant_id, list(fences)))
-        lasts = await self._read_lasts(list(fences.values()))
         for follower in followers:
             if follower.job_id in ended:
                 follower.wake("ended")
-            elif lasts.get(fences[follower.job_id], 0) > follower.seq:
-                follower.wake("gap")
             else:
                 follower.active_at = asyncio.get_running_loop().time()
