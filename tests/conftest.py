@@ -24,7 +24,9 @@ from schema.identity.api_keys import new_api_key
 from schema.identity.rights import Role
 from schema.installation.bootstrap import ensure_api_key, ensure_tenant
 from schema.installation.migrate import migrate
+from tests.fork_server import ForkServers
 from tests.reporting import Reporting, slow_first
+from tests.system import System
 from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # children would compile everything at every start
@@ -79,6 +81,14 @@ class TestTenant:
     @property
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.key}"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_servers() -> Iterator[None]:
+    """Fork the processes of headrace that tests start."""
+    with ForkServers() as System.fork_servers:
+        yield
+    System.fork_servers = None
 
 
 @pytest.fixture(scope="session")

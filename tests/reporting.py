@@ -15,6 +15,10 @@ SLOW_FIRST = (
 """Folders and files that take long. The journeys go before all others: a process has its running system only while it runs
 them."""
 
+SHARE_FRAGILE = "tests/journeys/faults: what breaks stores"
+FRAGILE = ("test_postgres_outage.py", "test_redis_outage.py", "test_webhooks.py")
+"""Files of that folder that share a system over stores of its own. They go to one process, or each would start another."""
+
 NAMED = 10
 """How many of the slowest files a whole run names at its end."""
 
@@ -68,6 +72,9 @@ class Reporting:
 class BySlowness(LoadFileScheduling):
     """A file stays in one process. The slow ones go first, so that no process works on alone at the end."""
 
+    def _split_scope(self, nodeid: str) -> str:
+        return scope(super()._split_scope(nodeid))
+
     def schedule(self) -> None:
         if self.collection is None:
             self.config.option.loadscopereorder = False  # by the number of tests, which says little about time
@@ -79,6 +86,12 @@ def slowest(seconds: Mapping[str, float]) -> list[str]:
     paths = sorted(seconds, key=lambda path: -seconds[path])[:NAMED]
     total = f"The slowest of {len(seconds)} files, which took {sum(seconds.values()):,.0f} s together:"
     return [total, *(f"{seconds[path]:6.1f} s  {path}" for path in paths)]
+
+
+def scope(path: str) -> str:
+    """Whatever has the same scope runs in the same process."""
+    folder, _, name = path.rpartition("/")
+    return SHARE_FRAGILE if name in FRAGILE and folder == "tests/journeys/faults" else path
 
 
 def slowness(path: str) -> int:

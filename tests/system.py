@@ -3,26 +3,25 @@
     async with System(database_url, redis_url, model_url=..., folder=tmp_path) as system:
         system.kill("chat"); system.start("chat"); ...
 
-Each process writes its log to `folder`. Processes are started as the Procfile does; nothing is imported from them.
+Each process writes its log to `folder`. Processes are started as the Procfile does, or forked from one that has imported
+them (`tests/fork_server.py`); nothing is imported from them here.
 """
 
 import asyncio
-import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from tests.fork_server import ROOT, ForkedProcess, ForkServers, base_environment
 from tests.secret import SECRET_KEY
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, pauses
 
-ROOT = Path(__file__).parent.parent
 COMMANDS = {
     "api": ("api", "serve"),
     "chat": ("workers", "chat"),
@@ -43,6 +42,9 @@ def free_port() -> int:
 class System:
     """The processes of one headrace; names are roles, or a role and a number (`chat2`, `api2`)."""
 
+    fork_servers: ForkServers | None = None
+    """Set for all systems while pytest runs. With None, as in chaos and benchmarks, each process starts from nothing."""
+
     def __init__(
         self,
         database_url: str,
@@ -54,12 +56,10 @@ class System:
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder, self.roles = folder, roles
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes] | ForkedProcess] = {}
         self.ports: dict[str, int] = {}
         self.env = {
-            "PATH": os.environ["PATH"],
-            "HOME": os.environ.get("HOME", "/"),
-            "PYTHONPATH": str(ROOT),
+            **base_environment(),
             "HEADRACE_DATABASE_URL": database_url,
             "HEADRACE_REDIS_URL": redis_url,
             "HEADRACE_SECRET_KEYS": SECRET_KEY,
@@ -94,7 +94,7 @@ class System:
     async def __aexit__(self, *exc: object) -> None:
         await asyncio.to_thread(self.stop_all)
 
-    def start(self, name: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str) -> subprocess.Popen[bytes] | ForkedProcess:
         """Start (again) the process `name`; an API keeps its port."""
         role = name.rstrip("0123456789")
         env = {**self.env}
@@ -103,26 +103,23 @@ class System:
                 self.ports.setdefault(name, free_port())
             )
         with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *COMMANDS[role]],
-                cwd=ROOT,
-                env=env,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-            )
+            if self.fork_servers is not None:
+                process = self.fork_servers.start(COMMANDS[role], env, log)
+            else:
+                command = [sys.executable, "-m", *COMMANDS[role]]
+                process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self.processes[name] = process
         return process
 
     async def ready(self, name: str) -> None:
         """Wait until the process works: an API answers, a worker listens to its queue."""
-        give_up = time.monotonic() + PATIENCE_S
-        while not await self._is_ready(name):
+        for pause_s in pauses():
+            if await self._is_ready(name):
+                return
             if self.processes[name].poll() is not None:
                 raise AssertionError(f"{name} ended at its start:\n{self.log(name)[-3000:]}")
-            if time.monotonic() > give_up:
-                raise AssertionError(f"{name} was not ready within {PATIENCE_S:g} s:\n{self.log(name)[-3000:]}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(pause_s)
+        raise AssertionError(f"{name} was not ready within {PATIENCE_S:g} s:\n{self.log(name)[-3000:]}")
 
     async def _is_ready(self, name: str) -> bool:
         if name.startswith(("chat", "default", "ingestion", "scheduler")):
@@ -165,7 +162,7 @@ class System:
             process.terminate()
         for process in running:
             try:
-                process.wait(60)
+                process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -8,37 +8,50 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 """How long any test waits for anything; many times what a busy, slow machine takes."""
 
+FIRST_PAUSE_S = 0.02
+LONGEST_PAUSE_S = 0.25
 
-async def wait_for(happened: Callable[[], Any], what: str, *, within_s: float = PATIENCE_S) -> Any:
+
+def pauses() -> Iterator[float]:
+    """The pauses between looks, a tenth of what was waited so far: whoever waits longer looks less often, since each look may
+    cost a connection, and takes its processor time from what is waited for. Ends when patience does."""
+    start = time.monotonic()
+    while (waited := time.monotonic() - start) < PATIENCE_S:
+        yield min(max(FIRST_PAUSE_S, waited / 10), LONGEST_PAUSE_S)
+
+
+async def wait_for(happened: Callable[[], Any], what: str) -> Any:
     """Return the first true answer of `happened()`, which may be a coroutine function; fail when none comes."""
-    give_up = time.monotonic() + within_s
-    while True:
+    for pause_s in pauses():
         answer = happened()
         if asyncio.iscoroutine(answer):
             answer = await answer
         if answer:
             return answer
-        assert time.monotonic() < give_up, f"waited {within_s:g} s in vain until {what}"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(pause_s)
+    raise AssertionError(f"waited {PATIENCE_S:g} s in vain until {what}")
 
 
 def wait_until(happened: Callable[[], object], what: str) -> None:
     """`wait_for` for tests without an event loop."""
-    give_up = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert time.monotonic() < give_up, f"waited {PATIENCE_S:g} s in vain until {what}"
-        time.sleep(0.02)
+    for pause_s in pauses():
+        if happened():
+            return
+        time.sleep(pause_s)
+    raise AssertionError(f"waited {PATIENCE_S:g} s in vain until {what}")
 
 
 async def eventually(asked: Callable[[], Any], wanted: Any) -> None:
     """Return when `await asked()` gives `wanted`; the failure says what it gave instead."""
-    give_up = time.monotonic() + PATIENCE_S
-    while (found := await asked()) != wanted:
-        assert time.monotonic() < give_up, f"waited {PATIENCE_S:g} s for {wanted!r}, it is {found!r}"
-        await asyncio.sleep(0.02)
+    found = None
+    for pause_s in pauses():
+        if (found := await asked()) == wanted:
+            return
+        await asyncio.sleep(pause_s)
+    raise AssertionError(f"waited {PATIENCE_S:g} s for {wanted!r}, it is {found!r}")
 
 
 @contextlib.contextmanager

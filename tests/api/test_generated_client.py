@@ -18,6 +18,7 @@ import pytest
 
 from tests.api.conftest import Running
 from tests.conftest import TestTenant, make_tenant
+from tests.waiting import PATIENCE_S
 
 PACKAGE = "headrace_client"
 LEASE = b"The notice period is three months."
@@ -33,7 +34,7 @@ def owner_of_running(running: Running, database_url: str) -> TestTenant:
 def generated(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder that holds the client, which is importable meanwhile."""
     folder = tmp_path_factory.mktemp("client")
-    generate(httpx.get(f"{running.url}/schema/openapi.json", timeout=60).json(), folder)
+    generate(httpx.get(f"{running.url}/schema/openapi.json", timeout=PATIENCE_S).json(), folder)
     sys.path.insert(0, str(folder))
     yield folder
     sys.path.remove(str(folder))
@@ -59,7 +60,7 @@ def part(name: str) -> ModuleType:
 
 @pytest.fixture
 async def client(generated: Path, running: Running, owner_of_running: TestTenant) -> AsyncIterator[Any]:
-    made = part("client").AuthenticatedClient(base_url=running.url, token=owner_of_running.key, timeout=60)
+    made = part("client").AuthenticatedClient(base_url=running.url, token=owner_of_running.key, timeout=PATIENCE_S)
     async with made as opened:
         yield opened
 

@@ -29,14 +29,12 @@ async def benchmark(world: World, load: Load, scale: float) -> list[str]:
         job_id, kept = UUID(said["job_id"]), dict[int, Any]()
         for round_ in range(1, 4):
             goal = iterations * round_ // 5
-            await wait_for(
-                lambda goal=goal: len(_measured(url, job_id)) >= goal, f"{goal} calls were measured", within_s=300
-            )
+            await wait_for(lambda goal=goal: len(_measured(url, job_id)) >= goal, f"{goal} calls were measured")
             world.kill("default")
             kept |= _measured(url, job_id)
         state = "SELECT state, attempt FROM jobs WHERE id = %s"
         ends = ("succeeded", "failed", "cancelled")
-        await wait_for(lambda: rows(url, state, job_id)[0]["state"] in ends, "the benchmark has ended", within_s=300)
+        await wait_for(lambda: rows(url, state, job_id)[0]["state"] in ends, "the benchmark has ended")
     await submitting
     await world.all_ready()
     await world.remove("default")

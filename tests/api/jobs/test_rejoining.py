@@ -11,6 +11,7 @@ from schema.identity.api_keys import new_api_key
 from schema.installation.bootstrap import ensure_api_key
 from tests.conftest import TestTenant, make_tenant
 from tests.system import System
+from tests.waiting import PATIENCE_S
 
 CLIENTS = 200
 KEYS = 50
@@ -23,7 +24,9 @@ async def rejoin(system: System, database_url: str, tenant: TestTenant, clients:
         for key in keys:
             ensure_api_key(db, tenant.id, key, name="test", role="member")
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(system.url, connector=connector, timeout=aiohttp.ClientTimeout(120)) as http:
+    async with aiohttp.ClientSession(
+        system.url, connector=connector, timeout=aiohttp.ClientTimeout(PATIENCE_S)
+    ) as http:
         jobs = [await _submit(http, keys[number % KEYS]) for number in range(clients)]
         joins = [_first_event(http, job, keys[number % KEYS]) for number, job in enumerate(jobs)]
         return Counter(await asyncio.gather(*joins))

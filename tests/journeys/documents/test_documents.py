@@ -118,7 +118,7 @@ async def test_killed_workers_leave_every_file_exactly_once(
     async def kill_now_and_then() -> None:
         for number in range(1, KILLS + 1):
             goal = FILES * number // (KILLS + 2)
-            await wait_for(partial(has_ready, goal), f"{goal} files are ready", within_s=600)
+            await wait_for(partial(has_ready, goal), f"{goal} files are ready")
             name = chance.choice(names)
             system.kill(name)
             system.start(name)

@@ -3,6 +3,7 @@
 from tests.counterparts.behaviours import text
 from tests.journeys.client import Client, assert_complete, event_types
 from tests.system import System
+from tests.waiting import PATIENCE_S
 
 LONG = 500  # tokens at 60 a second: longer than the grace of 5 s
 
@@ -29,7 +30,7 @@ async def test_a_deploy_hands_long_jobs_to_the_next_worker_without_spending_a_tr
 async def test_a_job_that_comes_while_the_only_worker_stops_runs_in_the_next_one(system: System, client: Client):
     system.kill("chat", 15)
     job = await client.submit("text-10")
-    system.processes["chat"].wait(20)
+    system.processes["chat"].wait(PATIENCE_S)
     system.start("chat")
 
     ended = await client.ended(job["job_id"])

@@ -103,7 +103,7 @@ async def test_everybody_may_die_and_each_end_is_told(fragile: Fragile, delivere
             with redis.Redis.from_url(stores.redis_url) as wire:
                 wire.flushall()
             jobs += [(await client.submit("text-20-at-40"))["job_id"] for _ in range(5)]
-        await wait_for(lambda: set(jobs) <= by_job(receiver.messages).keys(), "all are told", within_s=240)
+        await wait_for(lambda: set(jobs) <= by_job(receiver.messages).keys(), "all are told")
         told = by_job(receiver.messages)
         assert set(jobs) == told.keys()
         assert {1} == {len(ids) for ids in told.values()}

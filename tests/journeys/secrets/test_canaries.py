@@ -102,6 +102,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
             async with vendor, Monitor().listening(stores.redis_url) as monitor:
                 urls = (stores.database_url, stores.redis_url)
                 system = System(*urls, folder=folder, model_url=vendor.base_url, settings=settings, roles=ROLES)
+                system.fork_servers = None  # command lines are among what is searched
                 async with system, make_walk(find, stores, system, vendor) as walk:
                     await take(walk)
                     pages = await flower_pages(system.url_of("flower"), walk.jobs)

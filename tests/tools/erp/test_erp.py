@@ -22,6 +22,7 @@ from joserfc import jwt
 from schema.errors import EgressRefused
 from tests.counterparts.oidc_provider import make_key
 from tests.tools.tool_contexts import call, failure, web_context
+from tests.waiting import PATIENCE_S
 from tools.configured import ToolDefinition, build_tool, check_definition
 from tools.contract import Tool
 from tools.egress import EgressPolicy
@@ -310,4 +311,4 @@ def test_the_process_serves_at_once_and_ends_when_it_is_told_to() -> None:
             assert {"status": "ok"} == httpx2.get(f"{url}/health", trust_env=False).json()
         finally:
             process.send_signal(signal.SIGTERM)
-        assert 0 == process.wait(10)
+        assert 0 == process.wait(PATIENCE_S)

@@ -9,6 +9,7 @@ from api.cli.benchmark import benchmark
 from api.cli.jobs import follow, show_jobs
 from api.local.errors import LocalError
 from tests.conftest import TestTenant
+from tests.waiting import PATIENCE_S
 from tests.workers.benchmarks.conftest import FAST, Bench
 
 OTHER = "openai/text-30"
@@ -66,7 +67,7 @@ async def test_ctrl_c_cancels_the_benchmark(bench: Bench, tenant: TestTenant) ->
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while "cancelled" not in await _states(bench, tenant):
             await asyncio.sleep(0.05)
 

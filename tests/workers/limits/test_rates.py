@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from schema.ids import new_id
+from tests.waiting import PATIENCE_S
 from tests.workers.limit_calls import Clock
 from workers.limits.headers import rate_limit_headers
 from workers.limits.rates import FRESH_S, MAX_WAIT_S, READS, SEARCHES, Rates
@@ -122,7 +123,7 @@ async def test_sharing_goes_on_by_itself_and_waits_for_nobody(redis_client: Redi
         assert one.count(tenant, READS, 5) is None
     assert one.count(tenant, READS, 5) is not None  # which also shares at once
     other.count(tenant, READS, 5)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while other.count(tenant, READS, 10**6) is None and other.count(tenant, READS, 5) is None:
             await asyncio.sleep(0.01)
     await one.close()
