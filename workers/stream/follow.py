@@ -66,6 +66,8 @@ class Follower:
         self._wake_reason: WakeReason | None = None
         self._first: bytes = b""
         self._wakeup: asyncio.Future[None] | None = None
+        self._waits_since = 0.0
+        self._silence_timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> "Follower":
         return self
@@ -78,6 +80,9 @@ class Follower:
     def close(self) -> None:
         """Stop following. Never awaits, so it is safe in a task that is being cancelled."""
         self._hub.remove(self)
+        if self._silence_timer is not None:
+            self._silence_timer.cancel()
+            self._silence_timer = None
 
     def start_with(self, queued: bytes) -> None:
         """Set the first frame, which the submitter already has."""
@@ -149,8 +154,9 @@ class Follower:
         if self._queue or self._wake_reason or self._slow:
             return True
         loop = asyncio.get_running_loop()
-        self._wakeup = loop.create_future()
-        timer = loop.call_later(heartbeat_s, self._wakeup.cancel) if heartbeat_s else None
+        self._wakeup, self._waits_since = loop.create_future(), loop.time()
+        if heartbeat_s and self._silence_timer is None:
+            self._silence_timer = loop.call_later(heartbeat_s, self._check_silence, heartbeat_s)
         try:
             await self._wakeup
         except asyncio.CancelledError:
@@ -159,10 +165,20 @@ class Follower:
                 raise
             return False
         finally:
-            if timer is not None:
-                timer.cancel()
             self._wakeup = None
         return True
+
+    def _check_silence(self, heartbeat_s: float) -> None:
+        """End a wait that has lasted for `heartbeat_s`. One timer runs on, since one for each wait, of which there is one a
+        token, costs as much as the rest of it."""
+        loop, self._silence_timer = asyncio.get_running_loop(), None
+        if self._wakeup is None:
+            return
+        left_s = self._waits_since + heartbeat_s - loop.time()
+        if left_s > 0:
+            self._silence_timer = loop.call_later(left_s, self._check_silence, heartbeat_s)
+        else:
+            self._wakeup.cancel()
 
     def _accept(self, batch: StreamBatch) -> bytes | None:
         """Return the new frames of a batch; None if events before it are missing."""

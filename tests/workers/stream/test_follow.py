@@ -192,6 +192,7 @@ async def test_a_silent_stream_is_kept_alive_with_comments(core: JobCore, live: 
         assert follow.KEEP_ALIVE == await anext(chunks)
         await say(live, "a")
         assert b"message.delta" in await anext(chunks)
+        assert follow.KEEP_ALIVE == await anext(chunks)
 
 
 async def test_the_last_follower_unsubscribes(core: JobCore, live: JobStream, redis_url: str) -> None:
