@@ -28,6 +28,7 @@ from graphs.providers.contract import (
 )
 from graphs.providers.http.error_bodies import find_error
 from graphs.providers.http.statuses import error_in_stream
+from graphs.providers.openai.content_parts import read_parts
 from graphs.providers.openai.responses_request import REASONING_ITEMS
 from graphs.providers.openai.text_completions import logprobs_of_text
 from graphs.providers.openai.vendors import Vendor
@@ -78,8 +79,6 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 _chunks = TolerantDecoder(_Chunk)
-_THOUGHTS = ("thinking", "reasoning", "thought")
-"""Types of parts of a content, and the fields in which they have their text (Mistral)."""
 
 
 class ChunkReader:
@@ -211,7 +210,7 @@ class ChunkReader:
             return
         told = choice.logprobs if isinstance(choice.logprobs, dict) else {}
         if content or told:
-            said, thought = (content, "") if isinstance(content, str) else _read_parts(content)
+            said, thought = (content, "") if isinstance(content, str) else read_parts(content)
             answer.add_thought(thought)
             answer.add_text(said, reported_logprobs(told.get("content", logprobs_of_text(told))) if told else None)
         refusal_logprobs = reported_logprobs(told.get("refusal"))
@@ -253,20 +252,6 @@ def _has_more(delta: _Delta) -> bool:
         or delta.annotations
         or delta.function_call
     )
-
-
-def _read_parts(content: Any) -> tuple[str, str]:
-    """Return text and thoughts of a content that is a list of parts, or one part."""
-    said, thought = "", ""
-    for part in content if isinstance(content, list) else [content]:
-        if isinstance(part, str):
-            said += part
-        elif isinstance(part, dict):
-            name = next((name for name in _THOUGHTS if part.get("type") == name), "")
-            inner = part.get(name, part.get("text")) if name else part.get("text")
-            text = inner if isinstance(inner, str) else _read_parts(inner)[0] if isinstance(inner, list) else ""
-            said, thought = (said, thought + text) if name else (said + text, thought)
-    return said, thought
 
 
 def _details(usage: dict[str, Any], of: str) -> dict[str, Any]:
