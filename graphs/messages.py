@@ -95,6 +95,12 @@ def _with_parts(message: Message, parts: tuple[Part, ...]) -> Message:
     return msgspec.structs.replace(message, parts=parts)
 
 
+def without_images(message: Message, instead: str) -> Message:
+    """Return a message with a sentence in place of each image."""
+    parts = (TextPart(instead) if isinstance(part, ImagePart) else part for part in message.parts)
+    return _with_parts(message, tuple(parts))
+
+
 def with_file_texts(message: Message, mark: DataMark) -> Message:
     """Return a message with the texts of its files in their place, marked as data."""
     if not any(isinstance(part, FilePart) for part in message.parts):

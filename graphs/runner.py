@@ -10,7 +10,7 @@ from graphs.chat.answer import answer
 from graphs.chat.context import Question
 from graphs.chat.history import for_client, trim
 from graphs.data_marks import DataMark
-from graphs.messages import read_message, stored_message, with_answered_calls, with_file_texts
+from graphs.messages import read_message, stored_message, with_answered_calls, with_file_texts, without_images
 from graphs.providers.completions import AnyCompletion
 from graphs.providers.contract import Message, ModelRequest, Provider
 from graphs.providers.prompted_tools.provider import NativeOrPromptedTools
@@ -19,6 +19,8 @@ from graphs.providers.windows import with_window
 from schema.errors import InputError
 from schema.events import Event
 from schema.queries.sessions.sessions import StoredMessage
+
+REFUSED_IMAGE = "[An image was here. It is left out, because the model's provider failed at the message with it.]"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def read_chat(model: str, payload: dict[str, Any], stored: Sequence[StoredMessag
     if raw_messages is not None:
         messages = [read_message(message, field=f"messages[{i}]") for i, message in enumerate(raw_messages)]
     else:
-        said = [stored_message(row.role, row.parts, row.extra, row.vendor) for row in stored]
+        said = [_told(row) for row in stored]
         messages = with_answered_calls(said)
         if said and said[-1].role == "tool" and messages[-1:] != said[-1:]:
             raise InputError("These calls have been answered already. Send a message.", field="tool_results")
@@ -59,6 +61,12 @@ def read_chat(model: str, payload: dict[str, Any], stored: Sequence[StoredMessag
             messages.insert(0, Message.of("system", system))
     is_whole, is_truncated = raw_messages is not None, payload.get("truncation") == "auto"
     return ChatRun(model, messages, _read_options(payload), whole=is_whole, truncated=is_truncated)
+
+
+def _told(row: StoredMessage) -> Message:
+    """Return a stored message; without its images if a provider failed at them, or each later question would fail as well."""
+    message = stored_message(row.role, row.parts, row.extra, row.vendor)
+    return without_images(message, REFUSED_IMAGE) if row.images_refused else message
 
 
 def _read_options(payload: dict[str, Any]) -> dict[str, Any]:
@@ -76,11 +84,15 @@ def read_options(model: str, options: dict[str, Any]) -> ModelRequest:
         raise InputError(f"An option of the request is invalid: {error}") from error
 
 
-def estimate_prompt(payload: dict[str, Any], stored: Sequence[StoredMessage]) -> int:
-    """Estimate the input tokens of a chat job; 0 if its payload is invalid."""
+def estimate_prompt(
+    payload: dict[str, Any], stored: Sequence[StoredMessage], *, window: int | None, at_most: bool = False
+) -> int:
+    """Estimate the input tokens of a chat job for a model with this window; 0 if its payload is invalid. With `at_most`, a
+    window that isn't known yet may hold all that is stored: the provider may name it before the call."""
     try:
         run = read_chat("", payload, stored)
-        return estimate_input(run.shown(run.messages))
+        may_be_shown = run.messages if at_most and window is None else run.shown(run.messages, window)
+        return estimate_input(may_be_shown)
     except InputError:
         return 0
 

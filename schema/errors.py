@@ -6,6 +6,7 @@ decisions in `workers/queue/errors.py`.
     │   ├── UnknownModel
     │   ├── UnknownAgent
     │   ├── CredentialRefused the vendor rejected a provider key that was to be stored
+    │   ├── FileUnreadable    a file of a message can't be read; `code` is the reason, as with documents
     │   ├── FieldsAbsent      the body of a call lacks what a trigger's job needs
     │   └── SecretsRequired   the address changed, so its stored secrets must be sent again
     ├── NotFound              not found in this tenant (never says whether another tenant has it)
@@ -63,6 +64,16 @@ class CredentialRefused(InputError):
 
 class SecretsRequired(InputError):
     code = "secrets_required"
+
+
+class FileUnreadable(InputError):
+    """`code` is one of `Unreadable` (`tools/documents/blocks.py`)."""
+
+    code = "damaged"
+
+    def __init__(self, message: str, *, code: str, field: str | None = None) -> None:
+        super().__init__(message, field=field)
+        self.code = code
 
 
 class FieldsAbsent(InputError):

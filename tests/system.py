@@ -22,6 +22,9 @@ from tests.fork_server import ROOT, ForkedProcess, ForkServers, base_environment
 from tests.secret import SECRET_KEY
 from tests.waiting import PATIENCE_S, pauses
 
+START_PATIENCE_S = 600.0
+"""A process that starts needs seconds of CPU, which a busy machine gives it late; one that ended is noticed at once."""
+
 COMMANDS = {
     "api": ("api", "serve"),
     "chat": ("workers", "chat"),
@@ -113,13 +116,13 @@ class System:
 
     async def ready(self, name: str) -> None:
         """Wait until the process works: an API answers, a worker listens to its queue."""
-        for pause_s in pauses():
+        for pause_s in pauses(START_PATIENCE_S):
             if await self._is_ready(name):
                 return
             if self.processes[name].poll() is not None:
                 raise AssertionError(f"{name} ended at its start:\n{self.log(name)[-3000:]}")
             await asyncio.sleep(pause_s)
-        raise AssertionError(f"{name} was not ready within {PATIENCE_S:g} s:\n{self.log(name)[-3000:]}")
+        raise AssertionError(f"{name} was not ready within {START_PATIENCE_S:g} s:\n{self.log(name)[-3000:]}")
 
     async def _is_ready(self, name: str) -> bool:
         if name.startswith(("chat", "default", "ingestion", "scheduler")):

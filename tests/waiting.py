@@ -15,11 +15,11 @@ FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.25
 
 
-def pauses() -> Iterator[float]:
+def pauses(within_s: float = PATIENCE_S) -> Iterator[float]:
     """The pauses between looks, a tenth of what was waited so far: whoever waits longer looks less often, since each look may
     cost a connection, and takes its processor time from what is waited for. Ends when patience does."""
     start = time.monotonic()
-    while (waited := time.monotonic() - start) < PATIENCE_S:
+    while (waited := time.monotonic() - start) < within_s:
         yield min(max(FIRST_PAUSE_S, waited / 10), LONGEST_PAUSE_S)
 
 

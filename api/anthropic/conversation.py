@@ -45,6 +45,7 @@ def read_conversation(prompt: Prompt, *, native: bool) -> list[Json]:
         blocks = [(system, None)] if isinstance(system, str) else [(one.text, one.cache_control) for one in system]
         parts = [TextBlockIn(text, mark) for text, mark in blocks]
         messages.append(_marked({"role": "system", "content": _plain_parts(parts, "system", native)}, native))
+    _check_results(prompt.messages)
     for place, message in enumerate(prompt.messages):
         messages += _read(message, f"messages[{place}]", native)
     if not any(message["role"] != "system" for message in messages):
@@ -76,6 +77,29 @@ def _check(role: str, content: Sequence[Block], field: str) -> None:
             at = f"{field}.content[{number}]"
             message = f"{at} must not be of the type {_type(block)} in a message of the role {role}."
             raise InputError(message, field=f"{at}.type")
+
+
+def _check_results(messages: Sequence[TurnIn]) -> None:
+    """Raise InputError for a result of a call that the turn before it did not make. Messages of one role in a row are one
+    turn."""
+    calls, last = set[str](), "user"
+    for place, message in enumerate(messages):
+        blocks = message.content if isinstance(message.content, list) else []
+        if message.role == "assistant":
+            calls = {*(calls if last == "assistant" else ()), *_ids(blocks)}
+        for number, block in enumerate(blocks):
+            if isinstance(block, ToolResultBlockIn) and detach(block.tool_use_id)[0] not in calls:
+                at = f"messages[{place}].content[{number}]"
+                raise InputError(
+                    f"{at}: unexpected `tool_use_id` found in `tool_result` blocks: {block.tool_use_id[:80]}. Each "
+                    "`tool_result` block must have a corresponding `tool_use` block in the previous message.",
+                    field=f"{at}.tool_use_id",
+                )
+        last = message.role
+
+
+def _ids(blocks: Sequence[Block]) -> set[str]:
+    return {detach(block.id)[0] for block in blocks if isinstance(block, ToolUseBlockIn)}
 
 
 def _type(block: Block | ResultBlock) -> str:

@@ -192,13 +192,13 @@ def presented_secret(headers: Headers) -> str:
 
 
 async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Guard of the whole application: authenticates the caller and checks their right, before the body is read."""
+    """Guard of the whole application: authenticates the caller and checks their right, then what the query says; the body is
+    read after that. Who may not call isn't told what a call must be like."""
     if not is_ours(handler) or connection.scope.get("method") == "OPTIONS":
         return
-    reject_nul(connection.scope)
     right = required_right(handler)
-    check_parameters(connection.scope, handler)
     if right is None:  # identity providers add parameters of their own to the callback of a sign-in
+        _check_query(connection.scope, handler)
         return
     resources = connection.app.state.resources
     principal: Principal = await resources.authenticator.authenticate(
@@ -210,6 +210,7 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     connection.scope["user"] = principal  # before the refusal, which is recorded with its name
     if right not in principal.rights:
         raise Forbidden(f"This requires the right {right!r}; {_describe_credential(principal)} does not include it.")
+    _check_query(connection.scope, handler)
     reject_unknown_parameters(connection.scope, handler)
     if connection.scope.get("method") == "GET":
         require_rate(resources.rates, principal.tenant, READS)
@@ -222,6 +223,11 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
 def _describe_credential(principal: Principal) -> str:
     """Return what grants the rights, for error messages: a role, or a key, which may be narrowed."""
     return f"your API key (role {principal.role})" if principal.kind == "key" else f"your role ({principal.role})"
+
+
+def _check_query(scope: Any, handler: BaseRouteHandler) -> None:
+    reject_nul(scope)
+    check_parameters(scope, handler)
 
 
 def reject_nul(scope: Any) -> None:

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from api.auth.principals import Principal
 from api.resources import Resources
-from schema.errors import Forbidden, InputError, NotFound
+from schema.errors import FileUnreadable, Forbidden, InputError, NotFound
 from schema.queries.documents.documents import find_stored_version
 from tools.documents.blocks import Unreadable
 from tools.documents.display_names import clean_name
@@ -74,9 +74,9 @@ def _file(attachment: AttachmentIn, field: str) -> dict[str, Any]:
     try:
         kind = detect(BytesIO(content), name)
     except Unreadable as error:
-        raise InputError(f"{field} can't be read: {error.message}", field=field) from None
+        raise FileUnreadable(f"{field} can't be read: {error.message}", code=error.code, field=field) from None
     if kind.name == "zip":
-        raise InputError(f"{field} is an archive. Attach the files in it.", field=field)
+        raise FileUnreadable(f"{field} is an archive. Attach the files in it.", code="unsupported", field=field)
     if kind.media_type in SHOWN_PICTURES:
         return {"type": "image_url", "image_url": {"url": f"data:{kind.media_type};base64,{attachment.data}"}}
     return {"type": "file", "name": name, "data": attachment.data}

@@ -21,7 +21,7 @@ from api.chat.schemas import ChatIn, ImagePartIn, TextPartIn, ToolResultIn
 from api.grants.model_access import resolve_target, turns_agents_off
 from api.http.bodies.json_body import JsonRequest
 from api.http.bodies.limits import LARGE_BODY
-from api.http.errors import problems
+from api.http.errors import UNREADABLE, problems
 from api.http.headers import read_idempotency
 from api.http.sse import EVENT_STREAM
 from api.jobs.run_at import check_run_at, with_run_at
@@ -50,7 +50,7 @@ OPT = LARGE_BODY | described(
     request_headers=JOB_REQUEST_HEADERS,
     response_headers=JOB_RESPONSE_HEADERS,
 )
-RESPONSES = {200: ANSWER_RESPONSE, 202: ACCEPTED_RESPONSE, **problems(*JOB_ERRORS)}
+RESPONSES = {200: ANSWER_RESPONSE, 202: ACCEPTED_RESPONSE, **problems(*JOB_ERRORS, "too_large", *UNREADABLE)}
 
 
 @post(

@@ -2,9 +2,11 @@
 
 import argparse
 import asyncio
+import base64
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import TextIO
 
 from api.local.errors import LocalError
@@ -26,14 +28,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="answer from the documents in this collection; may be repeated",
     )
+    parser.add_argument(
+        "--attach",
+        action="append",
+        default=[],
+        metavar="FILE",
+        type=Path,
+        help="a file that the message is about, such as a PDF or an image; may be repeated",
+    )
     parser.add_argument("--session", help="continue this session (its id is printed after each chat)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     url, key = server_and_key()
     return asyncio.run(
-        chat(url, key, " ".join(arguments.message), arguments.session, arguments.agent, arguments.collection)
+        chat(
+            url,
+            key,
+            " ".join(arguments.message),
+            arguments.session,
+            arguments.agent,
+            arguments.collection,
+            read_attachments(arguments.attach),
+        )
     )
+
+
+def read_attachments(paths: Sequence[Path]) -> list[dict[str, str]]:
+    """Return files as attachments of a message. Raises LocalError for one that can't be read."""
+    try:
+        return [{"name": path.name, "data": base64.b64encode(path.read_bytes()).decode()} for path in paths]
+    except OSError as error:
+        raise LocalError(f"{error.filename} can't be attached: {error.strerror}.") from None
 
 
 def server_and_key() -> tuple[str, str]:
@@ -49,13 +75,21 @@ def server_and_key() -> tuple[str, str]:
 
 
 async def chat(
-    url: str, key: str, message: str, session_id: str | None, agent: str | None = None, collections: Sequence[str] = ()
+    url: str,
+    key: str,
+    message: str,
+    session_id: str | None,
+    agent: str | None = None,
+    collections: Sequence[str] = (),
+    attachments: Sequence[dict[str, str]] = (),
 ) -> int:
     async with Client(url, key) as client:
-        result = await show(client.chat(message, session_id, agent, collections), print_notice)
+        result = await show(client.chat(message, session_id, agent, collections, attachments), print_notice)
     if result.error:
         print(f"headrace: the job failed: {result.error}", file=sys.stderr)
         return 1
+    if result.notice and notice_for_model(result.model) is None:  # that one came before the answer
+        print(dim(result.notice, sys.stderr), file=sys.stderr)
     if result.session_id:
         print(dim(f"To continue this session: --session {result.session_id}", sys.stderr), file=sys.stderr)
     return 0
@@ -76,6 +110,8 @@ class ChatResult:
         """The model that is to answer; an agent's own may do it instead."""
         self.message_id = ""
         self.error = ""
+        self.notice = ""
+        """What to know of the answer besides its text; empty while it isn't complete."""
         self.workers: list[str] = []
         self.sources: list[str] = []
         """The headings of the passages that the answer cites, or the documents where there are none."""
@@ -114,6 +150,7 @@ class ChatResult:
                     data["text"] or data.get("refusal") or "",
                     data.get("message_id") or "",
                 )
+                self.notice = (data.get("notice") or {}).get("message", "")
             case "job.failed" | "job.cancelled":
                 self.error = (data.get("error") or {}).get("message") or event.type
 

@@ -108,5 +108,6 @@ def describe(message: ReceivedMessage) -> str:
     if message.refused:
         return f"✗ refused: {message.refused}" + (ANOTHER if message.refused == NO_SIGNATURE else "")
     facts = "  ".join(f"{name} {message.data[name]}" for name in SHOWN if message.data.get(name) is not None)
+    facts += "".join(f"\n    metadata.{name} {value}" for name, value in (message.data.get("metadata") or {}).items())
     again = "  (again: it came before)" if message.repeated else ""
     return f"✓ {message.type}  {message.id}{again}\n    {facts}"

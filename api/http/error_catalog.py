@@ -164,6 +164,14 @@ CATALOG: dict[str, ErrorDoc] = {
         "The file is not of the type that its name says", "The name ends in .pdf, but that is not what the file is."
     ),
     "bomb": ErrorDoc("The file unpacks to far more than it is", "The file unpacks to more than 512 MiB; split it up."),
+    "no_text": ErrorDoc("The file contains only images without text", "No text was found in the image."),
+    "took_too_long": ErrorDoc(
+        "Reading the file takes longer than allowed", "Reading the file took longer than 60 seconds; split it up."
+    ),
+    "needs_too_much": ErrorDoc(
+        "Reading the file needs more memory than allowed",
+        "Reading the file needs more memory than allowed; split it up.",
+    ),
     "duplicate_name": ErrorDoc(
         "Two files of the upload have the same name",
         "Two files of this upload have this name; only the first is taken. Rename the other and send it again.",

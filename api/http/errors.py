@@ -33,7 +33,13 @@ from workers.logs import masked
 
 log = structlog.get_logger()
 
+DAMAGES = ("empty", "damaged", "encrypted", "unsupported", "mislabelled", "bomb")
+UNREADABLE = (*DAMAGES, "no_text", "took_too_long", "needs_too_much")
+"""Reasons why a file can't be read: `DAMAGES` are seen before it is read, the others while it is."""
+
 STATUS_BY_CODE = {
+    **dict.fromkeys(UNREADABLE, 422),
+    "too_large": 413,
     "invalid_input": 400,
     "model_unknown": 400,
     "agent_unknown": 400,
@@ -90,25 +96,12 @@ CODE_BY_STATUS = {
 }
 """Status → code, for errors that Litestar raises."""
 
-FILE_CODES = (
-    *(
-        "files_refused",
-        "empty",
-        "damaged",
-        "encrypted",
-        "unsupported",
-        "mislabelled",
-        "bomb",
-        "duplicate_name",
-        "not_yours",
-    ),
-)
+FILE_CODES = ("files_refused", *DAMAGES, "duplicate_name", "not_yours")
 """Reasons why no file of an upload was accepted."""
 
 OTHER_STATUSES = {
     **{code: status for status, code in CODE_BY_STATUS.items()},
     **dict.fromkeys(FILE_CODES, 422),
-    "too_large": 413,
     "malformed_request": 400,
     "headers_too_large": 431,
     "internal": 500,

@@ -94,7 +94,7 @@ class CompletionOut(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     notice: Annotated[
         Notice | msgspec.UnsetType,
-        Meta(description="Not in OpenAI's API: says that no language model is connected; omitted otherwise."),
+        Meta(description="Not in OpenAI's API: what to know of the answer besides its text; omitted otherwise."),
     ] = msgspec.UNSET
 
 

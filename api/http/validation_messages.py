@@ -1,6 +1,7 @@
 """Turns msgspec's validation errors into a field name and a sentence that says what the value must be."""
 
 import re
+from collections.abc import Callable
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -43,6 +44,10 @@ MAX_SHOWN = 200
 COMPARISONS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than", "==": "exactly"}
 
 
+NameKeys = Callable[[str], tuple[str, str]]
+"""Takes a path with `[...]`; returns it with names, and the key of the object there that is wrong, or an empty one."""
+
+
 class ValidationMessage(NamedTuple):
     """What is wrong with which field; `field` is empty for the body as a whole."""
 
@@ -50,16 +55,20 @@ class ValidationMessage(NamedTuple):
     message: str
 
 
-def explain(message: str, shape: Any) -> ValidationMessage:
-    """Rewrite msgspec's message about a value of type `shape`."""
+def explain(message: str, shape: Any, name_keys: NameKeys | None = None) -> ValidationMessage:
+    """Rewrite msgspec's message about a value of type `shape`. `name_keys` knows the value, and what msgspec doesn't say: which
+    keys its objects have."""
     text, path, about_key = _split(message)
     field = path.removeprefix(".").removesuffix("`")[:MAX_SHOWN]
+    key = ""
+    if name_keys is not None and (about_key or "[...]" in field):
+        field, key = name_keys(field)
     if match := UNKNOWN_FIELD.fullmatch(text):
         return ValidationMessage(_join(field, match[1])[:MAX_SHOWN], _unknown_field_message(field, match[1], shape))
     if match := MISSING_FIELD.fullmatch(text):
         name = _join(field, match[1])
         return ValidationMessage(name, f"{name} is required.")
-    subject = f"A key of {field or 'the body'}" if about_key else field or "The body"
+    subject = f"{f'The key {key!r}' if key else 'A key'} of {field or 'the body'}" if about_key else field or "The body"
     return ValidationMessage(field, f"{subject} {_rule(text, field, shape)}.")
 
 
@@ -127,9 +136,9 @@ def _choices(field: str, shape: Any) -> str:
     for step in PATH_STEP.findall(field):
         configs = [kind.__struct_config__ for kind in kinds if _is_struct(kind)]
         choices = [config.tag for config in configs if config.tag is not None and config.tag_field == step]
-        kinds = [inner for kind in kinds for inner in _types_at(kind, step)]
+        kinds = [inner for kind in kinds for inner in types_at(kind, step)]
     # msgspec doesn't say which item of a list in a query string is invalid.
-    kinds += [inner for kind in kinds for inner in _types_at(kind, "[")]
+    kinds += [inner for kind in kinds for inner in types_at(kind, "[")]
     choices += [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
     return _join_with_or([str(choice) for choice in dict.fromkeys(choices)]) if choices else ""
 
@@ -141,7 +150,7 @@ def member_types(shape: Any) -> list[Any]:
     return member_types(get_args(shape)[0]) if get_origin(shape) is Annotated else [shape]
 
 
-def _types_at(kind: Any, step: str) -> list[Any]:
+def types_at(kind: Any, step: str) -> list[Any]:
     """Return the types at one step of a path: a field's name, or the `[…]` of a list."""
     if step == "[":
         return member_types(get_args(kind)[0]) if get_origin(kind) is list else []

@@ -70,7 +70,8 @@ class TraceOut(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: Annotated[int | None, Meta(description="Tokens read by the model; null if unknown.")]
     output_tokens: Annotated[int | None, Meta(description="Tokens written by the model; null if unknown.")]
     notice: Annotated[
-        Notice | None, Meta(description="Set if no language model is connected: a code, and how to connect one.")
+        Notice | None,
+        Meta(description="What to know of the answer besides its text, if anything: a code, and what to do."),
     ] = None
 
 

@@ -87,6 +87,7 @@ class Client:
         session_id: str | None = None,
         agent: str | None = None,
         collections: Sequence[str] = (),
+        attachments: Sequence[dict[str, str]] = (),
     ) -> AsyncIterator[StreamEvent]:
         """Send a message, to an agent if one is named, and yield the job's events up to its last. A broken connection is taken
         up where it broke.
@@ -96,6 +97,7 @@ class Client:
         body = {"message": message} | ({"session_id": session_id} if session_id else {})
         body |= {"agent": agent} if agent else {}
         body |= {"collections": list(collections)} if collections else {}
+        body |= {"attachments": list(attachments)} if attachments else {}
         job_id, after = "", "0"
         accept = {"Accept": "text/event-stream"}
         try:

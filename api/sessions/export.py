@@ -47,7 +47,8 @@ class MessageOut(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Passages that the answer cites: number, document, page, heading, passage and score."),
     ] = None
     notice: Annotated[
-        Notice | None, Meta(description="Set if no language model is connected: a code, and how to connect one.")
+        Notice | None,
+        Meta(description="What to know of the answer besides its text, if anything: a code, and what to do."),
     ] = None
 
 

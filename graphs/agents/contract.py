@@ -1,6 +1,6 @@
 """What an agent's run is given. Rows, keys and stores are the worker's business and are passed in."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -89,6 +89,8 @@ class AgentRun:
     """Messages after the question: calls of the client's own tools, and their results."""
     sources: Sequence[dict[str, Any]] | None = None
     """Numbered passages that were retrieved for the question. Empty: none is relevant; None: no search was made."""
+    saw_no_images: Collection[str] = ()
+    """Models that were asked about images and not shown them; it grows while the run runs."""
     chat_agent: AgentSpec = field(default_factory=lambda: AgentSpec(name=CHAT_AGENT, graph="chat"))
 
     def agent(self, name: str) -> AgentSpec:

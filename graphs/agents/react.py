@@ -103,7 +103,7 @@ async def finish(
     run: AgentRun, agent: AgentSpec, state: AgentState, emitter: Emitter, messages: list[Message], reply: Reply
 ) -> AgentState:
     """Take the reply as the agent's answer. With an output format it is checked, corrected at most once, and emitted then."""
-    update, data, text = add_usage(state, reply), None, reply.text
+    update, data, text, missed = add_usage(state, reply), None, reply.text, state.get("missed", [])
     if agent.output_format is not None and reply.refusal:
         emitter.emit_refusal(reply.refusal)
     elif agent.output_format is not None:
@@ -122,12 +122,16 @@ async def finish(
             )
             update = add_usage({**state, **update}, corrected)
             data, still_a_problem = parse_output(agent.output_format, agent.output_schema, corrected.text)
-            reply, text = (reply, text) if still_a_problem else (corrected, corrected.text)
+            if still_a_problem:
+                missed = [agent.output_format, still_a_problem]
+            else:
+                reply, text = corrected, corrected.text
         text = json_text(text) if run.request.response_format is not None and data is not None else text
         emitter.emit_text(text)
     ended = {
         "said": join_texts(state.get("said", ""), text),
         "data": data,
+        "missed": missed,
         "calls": [],
         "finish": reply.finish,
         "trail": emitter.trail,

@@ -24,6 +24,7 @@ class AgentState(TypedDict, total=False):
     those with the tenant's own key, cached, put into the cache, and of reasoning. `refusal`, `extra` and what follows are of
     the last reply (`Reply.answer`). `mark` is the code of the run's data marks: a resumed run keeps it, since its messages
     contain it. `untrusted`: text from outside was read.
+    `missed` is the output format that the answer doesn't have, and why.
     `acted`: a tool may have changed something. `asked_tools`: a tool was called.
     """
 
@@ -42,6 +43,7 @@ class AgentState(TypedDict, total=False):
     missing: str
     said: str
     data: Any
+    missed: list[str]
     client_calls: list[dict[str, Any]]
     finish: str
     model: str

@@ -48,8 +48,8 @@ class MessageCompleted(Event, frozen=True):
     """The complete answer. `message_id` is the stored message, if the job belongs to a session. `agent` is the agent that
     answered; `data` is the answer as an object, if the agent's output format has one, and `renderer` a hint how to show it.
     `cached`: an earlier answer was reused. `citations` are the passages that the answer is based on, as in
-    `citation.added`. `notice` is set if no language model is connected: `code` is `no_language_model`, `message` says how to
-    connect one."""
+    `citation.added`. `notice` has what to know of the answer besides its text: its codes are `no_language_model`,
+    `agents_off`, `output_format_missed` and `images_not_shown`; its message says what to do."""
 
     type = "message.completed"
     text: Annotated[str, Meta(description="The complete answer.")]
@@ -70,7 +70,7 @@ class MessageCompleted(Event, frozen=True):
         list[dict[str, Any]] | None,
         Meta(description="The passages that the answer is based on, as in `citation.added`."),
     ] = None
-    notice: Annotated[Notice | None, Meta(description="Set if no language model is connected: how to connect one.")] = (
+    notice: Annotated[Notice | None, Meta(description="What to know of the answer besides its text, if anything.")] = (
         None
     )
     refusal: Annotated[str | None, Meta(description="The words with which the model refused, if it did.")] = None

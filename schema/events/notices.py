@@ -1,4 +1,5 @@
-"""Notices about an answer besides its text: that no language model is connected, or that a named model turned agents off.
+"""Notices about an answer besides its text: that no language model is connected, that a named model turned agents off, that the
+answer doesn't have the format that was asked for, or that the model didn't see the question's images.
 
 The first is shown by the commands, `/health` and `GET /v1/models`, and in the field `notice` of each answer; never in an
 answer's text.
@@ -26,6 +27,27 @@ AGENTS_OFF = Notice(
         "agent as well, to let agents take part; agent: chat asks for the model alone."
     ),
 )
+
+
+MAX_PROBLEM = 300
+
+
+def format_missed(output_format: str, problem: str) -> Notice:
+    """Return the notice for an answer that has the wrong format after its correction, too."""
+    return Notice(
+        code="output_format_missed",
+        message=f"The answer does not have the format {output_format}, also after the model was asked to correct it. "
+        f"{problem[:MAX_PROBLEM]}",
+    )
+
+
+def images_not_shown(model: str) -> Notice:
+    """Return the notice for an answer of an agent whose model isn't known to see images."""
+    return Notice(
+        code="images_not_shown",
+        message=f"The model {model} was shown the names of the question's images, and not the images: it is not known to see "
+        f'any. If it does, an admin says so with PUT /api/admin/models/{model} {{"images": true}}.',
+    )
 
 
 def notice_for_model(model: str | None) -> Notice | None:

@@ -147,7 +147,7 @@ def _is_cacheable(ended: AgentState, completed: MessageCompleted) -> bool:
     if completed.finish_reason != "stop" or completed.tool_calls or completed.refusal or not completed.text.strip():
         return False
     failed = any(name == ToolFinished.type and not told.get("ok") for name, told in ended.get("trail") or ())
-    return bool(ended.get("intents")) and not ended.get("acted") and not failed
+    return bool(ended.get("intents")) and not (ended.get("acted") or ended.get("missed") or failed)
 
 
 def _fingerprint(job: ClaimedJob, inputs: RunInputs, run: AgentRun) -> str:

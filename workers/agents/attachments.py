@@ -15,7 +15,7 @@ import msgspec
 
 from graphs.providers.contract import FilePart, Message, Part
 from graphs.runner import ChatRun
-from schema.errors import InputError
+from schema.errors import FileUnreadable, InputError
 from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.documents.documents import StoredVersion, find_stored_version
 from schema.queries.jobs.attempts import ClaimedJob
@@ -111,9 +111,8 @@ class AttachedFiles:
         try:
             document = await reader.read(path, name, WHOLE)
         except Unreadable as error:
-            raise InputError(
-                f"The attached file {name!r} can't be read: {error.message}", field="attachments"
-            ) from None
+            message = f"The attached file {name!r} can't be read: {error.message}"
+            raise FileUnreadable(message, code=error.code, field="attachments") from None
         return _as_text(document)
 
     async def _opened(self) -> tuple[Storage, ReaderPool]:

@@ -22,7 +22,8 @@ from workers.agents.text_only import TextOnlyProvider
 class Models:
     """The models of one job. `default` is the job's; with `asked_for` the request named it, and it comes first. With
     `own_keys_only`, only those that the tenant has a provider key of its own for: no money was reserved for others.
-    `catalog` is what is known of models, `hosts` are the private ones that the tenant was granted for its providers."""
+    `catalog` is what is known of models, `hosts` are the private ones that the tenant was granted for its providers.
+    `saw_no_images` has the models that were asked about images and not shown them."""
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Models:
         self._context, self._tenant_id, self._configuration = context, tenant_id, configuration
         self._catalog = catalog
         self._default, self._asked_for, self._own_keys_only = default, asked_for, own_keys_only
+        self.saw_no_images = set[str]()
         self._credentials: Mapping[str, TenantCredential] = {
             own.service: TenantCredential(
                 tenant_id, own.id, own.service, own.base_url, Sealed(own.key_id, own.sealed), tuple(hosts)
@@ -89,7 +91,8 @@ class Models:
         row = self._catalog.find(full_name)
         known = {"tools": row.tools, "images": row.images, "context_tokens": row.context_tokens} if row else None
         can = await capabilities(provider, name, known)
-        seen = with_window(provider if can.images else TextOnlyProvider(provider), can.context_tokens)
+        shown = provider if can.images else TextOnlyProvider(provider, lambda: self.saw_no_images.add(full_name))
+        seen = with_window(shown, can.context_tokens)
         wrapped = NativeOrPromptedTools(seen, native=can.tools)
         own = service in self._credentials
         return ChainModel(wrapped, name, full_name, f"{self._tenant_id if own else ''}/{service}", own_key=own)

@@ -12,13 +12,14 @@ from graphs.agents.citations import find_citations
 from graphs.agents.contract import CHAT_AGENT, AgentRun, AgentSpec, GraphName
 from graphs.agents.graphs import Thread
 from graphs.agents.state import AgentState
-from graphs.providers.contract import Message
+from graphs.providers.contract import ImagePart, Message
 from graphs.routing.contract import Context, Route
 from graphs.runner import ChatRun, read_chat, read_options
 from graphs.tool_calls import as_openai
 from schema.errors import InputError, UnknownAgent
 from schema.events import CitationAdded, Event, MessageCompleted, UsageRecorded
-from schema.events.base import ModelUsage
+from schema.events.base import ModelUsage, Notice
+from schema.events.notices import OFFLINE_MODEL, format_missed, images_not_shown
 from schema.postgres.outages import outlast
 from schema.queries.agents.agent_config import RunInputs, read_run_inputs
 from schema.queries.jobs.attempts import ClaimedJob
@@ -148,6 +149,7 @@ async def prepare_run(
         priorities=tool_contexts.priorities(),
         client_tools=client_tools,
         sources=await _search_documents(context.searcher, job, question.text),
+        saw_no_images=models.saw_no_images,
         chat_agent=_chat_agent(job, asked),
     )
     return run, summary
@@ -281,7 +283,17 @@ def _completed(run: AgentRun, state: AgentState) -> MessageCompleted:
         vendor=state.get("vendor") or None,
         resolved_model=state.get("resolved_model") or None,
         system_fingerprint=state.get("system_fingerprint") or None,
+        notice=_notice(run, state),
     )
+
+
+def _notice(run: AgentRun, state: AgentState) -> Notice | None:
+    """Return what the caller must know of the answer besides its text."""
+    model = state.get("model", "")
+    if missed := state.get("missed"):
+        return format_missed(*missed)
+    has_images = any(isinstance(part, ImagePart) for part in run.question.parts)
+    return images_not_shown(model) if has_images and model in run.saw_no_images and model != OFFLINE_MODEL else None
 
 
 COUNTS = (

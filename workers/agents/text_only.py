@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -53,12 +53,15 @@ class AttachedImages:
 class TextOnlyProvider:
     """A provider for models without vision: images are removed from requests, and their names remain in the text."""
 
-    def __init__(self, provider: Provider) -> None:
-        self._provider, self.name = provider, provider.name
+    def __init__(self, provider: Provider, on_removed: Callable[[], None]) -> None:
+        """`on_removed` is called when a request had images."""
+        self._provider, self.name, self._on_removed = provider, provider.name, on_removed
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `Provider.stream`."""
         messages = tuple(_without_images(message) for message in request.messages)
+        if messages != request.messages:
+            self._on_removed()
         async with aclosing(self._provider.stream(msgspec.structs.replace(request, messages=messages))) as deltas:
             async for delta in deltas:
                 yield delta

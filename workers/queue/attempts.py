@@ -191,7 +191,7 @@ class Attempt:
             self.job,
             tenant,
             price=self._catalog.price(self.job.model),
-            input_tokens=self._prompt_tokens(),
+            input_tokens=self._prompt_tokens(at_most=True),
             on_exhausted=lambda: self.stop("limit"),
         )
 
@@ -276,8 +276,10 @@ class Attempt:
         else:
             await finish.failed(error or RuntimeError("the work ended without an answer"), agent=self._routed)
 
-    def _prompt_tokens(self) -> int:
-        return estimate_prompt(self.job.payload, self._messages)
+    def _prompt_tokens(self, *, at_most: bool = False) -> int:
+        known = self._catalog.find(self.job.model)
+        window = known.context_tokens if known is not None else None
+        return estimate_prompt(self.job.payload, self._messages, window=window, at_most=at_most)
 
     def _estimate_usage(self) -> UsageRecorded:
         """Estimate the usage of an answer that was cut off, because providers report it only at the end."""

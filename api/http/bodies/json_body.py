@@ -7,7 +7,7 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Hashable
 from contextlib import AbstractContextManager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from api.http.bodies.budget import Reading
 from api.http.bodies.field_sizes import keep_bounds
 from api.http.bodies.malformed_json import explain_malformed, has_nul, nul_path
 from api.http.bodies.repeated_keys import reject_repeated_keys
+from api.http.bodies.wrong_keys import find_place, wrong_key
 from api.http.validation_messages import explain
 from schema.errors import InputError
 
@@ -120,11 +121,19 @@ def _decode(body: bytes, type_: Any) -> Any:
 
 def _explained(error: Exception, body: bytes, type_: Any) -> InputError:
     if isinstance(error, msgspec.ValidationError):
-        problem = explain(str(error), type_)
+        problem = explain(str(error), type_, partial(_name_keys, body, type_))
         return InputError(problem.message, field=problem.field or None)
     if isinstance(error, RecursionError):
         return InputError("The body is nested too deeply.")
     return InputError(explain_malformed(body, str(error)))
+
+
+def _name_keys(body: bytes, type_: Any, path: str) -> tuple[str, str]:
+    try:
+        place = find_place(path, decode_any(body), type_)
+    except UNDECODABLE:  # behind what is wrong
+        return path, ""
+    return place.path, wrong_key(place)
 
 
 def decode_any(body: bytes | msgspec.Raw) -> Any:

@@ -94,7 +94,7 @@ class ResponseOut(msgspec.Struct, frozen=True, kw_only=True):
     user: Annotated[str | None, Meta(description="As in the request.")]
     notice: Annotated[
         Notice | msgspec.UnsetType,
-        Meta(description="Not in OpenAI's API: says that no language model is connected; omitted otherwise."),
+        Meta(description="Not in OpenAI's API: what to know of the answer besides its text; omitted otherwise."),
     ] = msgspec.UNSET
 
 

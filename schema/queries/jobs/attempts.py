@@ -32,7 +32,11 @@ from schema.storable import storable_json
 CLAIM = read_sql("claim_job")
 
 HISTORY = """
-SELECT turn, role, parts, detail -> 'extra' AS extra, detail ->> 'vendor' AS vendor FROM messages
+SELECT turn, role, parts, detail -> 'extra' AS extra, detail ->> 'vendor' AS vendor,
+  CASE WHEN role = 'user' AND parts @> '[{"type": "image_url"}]' THEN EXISTS (
+    SELECT 1 FROM jobs f WHERE f.tenant_id = m.tenant_id AND f.id = m.job_id AND f.state = 'failed'
+      AND f.error ->> 'code' IN ('provider_refused', 'provider_failed')) ELSE false END AS images_refused
+FROM messages m
 WHERE tenant_id = %(tenant_id)s
   AND session_id = (SELECT session_id FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(id)s)
   AND turn <= (SELECT turn FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(id)s)

@@ -27,13 +27,15 @@ COLUMNS = ", ".join(Session.__struct_fields__)
 
 
 class StoredMessage(msgspec.Struct, frozen=True):
-    """A message as a model is told of it. `extra` is what only `vendor` understands, and is given back."""
+    """A message as a model is told of it. `extra` is what only `vendor` understands, and is given back. `images_refused`: the
+    provider failed at the question, maybe at a damaged image of it."""
 
     turn: int
     role: MessageRole
     parts: list[dict[str, Any]]
     extra: dict[str, Any] | None = None
     vendor: str | None = None
+    images_refused: bool = False
 
 
 class SessionMessage(StoredMessage, frozen=True, kw_only=True):

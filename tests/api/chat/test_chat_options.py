@@ -81,6 +81,8 @@ async def test_the_output_format_of_a_chat_is_checked_without_an_agent(running: 
     answer = await chat(running, model="openai/text-3", output_format="structured_json")
     assert (None, None) == (answer["agent"], answer["data"])
     assert "JSON" in str(asked(running)["messages"])
+    assert "output_format_missed" == answer["notice"]["code"]
+    assert "structured_json" in answer["notice"]["message"]
 
 
 async def test_metadata_comes_back_with_the_job_and_in_lists(running: Running) -> None:

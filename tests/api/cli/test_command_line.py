@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from api.cli.benchmark import describe_cost
-from api.cli.chat import ChatResult, chat, show
+from api.cli.chat import ChatResult, chat, read_attachments, show
 from api.cli.demo import stored_text
 from api.cli.doctor import openai, run_checks
 from api.cli.env import exports
@@ -19,7 +19,7 @@ from api.local.errors import LocalError
 from api.local.http_client import Client
 from api.local.stack import RunningStack
 from schema.events.notices import NO_LANGUAGE_MODEL
-from tests.api.local.stub_api import FOLLOWS, make_app
+from tests.api.local.stub_api import FOLLOWS, SAID, make_app
 from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -162,6 +162,23 @@ async def test_without_a_language_model_a_chat_says_so_once_and_not_in_the_answe
     said = capsys.readouterr()
     assert (1, 0) == (said.err.count(NO_LANGUAGE_MODEL.message), said.out.count(NO_LANGUAGE_MODEL.message))
     assert said.err.startswith(NO_LANGUAGE_MODEL.message)
+
+
+async def test_files_go_with_a_chat(tmp_path: Path) -> None:
+    (tmp_path / "note.md").write_text("Water.")
+    app = make_app()
+    async with TestServer(app) as server:
+        files = read_attachments([tmp_path / "note.md"])
+        await chat(str(server.make_url("")), "hr_x", "hello", None, attachments=files)
+    assert [{"message": "hello", "attachments": [{"name": "note.md", "data": "V2F0ZXIu"}]}] == app[SAID]
+
+
+def test_a_file_that_is_not_there_cannot_be_attached(tmp_path: Path) -> None:
+    done = command(
+        "chat", "hello", "--attach", "nowhere.pdf", home=tmp_path, HEADRACE_URL="http://x", HEADRACE_API_KEY="k"
+    )
+    assert 1 == done.returncode
+    assert "headrace: nowhere.pdf can't be attached: No such file or directory." in done.stderr
 
 
 async def test_a_refused_upload_is_reported_in_a_sentence(tmp_path: Path) -> None:

@@ -74,13 +74,14 @@ async def test_messages_are_verified_and_printed_as_json() -> None:
 
 async def test_people_read_a_line_and_what_it_is_about() -> None:
     secret, port = new_secret(), free_port()
-    body = b'{"type":"job.failed","data":{"job_id":"7","state":"failed"}}'
+    body = b'{"type":"job.failed","data":{"job_id":"7","state":"failed","metadata":{"order":"A 7"}}}'
     process = await listening(port, "--count", "1", HEADRACE_WEBHOOK_SECRET=secret)
     await post(port, signed_headers([secret], "msg_1", int(time.time()), body), body)
     out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert 0 == process.returncode
     assert "✓ job.failed  msg_1" in out.decode()
     assert "job_id 7  state failed" in out.decode()
+    assert "metadata.order A 7" in out.decode()
 
 
 @pytest.mark.parametrize(

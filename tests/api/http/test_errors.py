@@ -279,7 +279,7 @@ async def test_the_openapi_document_lists_each_route_once_with_its_problems(api:
         ("conflict", "GET", "/api/jobs/x", "conflict"),
         (None, "DELETE", "/api/jobs/x", "conflict"),
         (None, "POST", "/api/documents", "encrypted"),
-        ("encrypted", "POST", "/api/chat", "encrypted"),
+        ("not_yours", "POST", "/api/chat", "not_yours"),
     ],
 )
 def test_an_error_that_its_route_does_not_list_is_noticed(

@@ -45,9 +45,8 @@ async def test_no_query_parameter_with_one_value_may_be_repeated_under_api(
     ]
     assert len(parameters) > 40
     for method, path, parameter in parameters:
-        filled = re.sub(r"\{\w+\}", "00000000-0000-0000-0000-000000000000", path)
         name = parameter["name"]
-        answer = await admin.request(method, f"{filled}?{name}=1&{name}=1")
+        answer = await admin.request(method, f"{_filled(path)}?{name}=1&{name}=1")
         told = answer.json()
         assert (400, f"The query parameter {name} is there more than once; send it once.") == (
             answer.status_code,
@@ -84,3 +83,23 @@ async def test_a_boolean_is_true_or_false(admin: httpx.AsyncClient, value: str) 
 @pytest.mark.parametrize("value", ["true", "false", "True"])
 async def test_a_boolean_may_be_capitalised_as_python_writes_it(admin: httpx.AsyncClient, value: str) -> None:
     assert 200 == (await admin.get(f"/api/admin/agents?enabled={value}")).status_code
+
+
+async def test_who_is_calling_comes_before_what_is_asked(application: httpx.AsyncClient) -> None:
+    """Without a key, every operation that needs one says so, whatever is wrong with its query."""
+    document = (await application.get("/schema/openapi.json")).json()
+    told = {
+        (method, path): [
+            (await application.request(method, f"{_filled(path)}?{query}")).status_code
+            for query in ("nonsense=%00", "limit=five", "limit=1&limit=1", "enabled=maybe")
+        ]
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if isinstance(operation, dict) and operation.get("security")
+    }
+    assert len(told) > 100
+    assert {} == {operation: statuses for operation, statuses in told.items() if {401} != set(statuses)}
+
+
+def _filled(path: str) -> str:
+    return re.sub(r"\{\w+\}", "00000000-0000-0000-0000-000000000000", path)

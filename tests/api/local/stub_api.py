@@ -5,6 +5,7 @@ Its chat stream breaks off in the middle, as a killed API process does; followin
 
 import asyncio
 import os
+from typing import Any
 
 from aiohttp import web
 
@@ -21,6 +22,8 @@ EVENTS = [
 BREAK_AFTER = 5
 FOLLOWS = web.AppKey("FOLLOWS", list[str])
 """The `Last-Event-ID` of each request that followed the job."""
+SAID = web.AppKey("SAID", list[dict[str, Any]])
+"""The body of each chat."""
 
 
 def frames(first: int, last: int) -> bytes:
@@ -36,7 +39,8 @@ async def ready(request: web.Request) -> web.Response:
 
 
 async def chat(request: web.Request) -> web.StreamResponse:
-    if "forbidden" in (await request.json())["message"]:
+    request.app[SAID].append(await request.json())
+    if "forbidden" in request.app[SAID][-1]["message"]:
         return web.json_response({"detail": "Say something else."}, status=422)
     answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Job-ID": "j1"})
     await answer.prepare(request)
@@ -64,6 +68,7 @@ async def messages(request: web.Request) -> web.Response:
 def make_app() -> web.Application:
     app = web.Application()
     app[FOLLOWS] = []
+    app[SAID] = []
     app.router.add_get("/health/ready", ready)
     app.router.add_post("/api/chat", chat)
     app.router.add_get("/api/jobs/j1/events", follow)

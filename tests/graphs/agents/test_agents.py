@@ -273,6 +273,18 @@ async def test_an_agent_with_tools_answers_in_the_clients_format(
     assert '{"n": 8}' == "".join(event.text for event in runner.of(MessageDelta))
 
 
+@pytest.mark.parametrize(
+    ("second", "missed"), [("nor this", ["structured_json", "It is not one JSON value."]), ("{}", [])]
+)
+async def test_an_answer_whose_correction_is_wrong_as_well_says_so(
+    runner: AgentRunner, openai_server: OpenAIServer, second: str, missed: list[str]
+) -> None:
+    openai_server.script(says("no JSON"), says(second))
+    state = await runner.ask(dataclasses.replace(REACT, output_format="structured_json", tools=()))
+    assert missed == state["missed"]
+    assert ("no JSON" if missed else second) == state["said"]
+
+
 async def test_tokens_are_counted_by_the_model_that_was_called(
     openai_server: OpenAIServer, session: aiohttp.ClientSession, fetch: httpx2.AsyncClient
 ) -> None:

@@ -14,8 +14,9 @@ from graphs.providers.contract import (
 )
 from graphs.providers.errors import ContextTooLong
 from graphs.providers.windows import check_window, measure
-from graphs.runner import ChatRun, read_chat, run_chat
+from graphs.runner import REFUSED_IMAGE, ChatRun, estimate_prompt, read_chat, run_chat
 from schema import events
+from schema.queries.sessions.sessions import StoredMessage
 from tests.graphs.chat.test_chat import Scripted
 
 WORDS = "water flows down the channel and turns a wheel " * 4
@@ -134,3 +135,28 @@ async def test_a_call_that_is_written_as_the_answer_of_a_plain_chat_is_read() ->
     [completed] = [event for event in said if isinstance(event, events.MessageCompleted)]
     assert ("tool_calls", "") == (completed.finish_reason, completed.text)
     assert [call["function"]["name"] for call in completed.tool_calls or ()] == ["look"]
+
+
+def test_a_reservation_is_of_all_messages_that_a_model_may_be_shown() -> None:
+    stored = [
+        StoredMessage(turn, role, [{"type": "text", "text": "x" * 400}])
+        for turn in range(12)
+        for role in ("user", "assistant")
+    ]
+    assert 24 * 104 == estimate_prompt({}, stored, window=None, at_most=True)
+    assert 24 * 104 == estimate_prompt({}, stored, window=100_000, at_most=True)
+    assert 10 * 104 == estimate_prompt({}, stored, window=None)
+    assert 2 * 104 == estimate_prompt({}, stored, window=400, at_most=True)
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_an_image_that_a_provider_failed_at_is_not_sent_again(refused: bool) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+    stored = [
+        StoredMessage(1, "user", [{"type": "text", "text": "see"}, image], images_refused=refused),
+        StoredMessage(2, "user", [{"type": "text", "text": "well?"}]),
+    ]
+    first, last = read_chat("m", {}, stored).messages
+    assert "well?" == last.text
+    assert refused == (REFUSED_IMAGE in first.text)
+    assert "see" in first.text

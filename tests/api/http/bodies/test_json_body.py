@@ -117,3 +117,37 @@ def test_numbers_without_a_type_are_exact(number: str, value: float) -> None:
 def test_a_number_that_is_too_large_is_refused(number: str) -> None:
     with pytest.raises(InputError, match="is too large a number"):
         read_body(b'{"free":{"a":%b}}' % number.encode(), FreeIn)
+
+
+class Inner(msgspec.Struct):
+    sizes: dict[str, dict[str, int]] | None = None
+
+
+class Keyed(msgspec.Struct):
+    """A body with objects whose keys are the client's."""
+
+    metadata: dict[Annotated[str, Meta(max_length=8)], Annotated[str, Meta(max_length=4)]] | None = None
+    items: list[Inner] = msgspec.field(default_factory=list)
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "sentence"),
+    [
+        ('{"metadata":{"a":"b","budget":7}}', "metadata.budget", "metadata.budget must be a string, not an integer."),
+        ('{"metadata":{"a b":"longer"}}', "metadata.a b", "metadata.a b must be at most 4 characters long."),
+        (
+            '{"metadata":{"department":"x"}}',
+            "metadata",
+            "The key 'department' of metadata must be at most 8 characters long.",
+        ),
+        (
+            '{"items":[{},{"sizes":{"x":{"y":1,"z":"2"}}}]}',
+            "items[1].sizes.x.z",
+            "items[1].sizes.x.z must be an integer, not a string.",
+        ),
+    ],
+)
+def test_an_error_in_a_clients_own_object_names_the_key(body: str, field: str, sentence: str) -> None:
+    with pytest.raises(InputError) as refused:
+        read_body(body.encode(), Keyed)
+    assert (field, sentence) == (refused.value.field, refused.value.message)
