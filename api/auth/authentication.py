@@ -19,6 +19,7 @@ from api.auth.principals import IDENTITY_TTL_S, MAX_CACHED_IDENTITIES, Principal
 from api.auth.tokens.access_tokens import AccessTokens
 from schema.errors import HeadraceError, TenantSuspended, Unauthenticated, Unavailable
 from schema.identity.api_keys import PREFIX, read_api_key
+from schema.identity.budgets import read_budgets
 from schema.identity.rights import SEES_ALL, Right, rights_for_role
 from schema.postgres.batched_lookup import BatchedLookup
 from schema.postgres.connections import Pool
@@ -162,4 +163,5 @@ def _principal_of_key(key: PresentedKey) -> Principal:
         user_id=key.user_id,
         visible_user_id=visible_user_id,
         expires_at=key.expires_at,
+        budgets=read_budgets(key.budgets),
     )

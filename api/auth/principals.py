@@ -24,6 +24,7 @@ from api.http.middleware import BEFORE_RESPONSE
 from api.http.query_params import check_parameters, reject_unknown_parameters
 from api.http.unmatched_paths import NO_SUCH_PATH
 from schema.errors import Forbidden, InputError, NotFound, Unauthenticated
+from schema.identity.budgets import CallerBudget, read_budgets
 from schema.identity.rights import SEES_ALL, Right, Role, rights_for_role
 from schema.identity.tenancy import TenantSnapshot
 from schema.postgres.connections import Db, Pool, tenant_tx
@@ -58,8 +59,8 @@ class Principal:
     """Who is calling, for which tenant, with which rights.
 
     `user_id` is None for a key that acts for its tenant. `visible_user_id` limits what is visible to rows of that user; None
-    is the whole tenant. `provider_token` is the token that was sent, if the tenant's identity provider issued it, for
-    tools that ask for it. `expires_at` is when the API key expires.
+    is the whole tenant. `budgets` are those of the key and its user. `provider_token` is the token that was sent, if the
+    tenant's identity provider issued it, for tools that ask for it. `expires_at` is when the API key expires.
     """
 
     tenant: TenantSnapshot
@@ -71,6 +72,7 @@ class Principal:
     visible_user_id: UUID | None = None
     login_id: UUID | None = None
     expires_at: datetime | None = None
+    budgets: tuple[CallerBudget, ...] = ()
     provider_token: str | None = field(default=None, repr=False)
     address: str | None = None
     request_id: str | None = None
@@ -78,6 +80,10 @@ class Principal:
     @property
     def tenant_id(self) -> UUID:
         return self.tenant.id
+
+    @property
+    def key_id(self) -> UUID | None:
+        return self.id if self.kind == "key" else None
 
     @property
     def actor(self) -> str:
@@ -102,6 +108,7 @@ def principal_of_user(
         user_id=user.id,
         visible_user_id=None if user.role in SEES_ALL else user.id,
         login_id=login_id,
+        budgets=read_budgets(user.budgets),
         provider_token=provider_token,
     )
 

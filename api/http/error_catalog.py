@@ -99,8 +99,8 @@ CATALOG: dict[str, ErrorDoc] = {
         "left.",
     ),
     "budget_exceeded": ErrorDoc(
-        "The tenant's budget is spent",
-        "This tenant's budget is used up. It renews with the next day or month (UTC), or an admin can raise it.",
+        "A budget of the tenant, the key or the user is spent",
+        "This API key's budget of $5.00 a day is used up. It renews at 00:00 UTC, or an owner can raise it.",
     ),
     "provider_rate_limited": ErrorDoc(
         "The model provider's rate limit is reached", "openai takes no more requests now (429). Try again in 20 s."

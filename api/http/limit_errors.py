@@ -3,13 +3,10 @@
 from schema.errors import LimitReached
 from schema.identity.tenancy import TenantSnapshot
 from workers.limits.headers import rate_limit_headers
-from workers.limits.limits import WINDOWS, Verdict, Window
+from workers.limits.limits import BUDGETS, WINDOWS, Verdict, Window
 from workers.limits.rates import RATES, Rates
-from workers.limits.refusals import Wanted, find_too_large
+from workers.limits.refusals import Wanted, budget_used_up, find_too_large, longest
 
-BUDGET_EXCEEDED = (
-    "This tenant's budget is used up. It renews with the next day or month (UTC), or an admin can raise it."
-)
 RATE_EXCEEDED = "This tenant's rate limit is reached ({}). Retry after {} s. The RateLimit header shows what is left."
 
 
@@ -18,7 +15,8 @@ def limit_error(verdict: Verdict, wanted: Wanted | None = None) -> LimitReached:
     waiting makes fit has no `Retry-After`."""
     headers = rate_limit_headers(verdict)
     retry_after_s = float(headers.get("Retry-After") or verdict.retry_after_s)
-    is_budget = any(name.startswith("budget") for name in verdict.violated)
+    budgets = [quota for quota in verdict.quotas if quota.name in BUDGETS and quota.name in verdict.violated]
+    is_budget = bool(budgets)
     if wanted is not None and (too_large := find_too_large(verdict, wanted)):
         code = "budget_exceeded" if is_budget else "rate_limit_exceeded"
         if too_large.ever_fits:
@@ -26,7 +24,8 @@ def limit_error(verdict: Verdict, wanted: Wanted | None = None) -> LimitReached:
         headers.pop("Retry-After", None)
         return LimitReached(too_large.message, code=code, retry_after_s=None, headers=headers)
     if is_budget:
-        return LimitReached(BUDGET_EXCEEDED, code="budget_exceeded", retry_after_s=retry_after_s, headers=headers)
+        message = budget_used_up(longest(budgets))
+        return LimitReached(message, code="budget_exceeded", retry_after_s=retry_after_s, headers=headers)
     what = " and ".join(
         window.limit.replace("_", " ") for window in (*WINDOWS, *RATES) if window.name in verdict.violated
     )

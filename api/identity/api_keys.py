@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Response, Router, delete, get, post
+from litestar import Response, Router, delete, get, patch, post
 from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
@@ -18,6 +18,18 @@ from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
+from api.usage.caller_budgets import (
+    BUDGET_EXAMPLE,
+    SPENT_EXAMPLE,
+    BudgetChangeIn,
+    BudgetDay,
+    BudgetMonth,
+    SpentOut,
+    TokensPerDay,
+    budget_columns,
+    budget_fields,
+    read_spent_out,
+)
 from schema.errors import Forbidden, InputError, NotFound
 from schema.identity.api_keys import PREFIX, new_api_key, read_api_key
 from schema.identity.rights import Right, Role, rights_for_role
@@ -76,6 +88,15 @@ class ApiKeyOut(msgspec.Struct, frozen=True, kw_only=True):
     last_used_at: Annotated[
         datetime | None, Meta(description="When it was last used, to within 15 seconds; null if never.")
     ]
+    budget_day_usd: BudgetDay | None
+    budget_month_usd: BudgetMonth | None
+    tokens_per_day: TokensPerDay | None
+
+
+class ApiKeyDetailOut(ApiKeyOut, frozen=True, kw_only=True):
+    """An API key, with what was spent with it."""
+
+    spent: Annotated[SpentOut, Meta(description="What was spent with it.")]
 
 
 class ApiKeyCreatedOut(ApiKeyOut, frozen=True, kw_only=True):
@@ -107,6 +128,7 @@ KEY_EXAMPLE: dict[str, Any] = {
     "expires_at": "2026-05-31T08:15:30Z",
     "revoked_at": None,
     "last_used_at": None,
+    **dict.fromkeys(BUDGET_EXAMPLE),
 }
 CREATED_KEY_EXAMPLE = KEY_EXAMPLE | {"key": "hr_…"}
 
@@ -131,9 +153,8 @@ async def create_api_key(
         row = await api_keys.add_api_key(db, principal.tenant_id, key_id, parts, **fields, created_by=principal.actor)
         detail = {"name": row.name, "role": row.role, "scopes": row.scopes, "for_tenant": data.for_tenant}
         await record(db, principal, principal.tenant_id, "key.created", f"key:{key_id}", detail)
-    return Response(
-        from_row(ApiKeyCreatedOut, row, key=key, prefix=_prefix(row)), headers={"Cache-Control": "no-store"}
-    )
+    created = from_row(ApiKeyCreatedOut, row, key=key, prefix=_prefix(row), **budget_fields(row))
+    return Response(created, headers={"Cache-Control": "no-store"})
 
 
 @get("/", opt=described(response={"items": [KEY_EXAMPLE], "next_cursor": None}), summary="List API keys", tags=["auth"])
@@ -147,8 +168,52 @@ async def list_api_keys(
         rows = await api_keys.list_api_keys(
             db, principal.tenant_id, limit=limit + 1, before=before, **_visible_keys(principal)
         )
-    items = [from_row(ApiKeyOut, row, prefix=_prefix(row)) for row in rows[:limit]]
+    items = [from_row(ApiKeyOut, row, prefix=_prefix(row), **budget_fields(row)) for row in rows[:limit]]
     return ApiKeysOut(items, write_cursor(list_name, items[-1].id) if len(rows) > limit else None)
+
+
+@get(
+    "/{key_id:uuid}",
+    opt=described(response=KEY_EXAMPLE | BUDGET_EXAMPLE | {"spent": SPENT_EXAMPLE}),
+    responses=problems("not_found"),
+    summary="Get an API key",
+    tags=["auth"],
+)
+async def get_api_key(key_id: KeyId, principal: MayHaveKeys, resources: AppResources) -> ApiKeyDetailOut:
+    """Returns one of your own keys, or with the right `keys.manage` any of the tenant, with its budgets and what was spent."""
+    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
+        row = await api_keys.find_api_key(db, principal.tenant_id, key_id, **_visible_keys(principal))
+        if row is None:
+            raise NotFound(NO_KEY)
+        spent = await read_spent_out(db, principal.tenant_id, "key", key_id)
+    return from_row(ApiKeyDetailOut, row, prefix=_prefix(row), spent=spent, **budget_fields(row))
+
+
+@patch(
+    "/{key_id:uuid}",
+    opt=described(example={"budget_day_usd": 5}, response=KEY_EXAMPLE | BUDGET_EXAMPLE),
+    responses=problems("not_found"),
+    summary="Set an API key's budgets",
+    tags=["auth"],
+)
+async def set_api_key_budgets(
+    key_id: KeyId, data: JSONBody[BudgetChangeIn], principal: MayHaveKeys, resources: AppResources
+) -> ApiKeyOut:
+    """Sets what may be spent with a key, beside what its user and the tenant may spend; what is used up is refused with 429. It
+    requires the right `keys.manage`."""
+    if "keys.manage" not in principal.rights:
+        raise Forbidden(
+            f"Budgets require the right 'keys.manage'; your role ({principal.role}) or key does not include it."
+        )
+    columns = budget_columns(data)
+    if not columns:
+        raise InputError("Send at least one of budget_day_usd, budget_month_usd and tokens_per_day.")
+    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
+        row = await api_keys.change_api_key(db, principal.tenant_id, key_id, columns)
+        if row is None:
+            raise NotFound(NO_KEY)
+        await record(db, principal, principal.tenant_id, "key.budget_set", f"key:{key_id}", dict(columns))
+    return from_row(ApiKeyOut, row, prefix=_prefix(row), **budget_fields(row))
 
 
 @delete("/{key_id:uuid}", responses=problems("not_found"), summary="Revoke an API key", tags=["auth"])
@@ -240,4 +305,6 @@ def _prefix(key: api_keys.ApiKey) -> str:
     return f"{PREFIX}{key.find}…"
 
 
-routes = Router("/auth/keys", route_handlers=[create_api_key, list_api_keys, revoke_api_key])
+routes = Router(
+    "/auth/keys", route_handlers=[create_api_key, list_api_keys, get_api_key, set_api_key_budgets, revoke_api_key]
+)

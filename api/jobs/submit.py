@@ -8,18 +8,17 @@ import structlog
 from msgspec.structs import replace
 
 from api.auth.principals import Principal
-from api.http.limit_errors import BUDGET_EXCEEDED, limit_error
+from api.http.limit_errors import limit_error
 from api.resources import Resources
 from schema.errors import LimitReached
-from schema.postgres.connections import tenant_tx
 from schema.queries.jobs.submissions import Submission, Submitter
-from schema.queries.tenants.usage import get_spending
 from workers.job_tokens import JobCaller, seal_caller, sorted_rights
 from workers.limits.headers import rate_limit_headers
-from workers.limits.limits import LimitPolicy, Quota, Verdict
-from workers.limits.refusals import Wanted, budget_too_small
-from workers.limits.reservation import limit_policy, settle_reservation
+from workers.limits.limits import LimitPolicy, Verdict
+from workers.limits.refusals import Wanted, budget_too_small, budget_used_up
+from workers.limits.reservation import limit_policy, reserved_payload, settle_reservation
 from workers.queue.budget_warnings import record_budget_warning
+from workers.queue.spending import find_overspent
 from workers.queue.submit import Submitted, submit
 from workers.redis.client import RedisUnavailable
 from workers.stream.follow import Follower
@@ -67,7 +66,7 @@ async def submit_and_follow(
     tokens = (input_tokens, max_tokens or RESERVED_OUTPUT_TOKENS)
     verdict = await reserve(resources, principal, submission.job_id, submission.model, tokens)
     if verdict is not None:
-        submission = replace(submission, payload={**submission.payload, "reserved": verdict.tokens})
+        submission = replace(submission, payload=submission.payload | reserved_payload(verdict, principal.budgets))
     try:
         submitted, follower = await _submit(resources, submission, visible_user_id=principal.visible_user_id)
     except BaseException:
@@ -103,11 +102,12 @@ async def _release(resources: Resources, submission: Submission) -> None:
 async def reserve(
     resources: Resources, principal: Principal, job_id: UUID, model: str, tokens: tuple[int, int]
 ) -> Verdict | None:
-    """Reserve what the job may use from the tenant's limits; None if nothing is limited. Raises LimitReached."""
-    policy = limit_policy(principal.tenant)
+    """Reserve what the job may use from the limits of the tenant, the key and the user; None if nothing is limited. Raises
+    LimitReached."""
+    policy = limit_policy(principal.tenant, principal.budgets)
     if policy.is_unlimited:
         return None
-    wanted = Wanted(*tokens, nanos=await _estimate_cost(resources, principal, model, tokens))
+    wanted = Wanted(*tokens, nanos=await _estimate_cost(resources, principal, policy, model, tokens))
     try:
         verdict = await resources.core.limits.reserve(
             principal.tenant_id, job_id, policy, tokens=wanted.tokens, nanos=wanted.nanos
@@ -117,15 +117,17 @@ async def reserve(
         await _check_budgets(resources, principal, policy, wanted)
         return None
     if verdict.warn:
-        warning = record_budget_warning(resources.core, principal.tenant, verdict.warn)
+        warning = record_budget_warning(resources.core, principal.tenant, policy, verdict.warn)
         resources.background.run(warning, "budget-warning")
     if not verdict.allowed:
         raise limit_error(verdict, wanted)
     return verdict
 
 
-async def _estimate_cost(resources: Resources, principal: Principal, model: str, tokens: tuple[int, int]) -> int:
-    if principal.tenant.budget_day_nanos is None and principal.tenant.budget_month_nanos is None:
+async def _estimate_cost(
+    resources: Resources, principal: Principal, policy: LimitPolicy, model: str, tokens: tuple[int, int]
+) -> int:
+    if not policy.limits_money:
         return 0
     if uses_own_key(principal, model):
         return 0
@@ -140,15 +142,9 @@ def uses_own_key(principal: Principal, model: str) -> bool:
 
 async def _check_budgets(resources: Resources, principal: Principal, policy: LimitPolicy, wanted: Wanted) -> None:
     """Check budgets by the usage in Postgres while Redis is unavailable. Rates are not limited then; queue and cap are."""
-    if policy.budget_day_nanos is None and policy.budget_month_nanos is None:
-        return
-    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
-        spent = await get_spending(db, principal.tenant_id)
-    budgets = zip(("budget_day", "budget_month"), spent, strict=True)
-    quotas = [Quota(name, policy.limits[name], used, reset_s=600) for name, used in budgets if name in policy.limits]
-    violated = [quota for quota in quotas if 0 < wanted.nanos > quota.limit - quota.used]
+    violated = await find_overspent(resources.core.pool, principal.tenant_id, policy, wanted)
     if not violated:
         return
     too_large = budget_too_small(violated, wanted)
-    message, ever_fits = (too_large.message, too_large.ever_fits) if too_large else (BUDGET_EXCEEDED, True)
+    message, ever_fits = (too_large.message, too_large.ever_fits) if too_large else (budget_used_up(violated[0]), True)
     raise LimitReached(message, code="budget_exceeded", retry_after_s=600 if ever_fits else None)

@@ -254,7 +254,9 @@ async def _reserved(resources: Resources, principal: Principal, model: str, toke
         yield
         nanos = await _charge(resources, principal, used)
         async with principal.tx(resources.core.pool) as db:
-            await add_call(db, principal.tenant_id, user_id=principal.user_id, used=used, cost_nanos=nanos)
+            await add_call(
+                db, principal.tenant_id, user_id=principal.user_id, key_id=principal.key_id, used=used, cost_nanos=nanos
+            )
     except BaseException:
         if verdict is not None:
             await settle_reservation(

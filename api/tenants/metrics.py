@@ -21,7 +21,7 @@ from schema.postgres.connections import Db
 from schema.queries.tenants.metrics import get_job_stats, get_stored_counts, get_usage_this_month, get_usage_today
 from schema.queries.tenants.tenants import Tenant, find_tenant
 from schema.queries.webhooks.endpoints import count_switched_off
-from workers.limits.limits import WINDOWS, Quota
+from workers.limits.limits import BUDGETS, WINDOWS, Quota
 from workers.limits.reservation import limit_policy
 from workers.redis.client import RedisUnavailable
 
@@ -242,7 +242,7 @@ async def _get_quotas(resources: Resources, tenant: Tenant) -> list[QuotaOut] | 
 
 
 def _quota_out(quota: Quota) -> QuotaOut:
-    is_money = quota.name.startswith("budget")
+    is_money = quota.name in BUDGETS
     amounts = {"limit": quota.limit, "used": quota.used, "remaining": quota.remaining}
     in_unit = {name: to_usd(amount) if is_money else amount for name, amount in amounts.items()}
     return QuotaOut(name=quota.name, unit="usd" if is_money else UNITS[quota.name], reset_s=quota.reset_s, **in_unit)

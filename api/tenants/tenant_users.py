@@ -19,8 +19,9 @@ from api.identity.api_keys import ApiKeyCreatedOut, ApiKeyIn, ApiKeysOut, KeyId
 from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
+from api.usage.caller_budgets import BUDGET_EXAMPLE, SPENT_EXAMPLE
 from api.users import routes as users
-from api.users.routes import RoleFilter, StateFilter, UserChangeIn, UserId, UserIn, UserOut, UsersOut
+from api.users.routes import RoleFilter, StateFilter, UserChangeIn, UserDetailOut, UserId, UserIn, UserOut, UsersOut
 from schema.errors import Forbidden
 from schema.identity.tenancy import TenantSnapshot
 from schema.vault import PLATFORM
@@ -72,15 +73,15 @@ async def create_tenant_user(
 
 @get(
     USER_PATH,
-    opt=described(response=users.USER_EXAMPLE),
+    opt=described(response=users.USER_EXAMPLE | BUDGET_EXAMPLE | {"spent": SPENT_EXAMPLE}),
     responses=problems("not_found"),
     summary="Get a tenant's user",
     tags=TAGS,
 )
 async def get_tenant_user(
     tenant: TenantName, user_id: UserId, principal: MayManageTenants, resources: AppResources
-) -> UserOut:
-    """Returns a user of a tenant."""
+) -> UserDetailOut:
+    """Returns a user of a tenant, with their budgets and what was spent."""
     acting = await _principal_for_reading(resources, principal, tenant)
     return await users.get_user.fn(user_id=user_id, principal=acting, resources=resources)
 

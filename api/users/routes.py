@@ -20,7 +20,19 @@ from api.http.rows import from_row
 from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
+from api.usage.caller_budgets import (
+    BUDGET_EXAMPLE,
+    SPENT_EXAMPLE,
+    BudgetDay,
+    BudgetMonth,
+    SpentOut,
+    TokensPerDay,
+    budget_columns,
+    budget_fields,
+    read_spent_out,
+)
 from schema.errors import Conflict, Forbidden, InputError, NotFound
+from schema.identity.budgets import LIMITS
 from schema.identity.rights import SEES_ALL, Role
 from schema.ids import new_id
 from schema.postgres.connections import Db, tenant_tx
@@ -65,6 +77,9 @@ class UserChangeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     role: UserRole | UnsetType = UNSET
     state: UserState | UnsetType = UNSET
     password: Password | UnsetType = UNSET
+    budget_day_usd: BudgetDay | UnsetType | None = UNSET
+    budget_month_usd: BudgetMonth | UnsetType | None = UNSET
+    tokens_per_day: TokensPerDay | UnsetType | None = UNSET
 
     def __repr__(self) -> str:
         return "UserChangeIn()"
@@ -95,6 +110,15 @@ class UserOut(msgspec.Struct, frozen=True, kw_only=True):
     created_at: CreatedAt
     updated_at: UpdatedAt
     last_login_at: Annotated[datetime | None, Meta(description="When they last signed in; null if never.")]
+    budget_day_usd: BudgetDay | None
+    budget_month_usd: BudgetMonth | None
+    tokens_per_day: TokensPerDay | None
+
+
+class UserDetailOut(UserOut, frozen=True, kw_only=True):
+    """A user of the tenant, with what was spent in their name."""
+
+    spent: Annotated[SpentOut, Meta(description="What was spent in their name, with their keys too.")]
 
 
 class UsersOut(msgspec.Struct, frozen=True):
@@ -116,6 +140,7 @@ USER_EXAMPLE: dict[str, Any] = {
     "created_at": "2026-03-02T08:15:30Z",
     "updated_at": "2026-03-02T08:15:30Z",
     "last_login_at": None,
+    **dict.fromkeys(BUDGET_EXAMPLE),
 }
 
 
@@ -137,7 +162,7 @@ async def list_users(
     filters: dict[str, Any] = {"state": state_filter, "role": role, "search": search}
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         rows = await users.list_users(db, principal.tenant_id, limit=limit + 1, after=after, **filters)
-    items = [from_row(UserOut, row) for row in rows[:limit]]
+    items = [_user_out(row) for row in rows[:limit]]
     return UsersOut(items, write_cursor(list_name, items[-1].email) if len(rows) > limit else None)
 
 
@@ -160,19 +185,22 @@ async def create_user(data: JSONBody[UserIn], principal: MayManageUsers, resourc
         if row is None:
             raise Conflict("A user with this email already exists.", field="email")
         await record(db, principal, principal.tenant_id, "user.created", f"user:{user_id}", {"role": data.role})
-    return Response(from_row(UserOut, row), headers={"Location": f"/api/users/{user_id}"})
+    return Response(_user_out(row), headers={"Location": f"/api/users/{user_id}"})
 
 
 @get(
     "/{user_id:uuid}",
-    opt=described(response=USER_EXAMPLE),
+    opt=described(response=USER_EXAMPLE | BUDGET_EXAMPLE | {"spent": SPENT_EXAMPLE}),
     responses=problems("not_found"),
     summary="Get a user",
     tags=["users"],
 )
-async def get_user(user_id: UserId, principal: MayReadUsers, resources: AppResources) -> UserOut:
-    """Returns a user of your tenant."""
-    return from_row(UserOut, await _find(resources, principal, user_id))
+async def get_user(user_id: UserId, principal: MayReadUsers, resources: AppResources) -> UserDetailOut:
+    """Returns a user of your tenant, with their budgets and what was spent."""
+    row = await _find(resources, principal, user_id)
+    async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
+        spent = await read_spent_out(db, principal.tenant_id, "user", user_id)
+    return from_row(UserDetailOut, row, spent=spent, **budget_fields(row))
 
 
 @patch(
@@ -185,9 +213,12 @@ async def get_user(user_id: UserId, principal: MayReadUsers, resources: AppResou
 async def update_user(
     user_id: UserId, data: JSONBody[UserChangeIn], principal: MayManageUsers, resources: AppResources
 ) -> UserOut:
-    """Changes the fields you send; the others keep their value. Setting a password ends the user's sign-ins and revokes their
+    """Changes the fields you send; the others keep their value. Budgets hold for all that is done in the user's name, also with
+    their keys; what is used up is refused with 429. Setting a password ends the user's sign-ins and revokes their
     API keys; disabling the user ends their sign-ins. Returns 409 if the tenant would lose its last active owner."""
-    values: dict[str, Any] = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
+    sent = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
+    values: dict[str, Any] = {name: value for name, value in sent.items() if name not in BUDGET_EXAMPLE}
+    values |= budget_columns(data)
     if "role" in values:
         _require_may_manage(principal, values["role"])
     if "password" in values:
@@ -245,10 +276,14 @@ async def _update(db: Db, principal: Principal, row: User, values: dict[str, Any
         revoked = await revoke_user_keys(db, tenant_id, user_id)
         counts = {"logins_ended": ended, "keys_revoked": revoked}
         await record(db, principal, tenant_id, "password.changed", f"user:{user_id}", counts)
-    detail = {name: value for name, value in values.items() if name in ("role", "state")}
+    detail = {name: value for name, value in values.items() if name in ("role", "state", *LIMITS)}
     if set(values) - {"password_hash"}:
         await record(db, principal, tenant_id, "user.changed", f"user:{user_id}", detail)
-    return from_row(UserOut, changed)
+    return _user_out(changed)
+
+
+def _user_out(row: User) -> UserOut:
+    return from_row(UserOut, row, **budget_fields(row))
 
 
 async def _find(resources: Resources, principal: Principal, user_id: UUID) -> User:

@@ -33,6 +33,11 @@ class TenantSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     services: frozenset[str] = frozenset()
     agents: dict[str, str | None] = {}
 
+    @property
+    def has_money(self) -> bool:
+        """Whether it has a budget."""
+        return (self.budget_day_nanos, self.budget_month_nanos) != (None, None)
+
     def may_use_model(self, name: str) -> bool:
         """Whether a model (`provider/name`) is granted."""
         return any(matches(pattern, name) for pattern in self.models)

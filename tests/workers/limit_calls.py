@@ -7,10 +7,12 @@ concurrently and prints how many were allowed.
 import asyncio
 import sys
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from schema.identity.budgets import CallerBudget
 from schema.ids import new_id
-from workers.limits.limits import LimitPolicy, Limits, Verdict
+from workers.limits.limits import LimitPolicy, Limits, Spent, Verdict
 from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress
 
@@ -33,16 +35,17 @@ class FakeSpending:
 
     def __init__(self, day: int = 0, month: int = 0) -> None:
         self.day, self.month, self.reads = day, month, 0
+        self.callers: dict[str, Spent] = {}
 
-    async def __call__(self, tenant_id: UUID) -> tuple[int, int]:
+    async def __call__(self, tenant_id: UUID, caller: CallerBudget | None = None) -> Spent:
         self.reads += 1
-        return self.day, self.month
+        return Spent(self.day, self.month) if caller is None else self.callers.get(caller.of, Spent(0, 0))
 
 
 class Tenant:
     """The limits of one tenant."""
 
-    def __init__(self, limits: Limits, **policy: int) -> None:
+    def __init__(self, limits: Limits, **policy: Any) -> None:
         self.id, self.limits, self.policy = new_id(), limits, LimitPolicy(**policy)
 
     async def reserve(self, job_id: UUID | None = None, *, tokens: int = 1, nanos: int = 0) -> Verdict:

@@ -12,20 +12,19 @@ from uuid import UUID
 import structlog
 
 from schema.errors import LimitReached
-from schema.postgres.connections import Pool, tenant_tx
+from schema.identity.budgets import read_budgets
+from schema.postgres.connections import Pool
 from schema.queries.jobs.attempts import ClaimedJob
-from schema.queries.tenants.usage import get_spending
-from workers.limits.limits import LimitPolicy, Limits
-from workers.limits.reservation import limit_policy
+from workers.limits.limits import BUDGETS, LimitPolicy, Limits
+from workers.limits.refusals import Wanted, budget_used_up
+from workers.limits.reservation import BUDGETS_FIELD, limit_policy
+from workers.queue.spending import find_overspent
 from workers.redis.client import RedisUnavailable
 
 log = structlog.get_logger()
 
 MAX_PAUSE_S = 5.0
-BUDGET_EXCEEDED = (
-    "This tenant's budget is used up, so the benchmark ends here and keeps what it has measured. It goes on when the job is "
-    "retried, once the budget has renewed or was raised."
-)
+ENDED = "{} The benchmark ends here and keeps what it has measured; it goes on when the job is retried after that."
 
 
 class CallBudget:
@@ -44,7 +43,8 @@ class CallBudget:
         self._limits, self._pool, self._on_wait = limits, pool, on_wait
         self._tenant_id: UUID = job.tenant_id
         self._job_id: UUID = job.id
-        self._policy = limit_policy(job.tenant) if job.tenant is not None else LimitPolicy()
+        callers = read_budgets(job.payload.get(BUDGETS_FIELD))
+        self._policy = limit_policy(job.tenant, callers) if job.tenant is not None else LimitPolicy()
         self._tokens, self._nanos = tokens, nanos
         self._lock = asyncio.Lock()
         self._under_way = 0
@@ -70,7 +70,7 @@ class CallBudget:
         async with self._lock:
             while not await self._take(tokens, nanos):
                 self._on_wait()
-                await asyncio.sleep(await self._pause_s(nanos))
+                await asyncio.sleep(await self._pause_s(tokens, nanos))
         self._under_way += 1
 
     def release(self, tokens: int, nanos: int, *, used_tokens: int, used_nanos: int) -> None:
@@ -88,7 +88,7 @@ class CallBudget:
                     self._tenant_id, self._job_id, self._policy, tokens=more_tokens, nanos=more_nanos
                 )
             except RedisUnavailable:
-                await self._check_spending(nanos)  # rates are not limited then, budgets by Postgres
+                await self._check_spending(tokens, nanos)  # rates are not limited then, budgets by Postgres
                 extended = True
             if not extended:
                 return False
@@ -96,19 +96,21 @@ class CallBudget:
         self._nanos += more_nanos - nanos
         return True
 
-    async def _pause_s(self, nanos: int) -> float:
+    async def _pause_s(self, tokens: int, nanos: int) -> float:
         """Return how long to wait for a rate. Raises LimitReached if it is a budget that is used up: other calls that are under
         way may give some of it back."""
         quotas = await self._limits.get_quotas(self._tenant_id, self._policy)
-        short = [quota for quota in quotas if quota.name.startswith("budget") and quota.remaining < nanos - self._nanos]
+        wanted = Wanted(max(0, tokens - self._tokens), 0, max(0, nanos - self._nanos))
+        short = [quota for quota in quotas if quota.name in BUDGETS and quota.remaining < wanted.amount(quota)]
         if short and not self._under_way:
-            raise LimitReached(BUDGET_EXCEEDED, code="budget_exceeded", retry_after_s=float(short[0].reset_s))
-        return 0.2 if short else min(MAX_PAUSE_S, *(max(1, quota.reset_s) for quota in quotas))
+            raise LimitReached(
+                ENDED.format(budget_used_up(short[0])), code="budget_exceeded", retry_after_s=float(short[0].reset_s)
+            )
+        rates = [max(1.0, quota.reset_s) for quota in quotas if quota.name not in BUDGETS]
+        return 0.2 if short else min([MAX_PAUSE_S, *rates])
 
-    async def _check_spending(self, nanos: int) -> None:
-        async with tenant_tx(self._pool, self._tenant_id) as db:
-            spent = await get_spending(db, self._tenant_id)
-        budgets = (self._policy.budget_day_nanos, self._policy.budget_month_nanos)
-        for used, budget in zip(spent, budgets, strict=True):
-            if budget is not None and nanos > 0 and used + nanos > budget:
-                raise LimitReached(BUDGET_EXCEEDED, code="budget_exceeded", retry_after_s=600)
+    async def _check_spending(self, tokens: int, nanos: int) -> None:
+        overspent = await find_overspent(self._pool, self._tenant_id, self._policy, Wanted(tokens, 0, nanos))
+        if overspent:
+            message = ENDED.format(budget_used_up(overspent[0]))
+            raise LimitReached(message, code="budget_exceeded", retry_after_s=600)

@@ -6,17 +6,21 @@
 Not here: the problem document of a 429; its `violated-policies` are `Verdict.violated`.
 """
 
-from workers.limits.limits import WINDOWS, Quota, Verdict
+from workers.limits.limits import BUDGETS, WINDOWS, Quota, Verdict
 from workers.limits.rates import RATES
 
 MAX_INTEGER = 10**15 - 1  # integers of structured fields have up to 15 digits (RFC 9651 §3.3.1)
 NANOS_PER_MICRO = 1000  # money is given in micro-USD, to fit in 15 digits
 
 QUOTA_UNITS = {"requests": "", "tokens": ';qu="tokens"'}  # requests are the draft's own unit
+BUDGET_UNITS = {"nanos": ';qu="micro-usd"', "tokens": ';qu="tokens"'}
 POLICY_PARAMETERS = {
     **{window.name: f";w={window.seconds}" + QUOTA_UNITS[window.unit] for window in (*WINDOWS, *RATES)},
-    "budget_day": ';w=86400;qu="micro-usd"',
-    "budget_month": ';qu="micro-usd"',  # months differ in length, so there is no `w`
+    # Months differ in length, so they have no `w`.
+    **{
+        name: (";w=86400" if budget.period == "day" else "") + BUDGET_UNITS[budget.unit]
+        for name, budget in BUDGETS.items()
+    },
 }
 
 
@@ -44,4 +48,5 @@ def rate_limit_headers(verdict: Verdict) -> dict[str, str]:
 
 
 def _in_units(quota: Quota, amount: int) -> int:
-    return min(MAX_INTEGER, amount // NANOS_PER_MICRO if quota.name.startswith("budget") else amount)
+    budget = BUDGETS.get(quota.name)
+    return min(MAX_INTEGER, amount // NANOS_PER_MICRO if budget and budget.unit == "nanos" else amount)

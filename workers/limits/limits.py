@@ -1,4 +1,5 @@
-"""A tenant's limits: requests and tokens per minute, money per day and month. They are kept in Redis.
+"""A tenant's limits: requests and tokens per minute, money per day and month. They are kept in Redis, and so are the budgets of
+its keys and users: money per day and month, tokens per day.
 
     reserve ──► (extend …) ──► settle        one Lua call each: all limits or none, by the clock of Redis
 
@@ -19,17 +20,27 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from schema import redis_names
+from schema.identity.budgets import CallerBudget
 from workers.redis.client import RedisClient, RedisUnavailable
 from workers.redis.connection import ReplyError
 
-ReadSpent = Callable[[UUID], Awaitable[tuple[int, int]]]
-"""Returns what a tenant has spent this UTC day and this UTC month, in nano-USD, from Postgres."""
+
+class Spent(NamedTuple):
+    """What was spent this UTC day and this UTC month, in nano-USD, and the tokens of the day."""
+
+    day_nanos: int
+    month_nanos: int
+    day_tokens: int = 0
+
+
+ReadSpent = Callable[[UUID, CallerBudget | None], Awaitable[tuple[int, int] | Spent]]
+"""Returns what a tenant, or one of its keys or users, has spent, from Postgres."""
 
 LUA = Path(__file__).parent / "lua"
 SPENT_TTL_MS = 3600 * 1000  # how long Redis' copy of what was spent is valid
@@ -56,6 +67,34 @@ WINDOWS = (
 )
 
 
+@dataclass(frozen=True)
+class Budget:
+    """What a tenant, a key or a user may spend in a period: money (`nanos`), or `tokens`. `limit` is the field of LimitPolicy
+    or CallerBudget."""
+
+    name: str
+    of: Literal["tenant", "key", "user"]
+    period: Literal["day", "month"]
+    unit: Literal["nanos", "tokens"]
+    limit: str
+
+
+BUDGETS = {
+    budget.name: budget
+    for budget in (
+        Budget("budget_day", "tenant", "day", "nanos", "budget_day_nanos"),
+        Budget("budget_month", "tenant", "month", "nanos", "budget_month_nanos"),
+        Budget("key_budget_day", "key", "day", "nanos", "budget_day_nanos"),
+        Budget("key_budget_month", "key", "month", "nanos", "budget_month_nanos"),
+        Budget("key_tokens_day", "key", "day", "tokens", "tokens_per_day"),
+        Budget("user_budget_day", "user", "day", "nanos", "budget_day_nanos"),
+        Budget("user_budget_month", "user", "month", "nanos", "budget_month_nanos"),
+        Budget("user_tokens_day", "user", "day", "tokens", "tokens_per_day"),
+    )
+}
+"""All budgets by name; their sentences and headers take it from here."""
+
+
 def describe_windows(windows: tuple[Window, ...]) -> bytes:
     """Return the windows as the scripts' last argument."""
     return msgspec.json.encode([{"name": w.name, "unit": w.unit, "seconds": w.seconds} for w in windows])
@@ -66,13 +105,14 @@ WINDOWS_JSON = describe_windows(WINDOWS)
 
 @dataclass(frozen=True)
 class LimitPolicy:
-    """A tenant's limits; None is unlimited. Money is in nano-USD."""
+    """A tenant's limits, and the budgets of whoever calls; None is unlimited. Money is in nano-USD."""
 
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     budget_day_nanos: int | None = None
     budget_month_nanos: int | None = None
     warn_percent: int = 80
+    callers: tuple[CallerBudget, ...] = ()
 
     @property
     def is_unlimited(self) -> bool:
@@ -83,18 +123,45 @@ class LimitPolicy:
     def limits(self) -> dict[str, int]:
         """The limits that are set, by the names that the scripts know them by."""
         limits: dict[str, int | None] = {window.name: getattr(self, window.limit) for window in WINDOWS}
-        limits |= {"budget_day": self.budget_day_nanos, "budget_month": self.budget_month_nanos}
+        limits |= {budget.name: limit for budget, _, limit in self.budgets}
         return {name: limit for name, limit in limits.items() if limit is not None}
+
+    @property
+    def budgets(self) -> list[tuple[Budget, CallerBudget | None, int]]:
+        """The budgets that are set, whose they are (None is the tenant), and their limits."""
+        owners: dict[str, CallerBudget | None] = {"tenant": None, **{caller.of: caller for caller in self.callers}}
+        found = [
+            (budget, owners[budget.of], getattr(owners[budget.of] or self, budget.limit))
+            for budget in BUDGETS.values()
+            if budget.of in owners
+        ]
+        return [one for one in found if one[2] is not None]
+
+    @property
+    def limits_money(self) -> bool:
+        """Whether any budget counts money, so that a call's cost must be known."""
+        return any(budget.unit == "nanos" for budget, _, _ in self.budgets)
 
     @property
     def argument(self) -> bytes:
         """The limits as the scripts' argument."""
-        return msgspec.json.encode(self.limits)
+        windows = {window.name: self.limits[window.name] for window in WINDOWS if window.name in self.limits}
+        budgets = [
+            {
+                "name": budget.name,
+                "owner": caller.owner if caller else "",
+                "period": budget.period,
+                "unit": budget.unit,
+                "limit": limit,
+            }
+            for budget, caller, limit in self.budgets
+        ]
+        return msgspec.json.encode({**windows, "budgets": budgets})
 
 
 @dataclass(frozen=True)
 class Quota:
-    """The usage of one limit: `requests`, `tokens`, `budget_day` or `budget_month`.
+    """The usage of one limit: `requests`, `tokens`, or a budget by its name in BUDGETS.
 
     `used` includes reservations, and may exceed the limit when a job used more than it reserved. `reset_s` is the time until
     the oldest part of a window expires, or until the budget's period ends.
@@ -166,7 +233,7 @@ class Limits:
         if policy.is_unlimited:
             return Verdict(allowed=True, tokens=tokens, nanos=nanos)
         wanted = (str(job_id), tokens, nanos, _member(tenant_id, job_id), policy.warn_percent)
-        return _read_verdict(await self._run_seeded(RESERVE, tenant_id, policy.argument, *wanted))
+        return _read_verdict(await self._run_seeded(RESERVE, tenant_id, policy, *wanted))
 
     async def extend(self, tenant_id: UUID, job_id: UUID, policy: LimitPolicy, *, tokens: int, nanos: int) -> bool:
         """Reserve more for a running job, all of it or nothing; False if the limits don't allow it.
@@ -175,7 +242,7 @@ class Limits:
         """
         if policy.is_unlimited:
             return True
-        (status,) = await self._run_seeded(EXTEND, tenant_id, policy.argument, str(job_id), tokens, nanos)
+        (status,) = await self._run_seeded(EXTEND, tenant_id, policy, str(job_id), tokens, nanos)
         return status == GRANTED
 
     async def settle(
@@ -194,7 +261,7 @@ class Limits:
         """Return the usage of each limit."""
         if policy.is_unlimited:
             return ()
-        return _read_verdict(await self._run_seeded(STATE, tenant_id, policy.argument)).quotas
+        return _read_verdict(await self._run_seeded(STATE, tenant_id, policy)).quotas
 
     async def get_reserved(self, tenant_id: UUID) -> Reserved:
         """Return what the tenant's running jobs have reserved."""
@@ -211,9 +278,9 @@ class Limits:
         )
         return [_parse_member(member) for member in found]
 
-    async def seed(self, tenant_id: UUID, day_nanos: int, month_nanos: int) -> None:
-        """Store in Redis what was spent this UTC day and month, unless it has valid figures."""
-        await self._run_script(SEED, tenant_id, day_nanos, month_nanos, SPENT_TTL_MS)
+    async def seed(self, tenant_id: UUID, spent: Spent, caller: CallerBudget | None = None) -> None:
+        """Store in Redis what the tenant, or a caller of it, has spent this UTC day and month, unless it has valid figures."""
+        await self._run_script(SEED, tenant_id, caller.owner if caller else "", *spent, SPENT_TTL_MS)
 
     async def _read_clock_ms(self) -> int:
         if self._now_ms:
@@ -221,13 +288,16 @@ class Limits:
         seconds, micros = await self._redis.call("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 
-    async def _run_seeded(self, script: Script, tenant_id: UUID, *arguments: int | str | bytes) -> list[Any]:
+    async def _run_seeded(
+        self, script: Script, tenant_id: UUID, policy: LimitPolicy, *arguments: int | str | bytes
+    ) -> list[Any]:
         """Run a script; if Redis doesn't know what was spent, store that and run it again."""
         for _ in range(MAX_SEED_ATTEMPTS):
-            reply = await self._run_script(script, tenant_id, *arguments)
+            reply = await self._run_script(script, tenant_id, policy.argument, *arguments)
             if reply[0] != UNSEEDED:
                 return reply
-            await self.seed(tenant_id, *await self._read_spent(tenant_id))
+            for caller in dict.fromkeys(caller for _, caller, _ in policy.budgets):
+                await self.seed(tenant_id, Spent(*await self._read_spent(tenant_id, caller)), caller)
         raise RedisUnavailable("Redis loses the limits' counters as soon as they are written")
 
     async def _run_script(self, script: Script, tenant_id: UUID, *arguments: int | str | bytes) -> Any:

@@ -7,33 +7,48 @@ exceeded by no more than what they produce while the last request for more is pe
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from graphs.providers.tokens import estimate_tokens
+from schema.identity.budgets import CallerBudget, read_budgets
 from schema.identity.tenancy import TenantSnapshot
 from schema.model_catalog.prices import FREE, Price
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.tenants.tenants import Tenant
-from workers.limits.limits import LimitPolicy, Limits
+from workers.limits.limits import LimitPolicy, Limits, Verdict
 from workers.redis.client import RedisUnavailable
 
 log = structlog.get_logger()
+
+BUDGETS_FIELD = "budgets"
+"""The field of a job's payload with the budgets of its caller, as they were when it was submitted."""
 
 EXTEND_TOKENS = 256  # how much a growing answer reserves at a time
 EXTEND_AHEAD_TOKENS = 64  # how many tokens before the end it does so
 
 
-def limit_policy(tenant: TenantSnapshot | Tenant) -> LimitPolicy:
-    """Return the limits of a tenant."""
+def limit_policy(tenant: TenantSnapshot | Tenant, callers: tuple[CallerBudget, ...] = ()) -> LimitPolicy:
+    """Return the limits of a tenant, with the budgets of whoever calls."""
     return LimitPolicy(
         requests_per_minute=tenant.requests_per_minute,
         tokens_per_minute=tenant.tokens_per_minute,
         budget_day_nanos=tenant.budget_day_nanos,
         budget_month_nanos=tenant.budget_month_nanos,
         warn_percent=tenant.budget_warn_percent,
+        callers=callers,
     )
+
+
+def reserved_payload(verdict: Verdict | None, callers: tuple[CallerBudget, ...]) -> dict[str, Any]:
+    """Return what a job's payload says of its reservation; nothing if it has none."""
+    if verdict is None:
+        return {}
+    budgets = {BUDGETS_FIELD: msgspec.to_builtins(callers)} if callers else {}
+    return {"reserved": verdict.tokens, **budgets}
 
 
 async def settle_reservation(
@@ -62,7 +77,7 @@ class Reservation:
         self._limits, self._on_exhausted = limits, on_exhausted
         self._tenant_id: UUID = job.tenant_id
         self._job_id: UUID = job.id
-        self._policy = limit_policy(tenant)
+        self._policy = limit_policy(tenant, read_budgets(job.payload.get(BUDGETS_FIELD)))
         self._price = FREE if job.credential or price is None else price
         self._granted: int = job.payload["reserved"] - input_tokens
         self._chars = 0

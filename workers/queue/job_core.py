@@ -6,14 +6,14 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from uuid import UUID
+from functools import partial
 
 from schema.model_catalog.catalog import Catalogs
-from schema.postgres.connections import Pool, limit_tenants, pool_for, tenant_tx, watch_freezes
-from schema.queries.tenants.usage import get_spending
+from schema.postgres.connections import Pool, limit_tenants, pool_for, watch_freezes
 from workers.limits.limits import Limits
 from workers.queue.capacity import CapacityCache
 from workers.queue.dispatch import WINDOW
+from workers.queue.spending import read_spent
 from workers.queue.submit_throttle import SubmitThrottle
 from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress
@@ -77,11 +77,7 @@ async def open_job_core(settings: JobCoreSettings) -> AsyncGenerator[JobCore, No
 def limits_over(redis: RedisClient, pool: Pool) -> Limits:
     """Return the limits of tenants, which read from Postgres what was spent if Redis doesn't know it."""
 
-    async def spent(tenant_id: UUID) -> tuple[int, int]:
-        async with tenant_tx(pool, tenant_id) as db:
-            return await get_spending(db, tenant_id)
-
-    return Limits(redis, spent)
+    return Limits(redis, partial(read_spent, pool))
 
 
 def process_name() -> str:

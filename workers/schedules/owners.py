@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from schema.errors import Forbidden, NotFound, UnknownAgent, UnknownModel
+from schema.identity.budgets import CallerBudget, read_budgets
 from schema.identity.rights import SEES_ALL, Right, rights_for_role
 from schema.identity.tenancy import TenantSnapshot
 from schema.postgres.connections import Db
@@ -41,6 +42,11 @@ class Permission:
     rights: frozenset[Right]
     payload: dict[str, Any]
     model: str
+
+    @property
+    def budgets(self) -> tuple[CallerBudget, ...]:
+        """The budgets of its owner."""
+        return read_budgets(self.owner.budgets)
 
 
 async def require_permission(

@@ -15,7 +15,7 @@ from schema.postgres.connections import tenant_tx
 from schema.queries.schedules import schedules as queries
 from schema.queries.schedules.schedules import Schedule
 from schema.vault import Vault
-from workers.limits.reservation import settle_reservation
+from workers.limits.reservation import reserved_payload, settle_reservation
 from workers.queue.job_core import JobCore
 from workers.queue.submit import submit
 from workers.schedules.owners import Permission, require_permission, submitter
@@ -61,8 +61,8 @@ class ScheduledJobs:
         Raises LimitReached, QueueFull, Unavailable and, if the statements refuse, ScheduleMoved; then nothing was submitted.
         """
         compiled = read_compiled(schedule)
-        verdict = await reserve(self.core, permission.tenant, compiled, job_id)
-        payload = permission.payload if verdict is None else {**permission.payload, "reserved": verdict.tokens}
+        verdict = await reserve(self.core, permission, compiled, job_id)
+        payload = permission.payload | reserved_payload(verdict, permission.budgets)
         try:
             await self._submit_in_session(tenant_id, schedule, compiled, permission, job_id, payload, statements)
         except BaseException:

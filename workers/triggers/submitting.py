@@ -11,7 +11,7 @@ from schema.postgres.connections import tenant_tx
 from schema.queries.jobs.submissions import Idempotency, Submission
 from schema.queries.triggers.triggers import StoredTrigger
 from schema.vault import Vault
-from workers.limits.reservation import settle_reservation
+from workers.limits.reservation import reserved_payload, settle_reservation
 from workers.queue.job_core import JobCore
 from workers.queue.submit import Submitted, submit
 from workers.schedules.owners import require_permission, submitter
@@ -43,13 +43,13 @@ async def submit_call(
     async with tenant_tx(core.pool, tenant_id) as db:
         permission = await require_permission(db, tenant_id, trigger, compiled, what="trigger")
     job_id, in_session = new_id(), compiled.parts is not None
-    verdict = await reserve(core, permission.tenant, compiled, job_id)
-    payload = {**compiled.payload, **permission.payload}
+    verdict = await reserve(core, permission, compiled, job_id)
+    payload = {**compiled.payload, **permission.payload, **reserved_payload(verdict, permission.budgets)}
     submission = Submission(
         tenant_id=tenant_id,
         job_id=job_id,
         kind=KINDS[compiled.kind],
-        payload=payload if verdict is None else {**payload, "reserved": verdict.tokens},
+        payload=payload,
         model=permission.model,
         agent=compiled.agent,
         parts=compiled.parts,

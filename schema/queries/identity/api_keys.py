@@ -1,6 +1,7 @@
 """API keys as their owners see them; never the digest. Looking one up by what a request presents is in
 `schema/queries/identity/callers.py`."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.identity.api_keys import ApiKeyParts
+from schema.identity.budgets import LIMITS
 from schema.identity.rights import Role
 from schema.postgres.connections import Db, fetch_all, fetch_one
 
@@ -27,9 +29,12 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    budget_day_nanos: int | None
+    budget_month_nanos: int | None
+    tokens_per_day: int | None
 
 
-COLUMNS = "id, find, name, role, scopes, user_id, created_by, created_at, expires_at, revoked_at, last_used_at"
+COLUMNS = ", ".join(ApiKey.__struct_fields__)
 
 # A person's keys are those that act for them. A key that acts for the tenant has itself, and those that it made.
 OWNED_BY = """(%(of)s::uuid IS NULL OR user_id = %(of)s)
@@ -59,10 +64,19 @@ SELECT revoked_at IS NULL AS fresh FROM found
 """
 
 
-async def find_api_key(db: Db, tenant_id: UUID, key_id: UUID) -> ApiKey | None:
-    """Return one key."""
-    sql = f"SELECT {COLUMNS} FROM api_keys WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": key_id}, into=ApiKey)
+async def find_api_key(
+    db: Db, tenant_id: UUID, key_id: UUID, *, of: UUID | None = None, of_key: UUID | None = None
+) -> ApiKey | None:
+    """Return one key, if it is one of those that `list_api_keys` would show."""
+    sql = f"SELECT {COLUMNS} FROM api_keys WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND {OWNED_BY}"
+    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": key_id, "of": of, "of_key": of_key}, into=ApiKey)
+
+
+async def change_api_key(db: Db, tenant_id: UUID, key_id: UUID, values: Mapping[str, int | None]) -> ApiKey | None:
+    """Set the given columns of LIMITS and return the key; None if there is none."""
+    changes = ", ".join(f"{name} = %({name})s" for name in LIMITS if name in values)
+    sql = f"UPDATE api_keys SET {changes} WHERE tenant_id = %(tenant_id)s AND id = %(id)s RETURNING {COLUMNS}"
+    return await fetch_one(db, sql, {**values, "tenant_id": tenant_id, "id": key_id}, into=ApiKey)
 
 
 async def list_api_keys(

@@ -3,10 +3,12 @@ the system's rights (migration 0002)."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from schema.identity.budgets import budget_json
 from schema.identity.rights import Role
 from schema.identity.tenancy import TenantSnapshot, read_tenant_snapshot
 from schema.postgres.batch import ScopedStatement, run_each
@@ -29,6 +31,7 @@ class PresentedKey(msgspec.Struct, frozen=True, kw_only=True):
     user_role: Role | None
     user_state: UserState | None
     tenant_snapshot: TenantSnapshot
+    budgets: list[dict[str, Any]]
 
     def __repr__(self) -> str:
         return f"PresentedKey(id={self.id})"
@@ -37,7 +40,7 @@ class PresentedKey(msgspec.Struct, frozen=True, kw_only=True):
 async def find_keys(pool: Pool, finds: Sequence[str]) -> dict[str, PresentedKey]:
     """Return keys by their public halves."""
     sql = """SELECT w.find AS wanted, k.*, k.facts AS tenant_snapshot
-      FROM unnest(%(finds)s::text[]) AS w (find), LATERAL find_key(w.find) AS k"""
+      FROM unnest(%(finds)s::text[]) AS w (find), LATERAL find_caller_key(w.find) AS k"""
     async with connection(pool) as db:
         rows = await fetch_all(db, sql, {"finds": list(finds)})
     return {row["wanted"]: msgspec.convert(row, PresentedKey, strict=False) for row in rows}
@@ -52,7 +55,8 @@ async def touch_keys(pool: Pool, tenant_ids: Sequence[UUID], key_ids: Sequence[U
 async def find_logins(pool: Pool, wanted: Sequence[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], SignInUser]:
     """Return the users of sign-ins, by tenant and id, in one round trip. A sign-in that was ended is missing, and so is one of
     a disabled user."""
-    sql = """SELECT u.id, u.role, u.email, u.name, u.state, tenant_facts(u.tenant_id) AS tenant_snapshot
+    sql = f"""SELECT u.id, u.role, u.email, u.name, u.state, tenant_facts(u.tenant_id) AS tenant_snapshot,
+        jsonb_build_array({budget_json("user", "u")}) AS budgets
       FROM logins l JOIN users u ON u.tenant_id = l.tenant_id AND u.id = l.user_id
       WHERE l.tenant_id = %(tenant_id)s AND l.id = %(login_id)s AND l.revoked_at IS NULL AND l.expires_at > now()
         AND u.state = 'active'"""

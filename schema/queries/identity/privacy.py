@@ -107,7 +107,7 @@ PERSONAL_DATA: dict[str, PersonalData] = {
         section="usage",
         columns="id, day, agent, model, jobs, input_tokens, output_tokens, cost_nanos, own_key_input_tokens, "
         "own_key_output_tokens",
-        erasures=(Erasure(WHERE_USER, "user_id = NULL"),),
+        erasures=(Erasure(WHERE_USER, "user_id = NULL, key_id = NULL"),),
     ),
     "audit_log": PersonalData(
         description="What they did; stays until the tenant's audit_days are over, under an id that points to nobody.",
@@ -119,7 +119,8 @@ PERSONAL_DATA: dict[str, PersonalData] = {
         description="Keys that act for them; deleted.",
         where=WHERE_USER,
         section="api_keys",
-        columns="id, find, name, role, scopes, created_by, created_at, expires_at, revoked_at, last_used_at",
+        columns="id, find, name, role, scopes, created_by, created_at, expires_at, revoked_at, last_used_at, "
+        "budget_day_nanos, budget_month_nanos, tokens_per_day",
         erasures=(Erasure(WHERE_USER),),
     ),
     "logins": PersonalData(
@@ -135,7 +136,7 @@ PERSONAL_DATA: dict[str, PersonalData] = {
         where="id = %(user_id)s",
         section="user",
         columns="""id, email, name, role, state, password_hash IS NOT NULL AS has_password, provider_id, subject, created_at,
-          updated_at, last_login_at""",
+          updated_at, last_login_at, budget_day_nanos, budget_month_nanos, tokens_per_day""",
     ),
     "identity_providers": PersonalData(
         description="Nothing personal but the id of its creator: where the tenant's users sign in."

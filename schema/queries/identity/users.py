@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from schema.identity.budgets import LIMITS, budget_json
 from schema.identity.rights import Role
 from schema.identity.tenancy import TenantSnapshot
 from schema.postgres.connections import Db, fetch_all, fetch_one
@@ -27,6 +28,9 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     last_login_at: datetime | None
+    budget_day_nanos: int | None
+    budget_month_nanos: int | None
+    tokens_per_day: int | None
 
 
 class SignInUser(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,13 +45,14 @@ class SignInUser(msgspec.Struct, frozen=True, kw_only=True):
     tenant_snapshot: TenantSnapshot
     password_hash: str | None = None
     known_addresses: tuple[str, ...] = ()
+    budgets: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
         return f"SignInUser(id={self.id})"
 
 
 COLUMNS = """id, email, name, role, state, password_hash IS NOT NULL AS has_password, provider_id, created_at, updated_at,
-  last_login_at"""
+  last_login_at, budget_day_nanos, budget_month_nanos, tokens_per_day"""
 
 LIST = f"""
 SELECT {COLUMNS} FROM users
@@ -79,7 +84,7 @@ SELECT id, email, name, role, state, password_hash, tenant_facts(tenant_id) AS t
 FROM users u WHERE tenant_id = %(tenant_id)s AND (email = %(email)s OR id = %(id)s)
 """
 
-CHANGEABLE = ("name", "role", "state", "password_hash")
+CHANGEABLE = ("name", "role", "state", "password_hash", *LIMITS)
 
 
 def read_sign_in_user(row: Mapping[str, Any] | None) -> SignInUser | None:
@@ -121,7 +126,8 @@ async def find_password(
 
 async def find_subject(db: Db, tenant_id: UUID, provider_id: UUID, subject: str) -> SignInUser | None:
     """Return the user whom an identity provider calls `subject`, with the tenant's snapshot."""
-    sql = """SELECT id, email, name, role, state, tenant_facts(tenant_id) AS tenant_snapshot FROM users
+    sql = f"""SELECT id, email, name, role, state, tenant_facts(tenant_id) AS tenant_snapshot,
+        jsonb_build_array({budget_json("user", "users")}) AS budgets FROM users
       WHERE tenant_id = %(tenant_id)s AND provider_id = %(provider_id)s AND subject = %(subject)s"""
     return read_sign_in_user(
         await fetch_one(db, sql, {"tenant_id": tenant_id, "provider_id": provider_id, "subject": subject})

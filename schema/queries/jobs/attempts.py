@@ -14,6 +14,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from schema.events.base import ModelUsage
+from schema.identity.budgets import read_budgets
 from schema.identity.tenancy import TenantSnapshot, read_tenant_snapshot
 from schema.ids import new_id
 from schema.job_kinds import Kind
@@ -139,10 +140,10 @@ class ClaimedJob(msgspec.Struct, frozen=True):
 
     @property
     def is_own_key_in_budget(self) -> bool:
-        """Whether the tenant has a budget, of which nothing was reserved because it calls the model with its own key."""
-        limits = self.tenant
-        has_budget = limits is not None and (limits.budget_day_nanos, limits.budget_month_nanos) != (None, None)
-        return has_budget and self.credential is not None
+        """Whether there is a budget of money, of which nothing was reserved because the tenant calls the model with its own
+        key."""
+        holders = [self.tenant, *read_budgets(self.payload.get("budgets"))] if self.credential is not None else []
+        return any(one is not None and one.has_money for one in holders)
 
 
 CLAIMED = (

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from schema.identity.budgets import budget_json
 from schema.identity.rights import Role
 from schema.postgres.batch import Statement
 from schema.postgres.connections import Db, fetch_all, fetch_one
@@ -138,6 +139,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     scopes: list[str] | None
     is_active: bool
+    budgets: list[dict[str, Any]]
 
 
 async def list_due(db: Db, now: datetime, *, limit: int) -> list[DueSchedule]:
@@ -255,10 +257,12 @@ async def list_waiting_times(db: Db, tenant_id: UUID, schedule_id: UUID) -> list
 async def find_owner(db: Db, tenant_id: UUID, *, user_id: UUID | None, actor: str) -> Owner | None:
     """Return what the owner is by now: the user, or the tenant's key that `actor` names; None if it is gone."""
     if user_id is not None:
-        sql = """SELECT role, NULL AS scopes, state = 'active' AS is_active FROM users
+        sql = f"""SELECT role, NULL AS scopes, state = 'active' AS is_active,
+            jsonb_build_array({budget_json("user", "users")}) AS budgets FROM users
           WHERE tenant_id = %(tenant_id)s AND id = %(id)s"""
         return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": user_id}, into=Owner)
-    sql = """SELECT role, scopes, revoked_at IS NULL AND coalesce(expires_at > now(), true) AS is_active FROM api_keys
+    sql = f"""SELECT role, scopes, revoked_at IS NULL AND coalesce(expires_at > now(), true) AS is_active,
+        jsonb_build_array({budget_json("key", "api_keys")}) AS budgets FROM api_keys
       WHERE tenant_id = %(tenant_id)s AND 'key:' || id = %(actor)s"""
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "actor": actor}, into=Owner)
 

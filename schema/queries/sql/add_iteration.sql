@@ -1,7 +1,7 @@
 -- Stores a measured call of a model and books its cost, if the attempt still holds the job and nobody has measured that place
 -- before: else nothing happens. The job itself is counted with the first iteration of each model.
 WITH held AS (
-  SELECT tenant_id, id, user_id FROM jobs
+  SELECT tenant_id, id, user_id, actor FROM jobs
   WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = %(from_state)s
     AND lease_owner = %(worker)s),
 added AS (
@@ -16,9 +16,10 @@ added AS (
   RETURNING tenant_id, number, model, input_tokens, output_tokens, cost_nanos),
 used AS (
   INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos,
-    own_key_input_tokens, own_key_output_tokens)
+    own_key_input_tokens, own_key_output_tokens, key_id)
   SELECT a.tenant_id, %(usage_id)s::uuid, (now() AT TIME ZONE 'UTC')::date, held.user_id, '', a.model, (a.number = 1)::int,
     a.input_tokens, a.output_tokens, a.cost_nanos,
-    CASE WHEN %(own_key)s::bool THEN a.input_tokens ELSE 0 END, CASE WHEN %(own_key)s::bool THEN a.output_tokens ELSE 0 END
+    CASE WHEN %(own_key)s::bool THEN a.input_tokens ELSE 0 END, CASE WHEN %(own_key)s::bool THEN a.output_tokens ELSE 0 END,
+    CASE WHEN starts_with(held.actor, 'key:') THEN substr(held.actor, 5)::uuid END
   FROM added a, held)
 SELECT cost_nanos FROM added

@@ -23,10 +23,11 @@ said AS (
 used AS (
   -- A row for each model that was called, with what it cost at its own price. No count can give money back.
   INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos,
-    own_key_input_tokens, own_key_output_tokens)
+    own_key_input_tokens, own_key_output_tokens, key_id)
   SELECT ended.tenant_id, u.id, (now() AT TIME ZONE 'UTC')::date, ended.user_id, coalesce(%(agent)s, ended.agent, ''), u.model,
     u.jobs, greatest(u.input_tokens, 0), greatest(u.output_tokens, 0),
-    greatest(u.cost_nanos, 0), greatest(u.own_key_input_tokens, 0), greatest(u.own_key_output_tokens, 0)
+    greatest(u.cost_nanos, 0), greatest(u.own_key_input_tokens, 0), greatest(u.own_key_output_tokens, 0),
+    CASE WHEN starts_with(ended.actor, 'key:') THEN substr(ended.actor, 5)::uuid END
   FROM ended, jsonb_to_recordset(%(used)s::jsonb) AS u (id uuid, model text, jobs integer, input_tokens bigint,
       output_tokens bigint, cost_nanos bigint, own_key_input_tokens bigint, own_key_output_tokens bigint)
   WHERE ended.model IS NOT NULL

@@ -81,24 +81,25 @@ DELETE FROM audit_log a WHERE (a.tenant_id, a.id) IN (
 RETURNING a.tenant_id
 """
 
-# The rows of a day become one for each user, agent and model. Only the index of those that are not merged says where to look.
+# The rows of a day become one for each user, key, agent and model. Only the index of those not merged says where to look.
 MERGE_USAGE = """
 WITH days AS MATERIALIZED (
   SELECT DISTINCT tenant_id, day FROM (
     SELECT tenant_id, day FROM usage_records WHERE NOT merged ORDER BY tenant_id, day LIMIT %(loose)s) AS loose
   ORDER BY day, tenant_id LIMIT %(days)s),
 kinds AS MATERIALIZED (
-  SELECT DISTINCT u.tenant_id, u.day, u.user_id, u.agent, u.model FROM days JOIN usage_records u
+  SELECT DISTINCT u.tenant_id, u.day, u.user_id, u.key_id, u.agent, u.model FROM days JOIN usage_records u
     ON u.tenant_id = days.tenant_id AND u.day = days.day AND NOT u.merged),
 gone AS (
   DELETE FROM usage_records u USING kinds k WHERE u.tenant_id = k.tenant_id AND u.day = k.day
-    AND u.user_id IS NOT DISTINCT FROM k.user_id AND u.agent = k.agent AND u.model = k.model RETURNING u.*),
+    AND u.user_id IS NOT DISTINCT FROM k.user_id AND u.key_id IS NOT DISTINCT FROM k.key_id
+    AND u.agent = k.agent AND u.model = k.model RETURNING u.*),
 joined AS (
-  INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos,
+  INSERT INTO usage_records (tenant_id, id, day, user_id, key_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos,
     own_key_input_tokens, own_key_output_tokens, merged)
-  SELECT tenant_id, gen_random_uuid(), day, user_id, agent, model, sum(jobs), greatest(sum(input_tokens), 0),
+  SELECT tenant_id, gen_random_uuid(), day, user_id, key_id, agent, model, sum(jobs), greatest(sum(input_tokens), 0),
     greatest(sum(output_tokens), 0), greatest(sum(cost_nanos), 0), sum(own_key_input_tokens), sum(own_key_output_tokens), true
-  FROM gone GROUP BY tenant_id, day, user_id, agent, model),
+  FROM gone GROUP BY tenant_id, day, user_id, key_id, agent, model),
 totals AS (
   INSERT INTO usage_days AS d (tenant_id, day, jobs, input_tokens, output_tokens, cost_nanos, own_key_input_tokens,
     own_key_output_tokens)

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from schema.events.base import ModelUsage
+from schema.identity.budgets import Owner
 from schema.ids import new_id
 from schema.postgres.connections import Db, fetch_all, fetch_one
 
@@ -51,18 +52,38 @@ async def get_spending(db: Db, tenant_id: UUID) -> tuple[int, int]:
     return row["day_nanos"], row["month_nanos"]
 
 
-ADD_CALL = """
-INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos,
-  own_key_input_tokens, own_key_output_tokens)
-SELECT %(tenant_id)s::uuid, %(id)s::uuid, (now() AT TIME ZONE 'UTC')::date, %(user_id)s::uuid, '', %(model)s::text, 0,
-  %(input_tokens)s::bigint, 0, %(cost_nanos)s::bigint, %(own_key_tokens)s::bigint, 0
+CALLERS_SPENDING = """
+SELECT coalesce(sum(cost_nanos) FILTER (WHERE day = (now() AT TIME ZONE 'UTC')::date), 0)::bigint AS day_nanos,
+  coalesce(sum(cost_nanos), 0)::bigint AS month_nanos,
+  coalesce(sum(input_tokens + output_tokens) FILTER (WHERE day = (now() AT TIME ZONE 'UTC')::date), 0)::bigint AS day_tokens
+FROM usage_records
+WHERE tenant_id = %(tenant_id)s AND day >= date_trunc('month', now() AT TIME ZONE 'UTC')::date
+  AND CASE WHEN %(of)s = 'key' THEN key_id ELSE user_id END = %(id)s
 """
 
 
-async def add_call(db: Db, tenant_id: UUID, *, user_id: UUID | None, used: ModelUsage, cost_nanos: int) -> None:
+async def get_callers_spending(db: Db, tenant_id: UUID, of: Owner, owner_id: UUID) -> tuple[int, int, int]:
+    """Return what a key or a user has spent today and this month (UTC), and the tokens of today."""
+    row = await fetch_one(db, CALLERS_SPENDING, {"tenant_id": tenant_id, "of": of, "id": owner_id})
+    assert row is not None
+    return row["day_nanos"], row["month_nanos"], row["day_tokens"]
+
+
+ADD_CALL = """
+INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens, cost_nanos,
+  own_key_input_tokens, own_key_output_tokens, key_id)
+SELECT %(tenant_id)s::uuid, %(id)s::uuid, (now() AT TIME ZONE 'UTC')::date, %(user_id)s::uuid, '', %(model)s::text, 0,
+  %(input_tokens)s::bigint, 0, %(cost_nanos)s::bigint, %(own_key_tokens)s::bigint, 0,
+  %(key_id)s::uuid
+"""
+
+
+async def add_call(
+    db: Db, tenant_id: UUID, *, user_id: UUID | None, key_id: UUID | None, used: ModelUsage, cost_nanos: int
+) -> None:
     """Write down a call of a model that was no job."""
     values = {"tenant_id": tenant_id, "id": new_id(), "user_id": user_id, "model": used.model, "cost_nanos": cost_nanos}
-    values |= {"input_tokens": used.input_tokens, "own_key_tokens": used.own_key_input_tokens}
+    values |= {"input_tokens": used.input_tokens, "own_key_tokens": used.own_key_input_tokens, "key_id": key_id}
     await db.execute(ADD_CALL, values)
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from schema.tables.base import Table
@@ -33,6 +33,9 @@ class User(Table, table=True):
     created_at: datetime = timestamp(default=True)
     updated_at: datetime = timestamp(default=True)
     last_login_at: datetime | None = timestamp()
+    budget_day_nanos: int | None = Field(default=None, sa_type=BigInteger)
+    budget_month_nanos: int | None = Field(default=None, sa_type=BigInteger)
+    tokens_per_day: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class Login(Table, table=True):

@@ -66,6 +66,9 @@ class ApiKey(Table, table=True):
     user_id: UUID | None = None
     created_by: str | None = None
     last_used_at: datetime | None = timestamp()
+    budget_day_nanos: int | None = Field(default=None, sa_type=BigInteger)
+    budget_month_nanos: int | None = Field(default=None, sa_type=BigInteger)
+    tokens_per_day: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class Grant(Table, table=True):

@@ -82,4 +82,5 @@ class UsageRecord(Table, table=True):
     cost_nanos: int = Field(sa_type=BigInteger)
     own_key_input_tokens: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
     own_key_output_tokens: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
+    key_id: UUID | None = None
     merged: bool = Field(sa_column_kwargs={"server_default": text("false")})

@@ -21,7 +21,7 @@ def limit(database_url: str, tenant: TestTenant, **limits: int) -> None:
         change(database_url, f"UPDATE tenants SET {name} = %s WHERE id = %s", value, tenant.id)
 
 
-async def nothing_spent(_: Any) -> tuple[int, int]:
+async def nothing_spent(*_: Any) -> tuple[int, int]:
     return 0, 0
 
 
@@ -129,6 +129,26 @@ async def test_a_spent_budget_refuses_and_warns_before(
         return rows(shared_url, "SELECT * FROM audit_log WHERE tenant_id = %s AND action = 'budget.warned'", tenant.id)
 
     assert "budget_day" == (await wait_for(warned, "the warning is written"))[0]["target"]
+
+
+async def test_fifty_calls_at_once_never_exceed_a_keys_budget(system: System, tenant: TestTenant, shared_url: str):
+    price = "INSERT INTO models (name, input_usd, output_usd) VALUES ('openai/text-40', 1, 100) ON CONFLICT DO NOTHING"
+    change(shared_url, price)
+    budget = 500_000_000  # 0.5 $; 1,024 tokens are reserved, 0.1 $, and 40 are used, 0.004 $
+    change(shared_url, "UPDATE api_keys SET budget_day_nanos = %s WHERE tenant_id = %s", budget, tenant.id)
+    async with aiohttp.ClientSession() as http:
+        answers = await asyncio.gather(*(post(http, system.url, tenant, "text-40") for _ in range(50)))
+    refused = [told["body"] for status, told in answers if status != 200]
+    assert {"budget_exceeded"} == {told["code"] for told in refused}
+    assert all(
+        "of this API key's budget of $0.50 a day" in told["detail"] or "is used up" in told["detail"]
+        for told in refused
+    )
+    await wait_for_nothing_reserved(system, tenant)
+    sql = "SELECT sum(cost_nanos) AS nanos, sum(jobs) AS jobs, count(key_id) AS of_keys, count(*) AS rows FROM usage_records"
+    (spent,) = rows(shared_url, f"{sql} WHERE tenant_id = %s", tenant.id)
+    assert 0 < spent["nanos"] <= budget
+    assert (50 - len(refused), spent["rows"]) == (spent["jobs"], spent["of_keys"])
 
 
 async def wait_for_nothing_reserved(system: System, tenant: TestTenant) -> tuple[int, int, int]:

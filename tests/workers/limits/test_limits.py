@@ -8,7 +8,7 @@ import pytest
 from schema import redis_names
 from schema.ids import new_id
 from tests.workers.limit_calls import Clock, FakeSpending, Tenant
-from workers.limits.limits import STATE, UNSEEDED, LimitPolicy, Limits, Reserved
+from workers.limits.limits import STATE, UNSEEDED, LimitPolicy, Limits, Reserved, Spent
 from workers.redis.client import RedisClient, RedisUnavailable
 from workers.redis.connection import RedisAddress
 
@@ -254,7 +254,7 @@ async def test_a_settlement_during_seeding_is_not_missed(limits: Limits, clock: 
     await tenant.reserve(job, nanos=10)
     clock.advance(3600)
 
-    async def settle_meanwhile(_: object) -> tuple[int, int]:
+    async def settle_meanwhile(*_: object) -> tuple[int, int]:
         await tenant.settle(job, nanos=30)
         assert [UNSEEDED] == await limits._run_script(STATE, tenant.id, tenant.policy.argument)  # others call as well
         return 50, 50
@@ -265,9 +265,9 @@ async def test_a_settlement_during_seeding_is_not_missed(limits: Limits, clock: 
 
 async def test_seeding_has_no_effect_on_valid_figures(limits: Limits) -> None:
     tenant = Tenant(limits, budget_day_nanos=100)
-    await limits.seed(tenant.id, 7, 7)  # before the first call
+    await limits.seed(tenant.id, Spent(7, 7))  # before the first call
     await tenant.reserve(nanos=10)
-    await limits.seed(tenant.id, 55, 55)
+    await limits.seed(tenant.id, Spent(55, 55))
     assert {"budget_day": 10} == await tenant.used()
 
 

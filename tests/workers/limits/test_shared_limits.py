@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from schema import redis_names
+from schema.identity.budgets import CallerBudget
 from schema.ids import new_id
 from tests.waiting import PATIENCE_S
 from tests.workers.limit_calls import Clock, FakeSpending, Tenant
@@ -93,6 +94,10 @@ async def test_in_any_order_nothing_stays_reserved_and_the_window_has_what_was_u
         tokens_per_minute=5000,
         budget_day_nanos=20_000,
         budget_month_nanos=90_000,
+        callers=(
+            CallerBudget(of="key", id=new_id(), budget_day_nanos=19_000, tokens_per_day=40_000),
+            CallerBudget(of="user", id=new_id(), budget_month_nanos=80_000),
+        ),
     )
     running, requests, tokens, spent = [], 0, 0, 0
     for step in range(400):
@@ -115,6 +120,7 @@ async def test_in_any_order_nothing_stays_reserved_and_the_window_has_what_was_u
         tokens, spent = tokens + 3, spent + 2
     assert Reserved(0, 0, 0) == await tenant.limits.get_reserved(tenant.id)
     used = {"requests": requests, "tokens": tokens, "budget_day": 500 + spent, "budget_month": 900 + spent}
+    used |= {"key_budget_day": spent, "key_tokens_day": tokens, "user_budget_month": spent}
     assert used == await tenant.used()
     assert [] == [job for owner, job in await tenant.limits.list_old_reservations(0) if owner == tenant.id]
 

@@ -14,7 +14,7 @@ local policies, seeded = read_policies(now)
 if not seeded then
   return {-1}
 end
-if not fits(policies, {tokens = tokens, budget_day = nanos, budget_month = nanos}, now) then
+if not fits(policies, {tokens = tokens, nanos = nanos, day_tokens = tokens}, now) then
   return {0}
 end
 take(policies, now)
@@ -24,6 +24,13 @@ if last == slot then
   amount = int(amount + tokens) -- one entry per slot, or the reservation of a long answer would grow with every step
 else
   rest, amount = rest .. ' ' .. last .. ':' .. amount, int(tokens)
+end
+local owners, day_tokens = owners_of(held)
+if #owners > 0 then
+  rest = rest:gsub('~%d+', '~' .. int(day_tokens + tokens), 1)
+  for _, owner in ipairs(owners) do
+    reserve_for(owner, nanos, tokens)
+  end
 end
 redis.call('HSET', KEYS[1], job, int(money + nanos) .. rest .. ' ' .. slot .. ':' .. amount)
 redis.call('HINCRBY', KEYS[2], 'tokens', int(tokens))

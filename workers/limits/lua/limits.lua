@@ -2,16 +2,17 @@
 -- Prepended to reserve.lua, extend.lua, settle.lua, seed.lua, state.lua and share.lua.
 --
 -- KEYS  1 jobs             {job: reservation}
---       2 reserved         {tokens, nanos}: the sum of the reservations
---       3 day, 4 month     {first, spent, until, warned}: first day of the period, since 1970; money spent in it;
---                          until when, in ms, that figure is valid (absent: not seeded); whether warned
+--       2 reserved         {tokens, nanos}: the sum of the reservations; {"tokens OWNER", "nanos OWNER"}: those of a key or user
+--       3 day, 4 month     {first, spent, tokens, until, warned}: first day of the period, since 1970; money and tokens spent
+--                          in it; until when, in ms, these are valid (absent: not seeded); whether warned (and `warned_tokens`)
+--                          Those of an owner, which is "key/ID" or "user/ID", are beside the tenant's: "KEY:OWNER".
 --       5 open             the reservations of all tenants, by creation time
 --       from 6 on          the windows, in the order of the last argument, {slot: count}; a slot is one second
 -- ARGV  1 the time in ms, '' for Redis' clock (tests pass a time)
 --       last: the windows as JSON, [{name, unit, seconds}, …]; a window counts `requests` or `tokens`
 --
--- A reservation is written "nanos slot slot:tokens …": its money, the slot of its request, its tokens by slot. Slot 0 is
--- for what no window counts. Numbers are formatted by `int`: Lua itself writes 1e+15.
+-- A reservation is written "nanos slot ~tokens~owner~owner slot:tokens …": its money, the slot of its request, the tokens that
+-- count for its owners' days and who these are (left out if there are none), its tokens by slot. Slot 0 is for what no window counts. Numbers are formatted by `int`: Lua itself writes 1e+15.
 local WINDOWS = cjson.decode(ARGV[#ARGV])
 for i, window in ipairs(WINDOWS) do
   window.key = KEYS[5 + i]
@@ -97,17 +98,23 @@ local function month_of(day)
   return day - (of_year - math.floor((153 * month + 2) / 5))
 end
 
-local function read_budget(key, now)
+local function budget_key(period, owner)
+  local key = period == 'day' and KEYS[3] or KEYS[4]
+  return owner == '' and key or key .. ':' .. owner
+end
+
+local function read_budget(period, owner, now)
   local day = math.floor(now / DAY_MS)
-  local budget = {key = key, first = day, ends = (day + 1) * DAY_MS, spent = 0}
-  if key == KEYS[4] then
+  local budget = {key = budget_key(period, owner), first = day, ends = (day + 1) * DAY_MS, nanos = 0, tokens = 0}
+  if period == 'month' then
     budget.first = month_of(day)
     budget.ends = month_of(budget.first + 31) * DAY_MS
   end
-  local stored = redis.call('HMGET', key, 'first', 'spent', 'until')
+  local stored = redis.call('HMGET', budget.key, 'first', 'spent', 'until', 'tokens')
   budget.is_current = tonumber(stored[1] or -1) == budget.first
   if budget.is_current then
-    budget.spent, budget.valid_until = tonumber(stored[2]), stored[3] and tonumber(stored[3])
+    budget.nanos, budget.tokens = tonumber(stored[2]), tonumber(stored[4] or 0)
+    budget.valid_until = stored[3] and tonumber(stored[3])
   end
   return budget
 end
@@ -120,12 +127,33 @@ local function open_budget(budget, now)
     redis.call('HSET', budget.key, 'first', budget.first, 'spent', 0)
     redis.call('PEXPIRE', budget.key, int(budget.ends - now))
   elseif budget.valid_until then
-    redis.call('HDEL', budget.key, 'until')
+    redis.call('HDEL', budget.key, 'until', 'tokens')
     redis.call('HSET', budget.key, 'spent', 0)
   end
 end
 
--- The limits that are set (ARGV 2: {name: limit} as JSON), and whether all are seeded.
+local function reserved_by(owner, what)
+  return tonumber(redis.call('HGET', KEYS[2], owner == '' and what or what .. ' ' .. owner) or 0)
+end
+
+-- Adds to what an owner's jobs have reserved.
+local function reserve_for(owner, nanos, tokens)
+  redis.call('HINCRBY', KEYS[2], 'nanos ' .. owner, int(nanos))
+  redis.call('HINCRBY', KEYS[2], 'tokens ' .. owner, int(tokens))
+end
+
+-- The owners of a reservation, and the tokens that count for their days.
+local function owners_of(held)
+  local tokens, names = held:match(' ~(%d+)(%S*)')
+  local owners = {}
+  for owner in (names or ''):gmatch('~([^~]+)') do
+    table.insert(owners, owner)
+  end
+  return owners, tonumber(tokens or 0)
+end
+
+-- The limits that are set (ARGV 2: {window: limit, …, budgets: [{name, owner, period, unit, limit}, …]} as JSON), and whether all
+-- are seeded.
 local function read_policies(now)
   local limits, policies, seeded = cjson.decode(ARGV[2]), {}, true
   for _, window in ipairs(WINDOWS) do
@@ -133,17 +161,19 @@ local function read_policies(now)
       table.insert(policies, read_window(window, limits[window.name], now))
     end
   end
-  for i, name in ipairs({'budget_day', 'budget_month'}) do
-    if limits[name] then
-      local budget = read_budget(KEYS[2 + i], now)
-      if not (budget.valid_until and budget.valid_until > now) then
-        open_budget(budget, now)
-        seeded = false
-      end
-      budget.name, budget.limit = name, limits[name]
-      budget.used = budget.spent + tonumber(redis.call('HGET', KEYS[2], 'nanos') or 0)
-      table.insert(policies, budget)
+  for _, limit in ipairs(limits.budgets or {}) do
+    local budget = read_budget(limit.period, limit.owner, now)
+    if not (budget.valid_until and budget.valid_until > now) then
+      open_budget(budget, now)
+      seeded = false
     end
+    budget.name, budget.limit, budget.owner, budget.unit = limit.name, limit.limit, limit.owner, 'day_tokens'
+    if limit.unit == 'nanos' then
+      budget.unit = 'nanos'
+    end
+    budget.warned = limit.unit == 'nanos' and 'warned' or 'warned_tokens'
+    budget.used = budget[limit.unit] + reserved_by(limit.owner, limit.unit)
+    table.insert(policies, budget)
   end
   return policies, seeded
 end
@@ -162,7 +192,7 @@ end
 local function fits(policies, wants, now)
   local all = true
   for _, policy in ipairs(policies) do
-    policy.want = wants[policy.unit or policy.name] or 0
+    policy.want = wants[policy.unit] or 0
     local over = policy.used + policy.want - policy.limit
     if policy.want > 0 and over > 0 then
       policy.retry = policy.ends or expired_at(policy, over, now)

@@ -20,17 +20,26 @@ if held then
   return answer(1, sum, tonumber(held:match('^%d+')), policies, now)
 end
 
+local day_tokens, owners, marked = tokens, {}, {}
 for _, policy in ipairs(policies) do
+  if policy.owner and policy.owner ~= '' and not marked[policy.owner] then
+    marked[policy.owner] = true
+    table.insert(owners, policy.owner)
+  end
   if policy.unit == 'tokens' then
     -- At most the limit, or a small limit could never be used. At least 1, or a full window would allow everything.
     tokens = math.max(1, math.min(tokens, policy.limit))
   end
 end
-local taken = fits(policies, {requests = 1, tokens = tokens, budget_day = nanos, budget_month = nanos}, now)
+local taken = fits(policies, {requests = 1, tokens = tokens, nanos = nanos, day_tokens = day_tokens}, now)
 if taken then
   take(policies, now)
   local request_slot, token_slot = slot_for('requests', policies, now), slot_for('tokens', policies, now)
-  redis.call('HSET', KEYS[1], job, int(nanos) .. ' ' .. request_slot .. ' ' .. token_slot .. ':' .. int(tokens))
+  local mark = #owners > 0 and ' ~' .. int(day_tokens) .. '~' .. table.concat(owners, '~') or ''
+  redis.call('HSET', KEYS[1], job, int(nanos) .. ' ' .. request_slot .. mark .. ' ' .. token_slot .. ':' .. int(tokens))
+  for _, owner in ipairs(owners) do
+    reserve_for(owner, nanos, day_tokens)
+  end
   redis.call('HINCRBY', KEYS[2], 'tokens', int(tokens))
   redis.call('HINCRBY', KEYS[2], 'nanos', int(nanos))
   redis.call('ZADD', KEYS[5], int(now), ARGV[6])
@@ -38,7 +47,7 @@ end
 
 for _, policy in ipairs(policies) do
   if policy.ends and policy.used >= policy.limit * tonumber(ARGV[7]) / 100 then
-    policy.warn = redis.call('HSETNX', policy.key, 'warned', 1) == 1
+    policy.warn = redis.call('HSETNX', policy.key, policy.warned, 1) == 1
   end
 end
 return answer(taken and 1 or 0, taken and tokens or 0, taken and nanos or 0, policies, now)

@@ -43,12 +43,21 @@ end
 
 redis.call('HINCRBY', KEYS[2], 'tokens', int(-reserved))
 redis.call('HINCRBY', KEYS[2], 'nanos', int(-tonumber(money)))
+local owners, day_tokens = owners_of(held)
+for _, owner in ipairs(owners) do
+  reserve_for(owner, -tonumber(money), -day_tokens)
+end
 if redis.call('EXISTS', KEYS[1]) == 0 then
   redis.call('DEL', KEYS[2])
 end
-for i = 3, 4 do
-  if read_budget(KEYS[i], now).is_current then
-    redis.call('HINCRBY', KEYS[i], 'spent', int(nanos))
+table.insert(owners, '')
+for _, owner in ipairs(owners) do
+  for _, period in ipairs({'day', 'month'}) do
+    local budget = read_budget(period, owner, now)
+    if budget.is_current then
+      redis.call('HINCRBY', budget.key, 'spent', int(nanos))
+      redis.call('HINCRBY', budget.key, 'tokens', int(tokens))
+    end
   end
 end
 return 1
