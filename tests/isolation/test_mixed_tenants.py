@@ -17,6 +17,7 @@ from schema.queries.sessions.sessions import list_sessions
 from tests.counterparts.openai_server import OpenAIServer
 from tests.isolation.eight_tenants import Asked, Tenant, make_crowd, requests
 from tests.system import System
+from tests.waiting import PATIENCE_S
 
 CONNECTIONS = 64
 REQUESTS = 10_000 if os.environ.get("HEADRACE_TESTS") == "full" else 1_500
@@ -133,6 +134,7 @@ async def test_a_connection_remembers_no_tenant_whether_its_transaction_was_comm
 
 async def test_transactions_of_all_tenants_at_once_see_their_own(database_url: str, crowd: list[Tenant]) -> None:
     async with pool_for(database_url, "headrace_app", max_size=4) as pool:
+        pool.timeout = PATIENCE_S  # sixty wait for the four connections, on whatever machine
 
         async def look(tenant: Tenant) -> bool:
             async with tenant_tx(pool, tenant.holder.tenant_id) as db:
