@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import httpx2
 
 from tools.data_source import DataSource
+from tools.egress.policy import EgressPolicy
 
 TOOL_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,63}")
 """Function names that every model vendor accepts."""
@@ -115,6 +116,11 @@ async def no_provider_token() -> str | None:
     return None
 
 
+async def public_only() -> EgressPolicy:
+    """The default: the public internet, over https."""
+    return EgressPolicy()
+
+
 def ignore_progress(text: str) -> None:
     """The default: nobody listens to progress."""
 
@@ -136,6 +142,8 @@ class ToolContext:
     """Returns a token for the service at this URL, which says for whom the job works and is accepted nowhere else."""
     provider_token: Callable[[], Awaitable[str | None]] = no_provider_token
     """Returns the caller's own token if the tenant's identity provider issued it."""
+    egress: Callable[[], Awaitable[EgressPolicy]] = public_only
+    """Returns what the call may reach, for tools that can't use `fetch`."""
     embed: Callable[[Sequence[str]], Awaitable[list[list[float]]]] | None = None
     memory: MemoryStore | None = None
     documents: DocumentSearch | None = None

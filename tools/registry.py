@@ -5,10 +5,14 @@ To add a built-in tool: a file in `tools/builtin/` with a `build()`, and its lin
     [project.entry-points."headrace.tools"]
     stock_price = "acme_tools:stock_price"      # a Tool, or a function without arguments that returns one
 
+LangChain's tools need no package: the operator lists them in a file (`tools/langchain/listing.py`).
+
 A broken plugin is logged and skipped; a plugin can't replace an existing tool.
 """
 
+import os
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -31,6 +35,7 @@ from tools.builtin import (
     world_time,
 )
 from tools.contract import Tool
+from tools.langchain.tools import langchain_tools
 from tools.parameter_schema import check_schema
 
 ENTRY_POINT_GROUP = "headrace.tools"
@@ -55,15 +60,24 @@ log = structlog.get_logger()
 
 
 def builtin_tools(plugins: bool = True) -> dict[str, Tool]:
-    """Every tool in code, by name, built-in ones first. Loading plugins imports their packages."""
+    """Every tool in code, by name, built-in ones first. Loading plugins imports their packages; those of LangChain are asked
+    for once in a process."""
     tools = {tool.spec.name: tool for tool in (build() for build in BUILTIN)}
-    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name) if plugins else ():
-        tool = _load_plugin(entry)
-        if tool is not None and tool.spec.name in tools:
-            log.error("tool_plugin_refused", plugin=entry.name, tool=tool.spec.name, reason="the name is taken")
-        elif tool is not None:
+    if not plugins:
+        return tools
+    entries = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name)
+    loaded = [(entry.name, tool) for entry in entries if (tool := _load_plugin(entry)) is not None]
+    for plugin, tool in (*loaded, *((tool.spec.name, tool) for tool in _listed_tools())):
+        if tool.spec.name in tools:
+            log.error("tool_plugin_refused", plugin=plugin, tool=tool.spec.name, reason="the name is taken")
+        else:
             tools[tool.spec.name] = tool
     return tools
+
+
+@cache
+def _listed_tools() -> tuple[Tool, ...]:
+    return tuple(langchain_tools(os.environ))
 
 
 def _load_plugin(entry: EntryPoint) -> Tool | None:

@@ -11,6 +11,7 @@ from schema.job_kinds import KINDS
 from schema.postgres.logins import URL_SETTINGS, Role, url_from
 from schema.vault import Vault
 from tools.egress import EgressPolicy
+from tools.langchain.listing import read_listed_tools
 from workers.queue.dispatch import WINDOW
 from workers.redis.connection import RedisAddress
 from workers.storage.settings import StorageSettings
@@ -121,6 +122,7 @@ def _redis_url(env: Mapping[str, str]) -> str:
 
 def _tool_settings(env: Mapping[str, str]) -> dict[str, str]:
     read_choice(env, TOOL_SETTINGS["PYTHON_MODE"], PYTHON_MODES)
+    read_listed_tools(env)  # only checked here: they are described when the registry is asked for
     return {name: env[setting] for name, setting in TOOL_SETTINGS.items() if env.get(setting)}
 
 

@@ -15,6 +15,7 @@ from tools.configured.build import build_tool
 from tools.configured.definition import ToolDefinition
 from tools.contract import Tool, ToolContext
 from tools.data_source import DataSource, resolve_dsn
+from tools.egress import EgressPolicy
 from workers.agents.configuration import Configuration, SealedConfig, ToolConfig
 from workers.agents.context import AgentContext
 from workers.agents.memories import UserMemories
@@ -77,6 +78,7 @@ class ToolContextFactory:
             settings=self._context.tools.settings,
             job_token=self._job_token,
             provider_token=self._provider_token,
+            egress=self._egress,
             embed=self._context.embedder.embed,
             memory=self._memory(),
             documents=TenantDocuments(
@@ -109,6 +111,9 @@ class ToolContextFactory:
 
     async def _provider_token(self) -> str | None:
         return self._caller.provider_token if self._caller else None
+
+    async def _egress(self) -> EgressPolicy:
+        return await self._context.tools.egress.policy(self._tenant_id, "tools")
 
     async def _open_database(self, name: str) -> DataSource:
         config = self._configuration.data_sources.get(name)

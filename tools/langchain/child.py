@@ -1,0 +1,128 @@
+"""The process in which a LangChain tool is built, described or called: one a call, gone when it ends.
+
+LangChain's tools block, hold threads and connections, and do as their libraries please; here none of that reaches the worker.
+stdin: a `Request` as JSON. stdout: for each tool, {"answer": …}, or {"kind", "error"}.
+"""
+
+import asyncio
+import importlib
+import json
+import sys
+import warnings
+from ipaddress import ip_network
+from typing import Any, cast
+
+import msgspec
+
+from tools.egress import EgressPolicy
+from tools.egress.policy import AllowList
+from tools.langchain.guard import Guard
+from tools.sandbox import set_resource_limits
+
+MEGABYTES, CPU_S = 4096, 120
+
+
+class Allowed(msgspec.Struct, frozen=True):
+    """An `EgressPolicy` as text."""
+
+    hosts: list[str] = []
+    networks: list[str] = []
+    granted_hosts: list[str] = []
+    granted_networks: list[str] = []
+    is_granted: bool = False
+
+
+class Made(msgspec.Struct, frozen=True):
+    """A class, and what its object is made with."""
+
+    class_name: str
+    arguments: dict[str, Any] = {}
+
+
+class Request(msgspec.Struct, frozen=True):
+    """`call` are the arguments of a call of the only tool; None asks for the name, description and parameters of all."""
+
+    tools: list[Made]
+    allowed: Allowed
+    call: dict[str, Any] | None = None
+
+
+def allowed_by(policy: EgressPolicy) -> Allowed:
+    """Return a policy as text."""
+    granted = policy.granted or AllowList()
+    return Allowed(
+        sorted(policy.allowed_hosts),
+        [str(one) for one in policy.allowed_networks],
+        sorted(granted.hosts),
+        [str(one) for one in granted.networks],
+        policy.granted is not None,
+    )
+
+
+def policy_of(allowed: Allowed) -> EgressPolicy:
+    """Return the policy of a text."""
+    granted = AllowList(frozenset(allowed.granted_hosts), tuple(map(ip_network, allowed.granted_networks)))
+    return EgressPolicy(
+        allowed_hosts=frozenset(allowed.hosts),
+        allowed_networks=tuple(map(ip_network, allowed.networks)),
+        granted=granted if allowed.is_granted else None,
+    )
+
+
+def main() -> None:
+    """Libraries may print; only the reply goes to the real standard output."""
+    out, sys.stdout = sys.stdout, sys.stderr
+    warnings.simplefilter("ignore")
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    set_resource_limits(MEGABYTES, CPU_S)
+    guard = Guard(policy_of(request.allowed))
+    guard.install()
+    replies = [_reply(made, request.call, guard) for made in request.tools]
+    print(json.dumps(replies, default=str), file=out, flush=True)
+
+
+def _reply(made: Made, call: dict[str, Any] | None, guard: Guard) -> dict[str, Any]:
+    try:
+        tool = build(made.class_name, made.arguments)
+        return {"answer": _describe(tool) if call is None else _call(tool, call)}
+    except Exception as error:  # noqa: BLE001 - the edge of this process; libraries raise anything
+        if guard.refusals:
+            return {"kind": "refused", "error": guard.refusals[0]}
+        kind = "broken" if isinstance(error, (ImportError, AttributeError, TypeError)) else "failed"
+        return {"kind": kind, "error": f"{type(error).__name__}: {str(error)[:300]}"}
+
+
+def build(class_name: str, arguments: Any) -> Any:
+    """Return an object of the class, and of those among its arguments. Raises whatever they raise."""
+    module, _, name = class_name.partition(":")
+    made = getattr(importlib.import_module(module), name)
+    return made(**{key: _built(value) for key, value in arguments.items()})
+
+
+def _built(value: Any) -> Any:
+    match value:
+        case {"class": str(class_name), **rest}:
+            return build(class_name, cast(dict[str, Any], rest).get("arguments") or {})
+        case dict():
+            return {key: _built(one) for key, one in cast(dict[str, Any], value).items()}
+        case list():
+            return [_built(one) for one in cast(list[Any], value)]
+        case _:
+            return value
+
+
+def _describe(tool: Any) -> dict[str, Any]:
+    schema = tool.get_input_schema().model_json_schema()
+    return {"name": tool.name, "description": tool.description, "parameters": schema}
+
+
+def _call(tool: Any, arguments: dict[str, Any]) -> Any:
+    try:
+        found = tool.invoke(arguments)
+    except NotImplementedError:  # some are asynchronous alone
+        found = asyncio.run(tool.ainvoke(arguments))
+    return found if isinstance(found, (str, int, float, bool, list, dict)) or found is None else str(found)
+
+
+if __name__ == "__main__":
+    main()
