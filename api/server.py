@@ -14,6 +14,7 @@ from api.http.sse import OpenStreams
 from api.settings import ApiSettings
 from schema.installation.settings_check import require_valid
 from schema.postgres.logins import check_login
+from tools.langchain.listing import list_tools as list_langchain_tools
 from workers.logs import configure_logging, log_uncaught
 from workers.process_limits import disable_core_dumps, raise_file_limit, relax_garbage_collection
 
@@ -33,6 +34,7 @@ def serve() -> None:
     log_uncaught()
     quiet_malformed()
     raise_file_limit()
+    list_langchain_tools(os.environ)
     check_login(settings.database_url, "headrace_app")
     app = create_app(settings)
     relax_garbage_collection()

@@ -10,7 +10,6 @@ LangChain's tools need no package: the operator lists them in a file (`tools/lan
 A broken plugin is logged and skipped; a plugin can't replace an existing tool.
 """
 
-import os
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -35,6 +34,7 @@ from tools.builtin import (
     world_time,
 )
 from tools.contract import Tool
+from tools.langchain.listing import listed_tools
 from tools.langchain.tools import langchain_tools
 from tools.parameter_schema import check_schema
 
@@ -77,7 +77,7 @@ def builtin_tools(plugins: bool = True) -> dict[str, Tool]:
 
 @cache
 def _listed_tools() -> tuple[Tool, ...]:
-    return tuple(langchain_tools(os.environ))
+    return tuple(langchain_tools(listed_tools()))
 
 
 def _load_plugin(entry: EntryPoint) -> Tool | None:

@@ -122,7 +122,7 @@ def _redis_url(env: Mapping[str, str]) -> str:
 
 def _tool_settings(env: Mapping[str, str]) -> dict[str, str]:
     read_choice(env, TOOL_SETTINGS["PYTHON_MODE"], PYTHON_MODES)
-    read_listed_tools(env)  # only checked here: they are described when the registry is asked for
+    read_listed_tools(env)  # only checked here: the process lists them (`tools/registry.py`)
     return {name: env[setting] for name, setting in TOOL_SETTINGS.items() if env.get(setting)}
 
 

@@ -44,7 +44,7 @@ def listing(folder: Path, *tools: Any) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tool]:
     env = listing(tmp_path_factory.mktemp("langchain"), GET, SLEEP, STARTER, MISSING)
-    return {tool.spec.name: tool for tool in langchain_tools(env)}
+    return {tool.spec.name: tool for tool in langchain_tools(read_listed_tools(env))}
 
 
 def reaching(*hosts: str, granted: bool = True) -> Callable[[], Awaitable[EgressPolicy]]:

@@ -11,7 +11,7 @@ ever loaded. An object `{"class", "arguments"}` becomes an object of that class,
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -38,6 +38,20 @@ class ListedTool(msgspec.Struct, frozen=True, rename={"class_name": "class"}, fo
 
     def __repr__(self) -> str:
         return f"ListedTool({self.class_name})"
+
+
+_listed: list[ListedTool] = []
+
+
+def list_tools(env: Mapping[str, str]) -> None:
+    """Make the tools of the setting those of this process, as an installed package would; call it once, when it starts.
+    Raises ValueError as `read_listed_tools`."""
+    _listed[:] = read_listed_tools(env)
+
+
+def listed_tools() -> Sequence[ListedTool]:
+    """Return the tools of this process."""
+    return _listed
 
 
 def read_listed_tools(env: Mapping[str, str]) -> list[ListedTool]:

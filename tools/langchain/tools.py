@@ -14,7 +14,7 @@ from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.egress import EgressPolicy
 from tools.errors import ToolBadArguments, ToolFailed, ToolRefused, ToolTimeout, ToolTooLarge, ToolUnavailable
 from tools.langchain.child import Made, Request, allowed_by
-from tools.langchain.listing import ListedTool, read_listed_tools
+from tools.langchain.listing import ListedTool
 from tools.parameter_schema import check_schema
 from tools.run_sandboxed import ROOT
 from tools.subprocesses import run_subprocess
@@ -27,10 +27,9 @@ DESCRIBE_S = 120.0
 MAX_OUTPUT_BYTES = 1024 * 1024
 
 
-def langchain_tools(env: Mapping[str, str]) -> list[Tool]:
+def langchain_tools(listed: Sequence[ListedTool]) -> list[Tool]:
     """Return the tools of the operator's list, described by their classes in one process. One that can't be built is logged and
-    left out. Raises ValueError for a list that can't be read."""
-    listed = read_listed_tools(env)
+    left out."""
     return [
         tool
         for one, reply in zip(listed, _describe(listed), strict=False)

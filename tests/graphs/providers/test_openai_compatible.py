@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -390,7 +391,8 @@ async def test_a_server_that_says_nothing_of_a_model_is_not_asked_before_each_ch
 
 async def test_a_vendor_on_the_web_is_not_asked_what_it_reads():
     async with OpenAIServer() as server, open_session() as session:
-        found = await capabilities(OpenAICompatible(session, VENDORS["openai"].at(server.base_url)), "gpt-5")
+        vendor = replace(VENDORS["openai"], base_url=server.base_url)
+        found = await capabilities(OpenAICompatible(session, vendor), "gpt-5")
 
     assert found.context_tokens is None
     assert not server.requests
