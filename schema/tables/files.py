@@ -17,7 +17,8 @@ class File(Table, table=True):
     __table_args__ = (
         Index("files_expiry", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
         Index("files_for_purpose", "tenant_id", "purpose", "id"),
-        Index("files_of_user", "tenant_id", "user_id", "purpose", "id"),
+        Index("files_of_user", "tenant_id", "user_id", "id"),
+        Index("files_of_user_for_purpose", "tenant_id", "user_id", "purpose", "id"),
     )
 
     tenant_id: UUID = tenant_key()

@@ -22,12 +22,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("state <> 'ready'"),
     )
     op.create_index("files_for_purpose", "files", ["tenant_id", "purpose", "id"])
-    op.create_index("files_of_user", "files", ["tenant_id", "user_id", "purpose", "id"])
+    op.create_index("files_of_user", "files", ["tenant_id", "user_id", "id"])
+    op.create_index("files_of_user_for_purpose", "files", ["tenant_id", "user_id", "purpose", "id"])
     op.drop_index("documents_of_user", table_name="documents")
 
 
 def downgrade() -> None:
     op.create_index("documents_of_user", "documents", ["tenant_id", "user_id"], postgresql_where=PRIVATE)
+    op.drop_index("files_of_user_for_purpose", table_name="files")
     op.drop_index("files_of_user", table_name="files")
     op.drop_index("files_for_purpose", table_name="files")
     op.drop_index("document_versions_unready", table_name="document_versions")
