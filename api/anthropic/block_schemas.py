@@ -44,7 +44,7 @@ class OnlyTextBlockIn(msgspec.Struct, frozen=True):
 class SourceIn(msgspec.Struct, frozen=True):
     """Where an image or a document is."""
 
-    type: Annotated[str, Meta(max_length=40, description="`base64`, `url`, `text` or `content`.")]
+    type: Annotated[str, Meta(max_length=40, description="`base64`, `url`, `text`, `content` or `file`.")]
     media_type: Annotated[str, Meta(max_length=100, description="Media type of `data`.")] | None = None
     data: Annotated[str, Meta(max_length=MAX_DATA, description="The bytes in base64, or the text.")] | None = None
     url: (
@@ -53,6 +53,7 @@ class SourceIn(msgspec.Struct, frozen=True):
         ]
         | None
     ) = None
+    file_id: Annotated[str, Meta(max_length=64, description="Id of a file of `/v1/files`, of `file`.")] | None = None
     content: Annotated[
         Annotated[str, Meta(max_length=MAX_TEXT)]
         | Annotated[list[OnlyTextBlockIn], Meta(max_length=MAX_BLOCKS)]
@@ -69,7 +70,7 @@ class ImageBlockIn(msgspec.Struct, frozen=True, tag_field="type", tag="image"):
 
 
 class DocumentBlockIn(msgspec.Struct, frozen=True, tag_field="type", tag="document"):
-    """A document. PDFs are read by Anthropic's models only; texts by all."""
+    """A document. Anthropic's models get a PDF as it is; for others its text is read here, as that of every file by its id."""
 
     source: Annotated[SourceIn, Meta(description="Where it is.")]
     title: Annotated[str, Meta(max_length=2000, description="Its title.")] | None = None

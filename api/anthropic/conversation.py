@@ -186,10 +186,14 @@ def _document(block: DocumentBlockIn, field: str, native: bool) -> Json:
             said = "\n\n".join(part.text for part in parts)
         case _ if native and source.type in ("base64", "url"):
             return _native_document(block)
+        case "base64", str(data), _:
+            return {"type": "file", "file": {"file_data": data, "filename": block.title or "document.pdf"}}
+        case "file", _, _ if source.file_id:
+            return {"type": "file", "file": {"file_id": source.file_id}}
         case _:
             message = (
-                f"{field}: only Anthropic's models read documents of the type {source.type[:40]}. Send its text as a source of "
-                "the type text."
+                f"{field}: only Anthropic's models read documents of the type {source.type[:40]}. Send it as base64 or text, "
+                "or as a file of /v1/files."
             )
             raise InputError(message, field=f"{field}.source")
     head = [line for line in (block.title, block.context) if line]

@@ -14,6 +14,7 @@ from api.anthropic.options import ignored, own_pairs, read_options
 from api.anthropic.schemas import MESSAGE_EXAMPLE, AssistantMessageOut, CreateMessageIn
 from api.anthropic.whole_message import collect_message
 from api.auth.principals import MayChat, Principal
+from api.chat.file_parts import said_chars, with_files
 from api.chat.model_options import in_order
 from api.chat.response_modes import JOB_ERRORS
 from api.grants.model_access import Target, find_providers, resolve_target
@@ -102,7 +103,7 @@ async def find_target(resources: Resources, principal: Principal, model: str) ->
 async def _submit(data: CreateMessageIn, request: JsonRequest, principal: Principal, resources: Resources) -> Call:
     target, native = await find_target(resources, principal, data.model)
     provider, _, model = target.model.partition("/")
-    messages = read_conversation(data, native=native)
+    messages = await with_files(resources, principal, read_conversation(data, native=native))
     betas = request.headers.get(BETA_HEADER, "")[:MAX_BETA_CHARS]
     options = read_options(data, betas, native=native, provider=provider, model=model)
     job_id = new_id()
@@ -124,7 +125,7 @@ async def _submit(data: CreateMessageIn, request: JsonRequest, principal: Princi
         callback=await read_callback(resources, principal, request.headers),
         submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
     )
-    tokens = estimate_tokens(len(msgspec.json.encode([messages, options.get("tools")])))
+    tokens = estimate_tokens(said_chars(messages) + len(msgspec.json.encode(options.get("tools"))))
     accepted = await submit_and_follow(
         resources, principal, submission, input_tokens=tokens, max_tokens=data.max_tokens
     )

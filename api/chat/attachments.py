@@ -66,11 +66,17 @@ async def _document(resources: Resources, principal: Principal, document_id: UUI
 def _file(attachment: AttachmentIn, field: str) -> dict[str, Any]:
     if attachment.name is None or attachment.data is None or attachment.document_id is not None:
         raise InputError(f"{field} must have name and data, or else a document_id.", field=field)
+    return read_content(attachment.name, attachment.data, field, f"{field}.data")
+
+
+def read_content(name: str, data: str, field: str, data_field: str) -> dict[str, Any]:
+    """Return a file given in base64 as a part of the stored message: a picture that models take, or a file that a worker reads.
+    Raises InputError that names the field."""
     try:
-        content = base64.b64decode(attachment.data, validate=True)
+        content = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
-        raise InputError(f"{field}.data must be base64, without line breaks.", field=f"{field}.data") from None
-    name = clean_name(attachment.name)
+        raise InputError(f"{data_field} must be base64, without line breaks.", field=data_field) from None
+    name = clean_name(name)
     try:
         kind = detect(BytesIO(content), name)
     except Unreadable as error:
@@ -78,5 +84,5 @@ def _file(attachment: AttachmentIn, field: str) -> dict[str, Any]:
     if kind.name == "zip":
         raise FileUnreadable(f"{field} is an archive. Attach the files in it.", code="unsupported", field=field)
     if kind.media_type in SHOWN_PICTURES:
-        return {"type": "image_url", "image_url": {"url": f"data:{kind.media_type};base64,{attachment.data}"}}
-    return {"type": "file", "name": name, "data": attachment.data}
+        return {"type": "image_url", "image_url": {"url": f"data:{kind.media_type};base64,{data}"}}
+    return {"type": "file", "name": name, "data": data}

@@ -17,13 +17,13 @@ from api.documents.content import BYTES, download_headers, start_reading
 from api.files.store import PURPOSES, receive_file
 from api.http.bodies.json_body import JsonRequest
 from api.http.errors import problems
+from api.http.file_ids import no_file, parse_file_id, write_file_id
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
-from schema.errors import InputError, NotFound
+from schema.errors import InputError
 from schema.queries.files import files
 from schema.queries.files.files import StoredFile
 
-PREFIX = "file-"
 FILE_ID = "file-019a5c9e6f0a7c119f530c9d2f6f6b1e"
 MAX_PAGE = 10_000
 FileId = Annotated[str, PathParameter(max_length=64, description="Id of the file: `file-…`.")]
@@ -174,37 +174,21 @@ async def delete_file(file_id: FileId, principal: MayWriteDocuments, resources: 
     wanted = parse_file_id(file_id)
     async with principal.tx(resources.core.pool) as db:
         if not await files.delete_file(db, principal.tenant_id, wanted):
-            raise _no_file(file_id)
+            raise no_file(file_id)
     return DeletedFileOut(id=file_id)
-
-
-def parse_file_id(file_id: str, field: str | None = None) -> UUID:
-    """Return the id as it is stored. Raises NotFound for one that can't be any file's."""
-    text = file_id.removeprefix(PREFIX)
-    try:
-        wanted = UUID(hex=text)
-    except ValueError:
-        raise _no_file(file_id, field) from None
-    if file_id != f"{PREFIX}{wanted.hex}":
-        raise _no_file(file_id, field)
-    return wanted
-
-
-def _no_file(file_id: str, field: str | None = None) -> NotFound:
-    return NotFound(f"No such file: {file_id[:80]!r}. GET /v1/files lists them.", field=field)
 
 
 async def _require_file(resources: Resources, principal: Principal, file_id: UUID) -> StoredFile:
     async with principal.tx(resources.core.pool) as db:
         row = await files.find_file(db, principal.tenant_id, file_id)
     if row is None:
-        raise _no_file(f"{PREFIX}{file_id.hex}")
+        raise no_file(write_file_id(file_id))
     return row
 
 
 def _file_out(file: StoredFile) -> FileOut:
     return FileOut(
-        id=f"{PREFIX}{file.id.hex}",
+        id=write_file_id(file.id),
         bytes=file.size_bytes,
         created_at=int(file.created_at.timestamp()),
         expires_at=int(file.expires_at.timestamp()) if file.expires_at else None,

@@ -9,6 +9,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
 from api.auth.principals import MayChat, Principal
+from api.chat.file_parts import said_chars, with_files
 from api.chat.model_options import in_order
 from api.chat.response_modes import ACCEPTED_RESPONSE, JOB_ERRORS, accepted_response
 from api.grants.model_access import Target, ignored_by_model, resolve_target
@@ -71,7 +72,7 @@ async def create_chat_completion(
     run_at = _read_run_at(request, data)
     extras = read_extras(await request.body(), CompletionIn)
     submission = await _build_submission(data, extras, request, principal, resources, run_at)
-    input_tokens = estimate_tokens(len(msgspec.json.encode(data.messages)))
+    input_tokens = estimate_tokens(said_chars(submission.payload["messages"]))
     max_tokens = (data.max_completion_tokens or data.max_tokens or RESERVED_OUTPUT_TOKENS) * (data.n or 1)
     accepted = await submit_and_follow(
         resources, principal, submission, input_tokens=input_tokens, max_tokens=max_tokens
@@ -101,7 +102,7 @@ async def _build_submission(
         require_choices(target)
     messages, options = read_messages(await request.body(), data.messages), model_options(data, extras)
     target = await without_agent_for_front_ends(resources, principal, target, messages, options)
-    payload = {"messages": messages, "options": in_order(options)}
+    payload = {"messages": await with_files(resources, principal, messages), "options": in_order(options)}
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,

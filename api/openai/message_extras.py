@@ -16,7 +16,7 @@ from schema.errors import InputError
 
 MAX_BYTES = 512 * 1024
 MESSAGE_FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
-PART_FIELDS = frozenset({"type", "text", "image_url", "refusal"})
+PART_FIELDS = frozenset({"type", "text", "image_url", "refusal", "file"})
 CALL_FIELDS = frozenset({"id", "type", "function"})
 NOTHING = (b"null", b"[]", b"{}", b'""')
 """Values that clients send back because a vendor's answer had them; some vendors refuse them, and they say nothing."""

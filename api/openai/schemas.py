@@ -66,6 +66,29 @@ class ImageIn(msgspec.Struct, frozen=True, tag_field="type", tag="image_url"):
     image_url: Annotated[ImageUrlIn, Meta(description="The image.")]
 
 
+class FileDataIn(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file: its content, or the id of one that is kept here."""
+
+    file_data: Annotated[
+        Annotated[str, Meta(max_length=40_000_000)] | None,
+        Meta(description="The file in base64, alone or as a `data:` URL."),
+    ] = None
+    file_id: Annotated[
+        Annotated[str, Meta(max_length=64)] | None,
+        Meta(description="Id of a file of `/v1/files`, in place of `file_data`."),
+    ] = None
+    filename: Annotated[
+        Annotated[str, Meta(max_length=300)] | None,
+        Meta(description="The file's name; its ending tells the type of texts."),
+    ] = None
+
+
+class FileIn(msgspec.Struct, frozen=True, tag_field="type", tag="file"):
+    """A file, of any type that can be uploaded as a document. Its text is read here."""
+
+    file: Annotated[FileDataIn, Meta(description="The file.")]
+
+
 class FunctionCallIn(msgspec.Struct, frozen=True):
     """The function of a tool call."""
 
@@ -101,8 +124,8 @@ class UserMessageIn(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
     """A message of the user."""
 
     content: Annotated[
-        LongText | Annotated[list[TextIn | ImageIn], Meta(max_length=MAX_PARTS)],
-        Meta(description="Text, or a list of text and image parts."),
+        LongText | Annotated[list[TextIn | ImageIn | FileIn], Meta(max_length=MAX_PARTS)],
+        Meta(description="Text, or a list of text, image and file parts."),
     ]
 
 

@@ -33,12 +33,13 @@ class ImagePart(msgspec.Struct, frozen=True, tag_field="type", tag="image", omit
 
 
 class FilePart(msgspec.Struct, frozen=True, tag_field="type", tag="file", omit_defaults=True):
-    """A file that a message is about: its bytes in base64, or a document. No provider takes it: what was read of it, `text`, is
-    put into the prompt (`graphs/messages.py`)."""
+    """A file that a message is about: its bytes in base64, a document, or a file that is kept for the client. No provider takes
+    it: what was read of it, `text`, is put into the prompt (`graphs/messages.py`)."""
 
     name: str
     data: str = ""
     document_id: str = ""
+    file_id: str = ""
     text: str = ""
 
 

@@ -7,7 +7,7 @@ from tests.isolation.call_shapes import Call, word
 MARK = ("cache_control.type", "cache_control.ttl")
 TEXT = ("text", *MARK)
 SOURCE = (
-    *("source", "source.type", "source.media_type", "source.data", "source.url", "source.content"),
+    *("source", "source.type", "source.media_type", "source.data", "source.url", "source.content", "source.file_id"),
     *(f"source.content[].{field}" for field in TEXT),
 )
 SHOWN = (*TEXT, *SOURCE, "title", "context")

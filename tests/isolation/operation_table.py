@@ -64,7 +64,12 @@ COLLECTION_PLAIN = "body.description body.embedder"
 UPLOAD = {"body.collection": word("collection")}
 UPLOAD_PLAIN = "body.files[] body.url[] body.urls[] body.metadata body.name body.callback_url"
 SENT = {"file.files": "{fresh}"}
-OPENAI_PLAIN = """body.messages[].content body.messages[].content[].text body.messages[].content[].refusal
+# Files by id within messages: `tests/api/openai/test_files_in_messages.py` asks for another tenant's.
+FILES = " ".join(f"body.messages[].content[].file.{name}" for name in ("file_data", "file_id", "filename"))
+ITEM_FILES = " ".join(
+    f"body.input[].{place}[].{name}" for place in ("content", "output") for name in ("file_data", "file_id", "filename")
+)
+OPENAI_PLAIN = f"""{FILES} body.messages[].content body.messages[].content[].text body.messages[].content[].refusal
   body.messages[].content[].image_url.url body.messages[].tool_calls[].id body.messages[].tool_calls[].function.name
   body.messages[].tool_calls[].function.arguments body.messages[].tool_call_id body.stop body.stop[] body.tools[]
   body.tool_choice body.response_format body.reasoning_effort body.logit_bias body.modalities[] body.audio body.functions
@@ -73,7 +78,8 @@ OPENAI_PLAIN = """body.messages[].content body.messages[].content[].text body.me
 
 TEXT_PLAIN = "body.prompt body.prompt[] body.suffix body.stop body.stop[] body.logit_bias body.user"
 
-RESPONSE_PLAIN = """body.input body.input[].type body.input[].role body.input[].content body.input[].content[].type
+RESPONSE_PLAIN = f"""{ITEM_FILES}
+  body.input body.input[].type body.input[].role body.input[].content body.input[].content[].type
   body.input[].content[].text body.input[].content[].refusal body.input[].content[].image_url
   body.input[].content[].image_url.url body.input[].content[].detail body.input[].call_id body.input[].name
   body.input[].namespace body.input[].arguments body.input[].output body.input[].output[].type body.input[].output[].text

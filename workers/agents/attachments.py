@@ -18,6 +18,7 @@ from graphs.runner import ChatRun
 from schema.errors import FileUnreadable, InputError
 from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.documents.documents import StoredVersion, find_stored_version
+from schema.queries.files.files import StoredFile, find_file
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.ttl_cache import TtlCache
 from tools.documents.blocks import Unreadable
@@ -81,20 +82,24 @@ class AttachedFiles:
             return f"[{error.message}]"
 
     async def _text(self, job: ClaimedJob, part: FilePart) -> str:
-        if part.document_id:
+        if part.document_id or part.file_id:
             stored = await self._find(job, part)
             return await self._texts.load(stored.sha256, lambda: self._read_stored(stored))
         content = base64.b64decode(part.data)
         return await self._texts.load(hashlib.sha256(content).digest(), lambda: self._read_content(part.name, content))
 
-    async def _find(self, job: ClaimedJob, part: FilePart) -> StoredVersion:
+    async def _find(self, job: ClaimedJob, part: FilePart) -> StoredVersion | StoredFile:
         async with tenant_tx(self._pool, job.tenant_id, user_id=job.user_id) as db:
-            stored = await find_stored_version(db, job.tenant_id, UUID(part.document_id))
+            if part.file_id:
+                stored = await find_file(db, job.tenant_id, UUID(part.file_id))
+            else:
+                stored = await find_stored_version(db, job.tenant_id, UUID(part.document_id))
         if stored is None:
-            raise InputError(f"The attached document {part.name!r} was deleted. Attach another.", field="attachments")
+            what = "file" if part.file_id else "document"
+            raise InputError(f"The attached {what} {part.name!r} was deleted. Attach another.", field="attachments")
         return stored
 
-    async def _read_stored(self, stored: StoredVersion) -> str:
+    async def _read_stored(self, stored: StoredVersion | StoredFile) -> str:
         storage, _ = await self._opened()
         async with storage.local_path(stored.stored_as) as path:
             return await self._read_file(path, stored.name)

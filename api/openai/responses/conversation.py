@@ -150,9 +150,12 @@ def _part(part: ContentPartIn, place: str, *, of_user: bool) -> Message:
             return {"type": "refusal", "refusal": part.refusal}
         case "input_image" | "image_url" if of_user:
             return {"type": "image_url", "image_url": _image(part, place)}
+        case "input_file" if of_user and (part.file_data or part.file_id):
+            sent = {"file_data": part.file_data, "file_id": part.file_id, "filename": part.filename}
+            return {"type": "file", "file": {name: value for name, value in sent.items() if value is not None}}
     raise InputError(
-        f"{place} has the type {part.type!r}, which is not supported here, or lacks its content. Use input_text, or "
-        "input_image with an image_url in messages of the user.",
+        f"{place} has the type {part.type!r}, which is not supported here, or lacks its content. Use input_text, "
+        "and in messages of the user input_image with an image_url, or input_file with file_data or a file_id.",
         field=place,
     )
 

@@ -15,6 +15,7 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from api.auth.principals import MayChat, Principal
+from api.chat.file_parts import said_chars, with_files
 from api.chat.model_options import in_order
 from api.chat.response_modes import JOB_ERRORS
 from api.chat.routes import find_collection_ids
@@ -107,7 +108,7 @@ async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, 
     messages = await read_history(resources, principal, data, target.model)
     target = await without_agent_for_front_ends(resources, principal, target, messages, options)
     payload: dict[str, Any] = {
-        "messages": messages,
+        "messages": (messages := await with_files(resources, principal, messages, field="input")),
         "options": in_order(options),
         "response": write_request(stored),
         **({"asked_model": True} if target.model_requested else {}),
@@ -122,7 +123,7 @@ async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, 
         resources,
         principal,
         submission,
-        input_tokens=estimate_tokens(len(msgspec.json.encode(messages))),
+        input_tokens=estimate_tokens(said_chars(messages)),
         max_tokens=data.max_output_tokens,
     )
     ignored = ignored_fields(

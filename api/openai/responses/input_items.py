@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+from api.http.file_ids import write_file_id
 from api.openai.responses.objects import Item
 
 Message = dict[str, Any]
@@ -39,5 +40,13 @@ def _parts(message: Message) -> Iterator[Item]:
                 yield {"type": kind, "text": text, **({"annotations": []} if kind == "output_text" else {})}
             case {"type": "image_url", "image_url": {"url": url, **more}}:
                 yield {"type": "input_image", "image_url": url, "detail": more.get("detail", "auto")}
+            case {"type": "file", "name": name, **more}:
+                yield {"type": "input_file", "filename": name, **_file(more)}
             case {"type": "refusal", "refusal": refusal}:
                 yield {"type": "refusal", "refusal": refusal}
+
+
+def _file(stored: Message) -> Item:
+    if file_id := stored.get("file_id"):
+        return {"file_id": write_file_id(UUID(file_id))}
+    return {"file_data": stored.get("data", "")}

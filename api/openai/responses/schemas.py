@@ -40,6 +40,14 @@ class ContentPartIn(msgspec.Struct, frozen=True):
         ImageUrl | ItemImageIn | None,
         Meta(description="A `data:` URL, or a URL that the model provider can fetch."),
     ] = None
+    file_data: Annotated[
+        Annotated[str, Meta(max_length=40_000_000)] | None,
+        Meta(description="A file in base64, alone or as a `data:` URL."),
+    ] = None
+    file_id: Annotated[Annotated[str, Meta(max_length=64)] | None, Meta(description="Id of a file of `/v1/files`.")] = (
+        None
+    )
+    filename: Annotated[Annotated[str, Meta(max_length=300)] | None, Meta(description="Name of the file.")] = None
     detail: Annotated[
         Annotated[str, Meta(max_length=16)] | None, Meta(description="Resolution at which the model sees the image.")
     ] = None

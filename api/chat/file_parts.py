@@ -1,0 +1,83 @@
+"""Files in the messages of OpenAI's and Anthropic's APIs, as these messages carry them after their API has been left behind:
+
+    {"type": "file", "file": {"filename": …, "file_data": base64 or a data: URL}}   or   {"file": {"file_id": "file-…"}}
+
+They are read as attachments of `POST /api/chat` are (`attachments.py`).
+"""
+
+import mimetypes
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from api.auth.principals import Principal
+from api.chat.attachments import MAX_ATTACHMENTS, read_content
+from api.http.file_ids import no_file, parse_file_id
+from api.resources import Resources
+from schema.errors import Forbidden, InputError
+from schema.queries.files.files import find_file
+
+Json = dict[str, Any]
+
+
+async def with_files(
+    resources: Resources, principal: Principal, messages: list[Json], *, field: str = "messages"
+) -> list[Json]:
+    """Return messages with their files as they are stored. Raises InputError, Forbidden and NotFound, which name the field."""
+    if not any(True for _ in _files(messages)):
+        return messages
+    if sum(1 for _ in _files(messages)) > MAX_ATTACHMENTS:
+        raise InputError(f"{field} must have at most {MAX_ATTACHMENTS} files together.", field=field)
+    return [await _with_files(resources, principal, message, f"{field}[{i}]") for i, message in enumerate(messages)]
+
+
+def said_chars(messages: Iterable[Json]) -> int:
+    """Return how long messages are as JSON, without the bytes of their files: what is in those isn't known yet."""
+    sent = list(messages)
+    inside = sum(len(str(part.get("data") or part.get("file") or "")) for part in _files(sent, stored=True))
+    return max(len(msgspec.json.encode(sent)) - inside, 0)
+
+
+def _files(messages: list[Json], *, stored: bool = False) -> Iterator[Json]:
+    for message in messages:
+        content = message.get("content")
+        for part in content if isinstance(content, list) else ():
+            if part.get("type") == "file" and (stored or "file" in part):
+                yield part
+
+
+async def _with_files(resources: Resources, principal: Principal, message: Json, field: str) -> Json:
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    parts = [
+        await _read(resources, principal, part, f"{field}.content[{i}].file") if "file" in part else part
+        for i, part in enumerate(content)
+    ]
+    return {**message, "content": parts}
+
+
+async def _read(resources: Resources, principal: Principal, part: Json, field: str) -> Json:
+    file: Json = part["file"]
+    data, file_id = file.get("file_data"), file.get("file_id")
+    if bool(data) == bool(file_id):
+        raise InputError(f"{field} must have file_data, or else a file_id of /v1/files.", field=field)
+    if file_id:
+        return await _stored(resources, principal, file_id, f"{field}.file_id")
+    head, comma, encoded = str(data).partition(",") if str(data).startswith("data:") else ("", "", str(data))
+    if comma and not head.endswith(";base64"):
+        raise InputError(f"{field}.file_data must be base64, alone or as a data: URL.", field=f"{field}.file_data")
+    name = file.get("filename") or f"file{mimetypes.guess_extension(head[5:].partition(';')[0]) or ''}"
+    return read_content(name, encoded, field, f"{field}.file_data")
+
+
+async def _stored(resources: Resources, principal: Principal, file_id: str, field: str) -> Json:
+    if "documents.read" not in principal.rights:
+        message = "A file by its id requires the right 'documents.read', which your key does not have."
+        raise Forbidden(message, field=field)
+    async with principal.tx(resources.core.pool) as db:
+        found = await find_file(db, principal.tenant_id, parse_file_id(file_id, field))
+    if found is None:
+        raise no_file(file_id, field)
+    return {"type": "file", "name": found.name, "file_id": str(found.id)}
