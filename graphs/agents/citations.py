@@ -46,6 +46,8 @@ def _numbered(passage: dict[str, Any], sources: dict[str, dict[str, Any]]) -> di
 def find_citations(text: str, sources: Sequence[Mapping[str, Any]]) -> list[CitationAdded]:
     """Return the sources of an answer in the order in which it cites them. For an answer that cites none, these are the
     passages that it quotes."""
+    if not sources:
+        return []
     by_number = {source["number"]: source for source in sources}
     marks = [int(number) for mark in _CITATION.finditer(text) for number in _NUMBER.findall(mark[1])]
     named = [by_number[number] for number in dict.fromkeys(marks) if number in by_number]

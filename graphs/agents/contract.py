@@ -74,8 +74,8 @@ class AgentRun:
     chain: Callable[[AgentSpec], Awaitable[Sequence[ChainModel]]]
     route: Callable[[str, Context], Awaitable[Route]]
     ledger: Ledger
-    context: Callable[[str], ToolContext]
-    """Returns the context of the call with this id."""
+    context: Callable[[str], Awaitable[ToolContext]]
+    """Returns the context of the call with this id. Raises Unavailable."""
     emit: Callable[[Event], None]
     breakers: Breakers
     persona: str = ""
@@ -91,6 +91,8 @@ class AgentRun:
     """Numbered passages that were retrieved for the question. Empty: none is relevant; None: no search was made."""
     saw_no_images: Collection[str] = ()
     """Models that were asked about images and not shown them; it grows while the run runs."""
+    routed: Route | None = None
+    """What the router found, if it was asked before the graph was run."""
     chat_agent: AgentSpec = field(default_factory=lambda: AgentSpec(name=CHAT_AGENT, graph="chat"))
 
     def agent(self, name: str) -> AgentSpec:

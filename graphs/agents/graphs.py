@@ -5,7 +5,10 @@
     react:             begin ─▶ think ⇄ use_tools
     plan_execute:      begin ─▶ plan ─▶ act ─▶ verify ─▶ answer
 
-`supervisor` and `auto` are the same graph; with `auto`, the model alone answers what belongs to no agent, in `route` itself.
+`supervisor` and `auto` are the same graph; with `auto`, what the router finds to be for no agent is answered without a graph
+(`answer_alone`): most questions are of this kind, and LangGraph takes as much CPU to run one as half a plain chat.
+
+The functions that choose the next node are coroutines, since LangGraph calls any other in a thread.
 """
 
 from collections.abc import Callable
@@ -21,7 +24,7 @@ from graphs.agents.contract import AgentRun
 from graphs.agents.emitter import replay_trail
 from graphs.agents.plan_execute import MAX_ROUNDS, act, answer, plan, verify
 from graphs.agents.react import think, use_tools
-from graphs.agents.routing import begin, next_intent, route
+from graphs.agents.routing import answer_alone, begin, next_intent, route
 from graphs.agents.state import AgentState
 from graphs.data_marks import DataMark
 
@@ -29,36 +32,35 @@ CompiledGraph = CompiledStateGraph[Any, AgentRun, Any, Any]
 Node = Literal["think", "plan"]
 
 
-def _after_route(state: AgentState) -> Literal["begin", "end"]:
-    answered = bool(state.get("agent"))  # by the model alone, in `route`
-    return "begin" if state["intents"] and not answered else "end"
+async def _after_route(state: AgentState) -> Literal["begin", "end"]:
+    return "begin" if state["intents"] else "end"
 
 
-def _after_begin(state: AgentState) -> Node:
+async def _after_begin(state: AgentState) -> Node:
     return "plan" if state["graph"] == "plan_execute" else "think"
 
 
-def _after_think(state: AgentState) -> Literal["use_tools", "next_intent", "end"]:
+async def _after_think(state: AgentState) -> Literal["use_tools", "next_intent", "end"]:
     if state.get("calls"):
         return "use_tools"
     return "next_intent" if _has_more(state) else "end"
 
 
-def _after_tools(state: AgentState) -> Literal["think", "end"]:
+async def _after_tools(state: AgentState) -> Literal["think", "end"]:
     return "end" if state.get("client_calls") else "think"
 
 
-def _after_plan(state: AgentState) -> Literal["act", "think", "answer"]:
+async def _after_plan(state: AgentState) -> Literal["act", "think", "answer"]:
     if state["plan"]:
         return "act"
     return "answer" if state.get("results") else "think"
 
 
-def _after_verify(state: AgentState) -> Literal["plan", "answer"]:
+async def _after_verify(state: AgentState) -> Literal["plan", "answer"]:
     return "plan" if state.get("missing") and state["rounds"] < MAX_ROUNDS else "answer"
 
 
-def _after_answer(state: AgentState) -> Literal["next_intent", "end"]:
+async def _after_answer(state: AgentState) -> Literal["next_intent", "end"]:
     return "next_intent" if _has_more(state) else "end"
 
 
@@ -153,7 +155,6 @@ class AgentGraphs:
     async def run(self, name: str, run: AgentRun, state: AgentState, thread: Thread, *, resume: bool) -> AgentState:
         """Run a graph to its end and return the final state. With `resume`, continue where the job's state was stored, if it
         was, and replay the events so far. Raises what the nodes raise."""
-        graph = self.get(name)
         config: Any = {
             "configurable": {"thread_id": thread.name},
             "metadata": {"job_id": thread.job_id},
@@ -161,11 +162,15 @@ class AgentGraphs:
         }
         input_state: AgentState | None = {"mark": DataMark.new().code, **state}
         if resume and self._checkpointer is not None:
-            snapshot = await graph.aget_state(config)
+            snapshot = await self.get(name).aget_state(config)
             if snapshot.values and (snapshot.metadata or {}).get("job_id") == thread.job_id:
                 replay_trail(snapshot.values.get("trail", ()), run.emit)
                 input_state = None  # resume; a run that has already ended returns its final state
             else:
                 start_anew()
+        if name == "auto" and input_state is not None:
+            run, answered = await answer_alone(run, input_state)
+            if answered is not None:
+                return answered
         durability: Any = "sync" if self._checkpointer is not None else None
-        return cast(AgentState, await graph.ainvoke(input_state, config, context=run, durability=durability))
+        return cast(AgentState, await self.get(name).ainvoke(input_state, config, context=run, durability=durability))

@@ -1,6 +1,10 @@
-"""`route` and `begin`: which agent answers. The router decides in milliseconds; a model is asked only when it is unsure."""
+"""`route` and `begin`: which agent answers. The router decides in milliseconds; a model is asked only when it is unsure.
 
-from typing import Any
+Most questions are for no agent, which the router alone can tell. `answer_alone` answers these before a graph is run.
+"""
+
+from dataclasses import replace
+from typing import Any, cast
 
 from langgraph.runtime import Runtime
 
@@ -25,8 +29,8 @@ LIKELY_SCORE = 0.5
 async def route(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     """Choose the agents that answer, or ask the user a question first."""
     run, emitter = runtime.context, Emitter(runtime.context.emit)
-    text, context = run.question.text, Context(run.last_agent, _earlier_messages(run))
-    found = await run.route(text, context)
+    text, context = run.question.text, _routing_context(run)
+    found = run.routed or await run.route(text, context)
     replies: list[Reply] = []
 
     async def call(request: ModelRequest) -> str:
@@ -38,26 +42,39 @@ async def route(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     found = await clarify.ask_model(text, found, candidates(run), call, model="", context=context, fallback=fallback)
     update: AgentState = add_usage(state, replies[0]) if replies else {}
     is_unclear = found.clarify is not None and found.agent is None
-    about_files = any(isinstance(part, FilePart) for part in run.question.parts)  # then "What is in it?" says enough
-    if is_unclear and not about_files:
+    if is_unclear and not _is_about_files(run):
         question = found.clarify or ""
         emitter.emit_text(question)
         return update | {"intents": [], "said": question, "finish": "stop", "trail": emitter.trail}
     intents = [{"agent": intent.agent, "text": intent.text} for intent in found.intents]
-    update |= {"intents": intents, "at": 0, "routed": found.reason}
     if is_unclear or choose_task(found) == "chat":
-        update["intents"] = [{"agent": CHAT_AGENT, "text": text}]
-        if not run.client_tools:
-            return await _answer_plainly({**state, **update}, runtime, emitter)
-    return update | {"trail": emitter.trail}
+        intents = [{"agent": CHAT_AGENT, "text": text}]
+    return update | {"intents": intents, "at": 0, "routed": found.reason, "trail": emitter.trail}
 
 
-async def _answer_plainly(state: AgentState, runtime: Runtime[AgentRun], emitter: Emitter) -> AgentState:
-    """Take the two nodes that a plain answer needs at once: most questions are of this kind, and a node costs half a
-    millisecond."""
-    begun = await begin(state, runtime)
-    answered = await think({**state, **begun}, runtime)
-    return {**state, **begun, **answered, "trail": [*emitter.trail, *begun["trail"], *answered["trail"]]}
+async def answer_alone(run: AgentRun, state: AgentState) -> tuple[AgentRun, AgentState | None]:
+    """Route the question of a run that starts. If it is for no agent, answer it by the model alone, with what `begin` and
+    `think` do, and return the last state: as in a plain chat there is nothing to decide between steps and no state to keep.
+    Otherwise a graph is to be run; the run that is returned knows what the router found."""
+    found = await run.route(run.question.text, _routing_context(run))
+    asks_back = found.clarify is not None and not _is_about_files(run)
+    if found.needs_model or asks_back or choose_task(found) != "chat" or run.client_tools:
+        return replace(run, routed=found), None
+    intent = {"agent": CHAT_AGENT, "text": run.question.text}
+    routed: AgentState = {**state, "intents": [intent], "at": 0, "routed": found.reason}
+    begun = {**routed, **await begin(routed, Runtime(context=run))}
+    answered = await think(cast(AgentState, begun), Runtime(context=run))
+    trail = [*begun["trail"], *answered["trail"]]
+    return run, cast(AgentState, {**begun, **answered, "trail": trail})
+
+
+def _is_about_files(run: AgentRun) -> bool:
+    """Whether files came with the question: then "What is in it?" says enough."""
+    return any(isinstance(part, FilePart) for part in run.question.parts)
+
+
+def _routing_context(run: AgentRun) -> Context:
+    return Context(run.last_agent, _earlier_messages(run))
 
 
 def candidates(run: AgentRun) -> list[Candidate]:

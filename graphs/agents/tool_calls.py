@@ -60,11 +60,12 @@ async def _call_once(
         return CallResult(ok=False, text=message, code=ToolUnknown.code)
     if tool.spec.side_effects and untrusted and name not in confirmed_tools(run.question.text, names):
         return CallResult(ok=False, text=confirmation_request(name), code=ToolUnconfirmed.code)
+    context = await run.context(call_id)  # before the note: a call that was noted counts as made
     recorded = await run.ledger.begin(call_id, name, side_effects=tool.spec.side_effects)
     if recorded is not None:
         return recorded
     try:
-        output = await call_tool(tool, call["arguments"], run.context(call_id))
+        output = await call_tool(tool, call["arguments"], context)
         result = CallResult(ok=True, text=output.text, data=output.data, renderer=output.renderer)
     except ToolFailed as error:
         result = CallResult(ok=False, text=error.message, code=error.code)

@@ -6,7 +6,7 @@ start at `call_0_1_0`.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -104,7 +104,7 @@ def _step_call_id(step: str, call_id: str) -> str:
     return f"{step}.{call_id}"
 
 
-def _tool_context(run: AgentRun, step: str) -> Callable[[str], ToolContext]:
+def _tool_context(run: AgentRun, step: str) -> Callable[[str], Awaitable[ToolContext]]:
     return lambda call_id: run.context(_step_call_id(step, call_id))
 
 

@@ -7,7 +7,7 @@ prompted tools. So an unknown model counts as one that can call tools, and can't
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, cast
 
 from graphs.providers.contract import Provider
 from graphs.providers.errors import ModelUnknown
@@ -26,7 +26,6 @@ class Capabilities:
     context_tokens: int | None = None
 
 
-@runtime_checkable
 class DescribesModels(Protocol):
     """A provider that can be asked about a model."""
 
@@ -98,10 +97,10 @@ async def capabilities(provider: Provider, model: str, row: Mapping[str, Any] | 
 
 
 async def _describe(provider: Provider, model: str) -> Capabilities | None:
-    if not isinstance(provider, DescribesModels):
+    if not hasattr(provider, "describe"):  # `isinstance` of a protocol takes ten times as long, in each chat
         return None
     try:
-        return await provider.describe(model)
+        return await cast(DescribesModels, provider).describe(model)
     except ProviderError:
         return None  # the table decides; calling the model will show what is wrong
 

@@ -2,7 +2,7 @@
 
     only codes                   → the last agent, or the only one with such codes, else a question
     same as an example           → its agent: a route that was corrected once stays right
-    clear by its words           → done, in a millisecond
+    clear by its words           → the agent, or small talk: done, in a millisecond
     otherwise                    → embeddings are used too (a few ms more)
     ambiguous, no agent is sure  → the last agent, else a question
     sure / small talk / unsure   → the agent / plain chat / `needs_model` with the best two or three, and a question
@@ -127,7 +127,7 @@ class Router:
 
     def _is_clear_by_words(self, prediction: Prediction) -> bool:
         limits, first, second = self.thresholds, prediction.score_at(0), prediction.score_at(1)
-        return first >= limits.words_only and second <= 0.2
+        return prediction.small_talk >= limits.words_only or (first >= limits.words_only and second <= 0.2)
 
     def _is_sure(self, prediction: Prediction) -> bool:
         return (

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -170,6 +171,9 @@ class PipelineHarness:
     def agent_run(self, text: str, **fields: Any) -> AgentRun:
         """Return a run that asks `text`."""
 
+        async def context(call_id: str) -> ToolContext:
+            return replace(make_context(), call_id=call_id)
+
         async def chain(agent: AgentSpec) -> list[ChainModel]:
             full_name = agent.models[0] if agent.models else "test/default"
             return [ChainModel(self.model, full_name.partition("/")[2], full_name, full_name)]
@@ -186,7 +190,7 @@ class PipelineHarness:
             chain=chain,
             route=route,
             ledger=self.ledger,
-            context=lambda call_id: make_context().__class__(**{**vars(make_context()), "call_id": call_id}),
+            context=context,
             emit=self.emitted.append,
             breakers=Breakers(),
             **fields,

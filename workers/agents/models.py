@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from graphs.agents.contract import AgentSpec
-from graphs.providers.capabilities import capabilities
+from graphs.providers.capabilities import Capabilities, capabilities
 from graphs.providers.contract import Provider
 from graphs.providers.fallback import ChainModel
 from graphs.providers.prompted_tools.provider import NativeOrPromptedTools
@@ -48,6 +48,7 @@ class Models:
             )
             for own in credentials
         }
+        self._known: dict[str, Capabilities] = {}
 
     async def chain(self, agent: AgentSpec) -> list[ChainModel]:
         """Return the candidates for an agent, at least one. Raises ProviderError, SecretUnreadable if none can be built."""
@@ -67,9 +68,8 @@ class Models:
         row = self._catalog.find(self._default)
         if row is not None and row.context_tokens is not None:
             return row.context_tokens
-        service, _, name = self._default.partition("/")
         try:
-            return (await capabilities(self._provider(service), name, {"tools": False, "images": False})).context_tokens
+            return (await self._capabilities(self._default)).context_tokens
         except HeadraceError:
             return None  # calling it will show what is wrong
 
@@ -88,14 +88,22 @@ class Models:
     async def _candidate(self, full_name: str) -> ChainModel:
         service, _, name = full_name.partition("/")
         provider = self._provider(service)
-        row = self._catalog.find(full_name)
-        known = {"tools": row.tools, "images": row.images, "context_tokens": row.context_tokens} if row else None
-        can = await capabilities(provider, name, known)
+        can = await self._capabilities(full_name)
         shown = provider if can.images else TextOnlyProvider(provider, lambda: self.saw_no_images.add(full_name))
         seen = with_window(shown, can.context_tokens)
         wrapped = NativeOrPromptedTools(seen, native=can.tools)
         own = service in self._credentials
         return ChainModel(wrapped, name, full_name, f"{self._tenant_id if own else ''}/{service}", own_key=own)
+
+    async def _capabilities(self, full_name: str) -> Capabilities:
+        """Return what a model can do: asked for once in a job."""
+        if (known := self._known.get(full_name)) is not None:
+            return known
+        service, _, name = full_name.partition("/")
+        row = self._catalog.find(full_name)
+        stated = {"tools": row.tools, "images": row.images, "context_tokens": row.context_tokens} if row else None
+        found = self._known[full_name] = await capabilities(self._provider(service), name, stated)
+        return found
 
     def _provider(self, service: str) -> Provider:
         own = self._credentials.get(service)

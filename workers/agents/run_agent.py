@@ -1,5 +1,6 @@
 """Runs an agent for a chat job: prepares the run, runs the graph, emits the result."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -26,14 +27,14 @@ from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
 from schema.thread_id import thread_name
 from workers.agents import answer_cache
-from workers.agents.configuration import Configuration, routing_candidates
+from workers.agents.configuration import AgentConfig, Configuration, LearnedConfig, routing_candidates
 from workers.agents.context import AgentContext
 from workers.agents.ledger import JobLedger
 from workers.agents.memories import IN_PROMPT, UserMemories
 from workers.agents.models import Models
 from workers.agents.summaries import Summary, summary_for
 from workers.agents.text_only import AttachedImages, append_image_names
-from workers.agents.tool_context import TOOL_TIMEOUT_S, ToolContextFactory, find_caller
+from workers.agents.tool_context import ToolContextFactory
 from workers.retrieval.documents import TenantDocuments
 from workers.retrieval.search import Searcher
 
@@ -109,9 +110,8 @@ async def prepare_run(
         context,
         job,
         configuration,
-        caller=find_caller(context, job, inputs),
+        inputs,
         images=AttachedImages(images),
-        fetch=await context.tools.egress.client(job.tenant_id, "tools", timeout_s=TOOL_TIMEOUT_S),
     )
     asked_for = bool(job.payload.get("asked_model"))
     models = Models(
@@ -212,7 +212,10 @@ def _in_json(agent: AgentSpec, asked: ChatRun) -> AgentSpec:
 
 def _agent_specs(configuration: Configuration, job: ClaimedJob, asked: ChatRun) -> dict[str, AgentSpec]:
     """Return the tenant's agents: with the output format that the request names, if any, and the job's own with its graph."""
-    agents = {name: _agent_spec(configuration, name) for name in configuration.agents}
+    learned: dict[str, list[LearnedConfig]] = defaultdict(list)
+    for one in configuration.learned:
+        learned[one.agent].append(one)
+    agents = {name: _agent_spec(config, learned[name]) for name, config in configuration.agents.items()}
     if output_format := job.payload.get("output_format"):
         agents = {name: _in_format(agent, output_format) for name, agent in agents.items()}
     else:
@@ -229,12 +232,10 @@ def _in_format(agent: AgentSpec, output_format: str) -> AgentSpec:
     return replace(agent, output_format=output_format, output_schema=None, renderer=None)
 
 
-def _agent_spec(configuration: Configuration, name: str) -> AgentSpec:
-    config = configuration.agents[name]
-    learned = [one for one in configuration.learned if one.agent == name]
+def _agent_spec(config: AgentConfig, learned: Sequence[LearnedConfig]) -> AgentSpec:
     approved = tuple((one.question, one.answer) for one in learned if one.answer is not None)
     return AgentSpec(
-        name=name,
+        name=config.name,
         description=config.description,
         prompt=config.prompt,
         graph=cast(GraphName, config.graph),

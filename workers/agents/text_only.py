@@ -3,7 +3,6 @@
 import base64
 import binascii
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 
 import msgspec
 
@@ -57,14 +56,12 @@ class TextOnlyProvider:
         """`on_removed` is called when a request had images."""
         self._provider, self.name, self._on_removed = provider, provider.name, on_removed
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `Provider.stream`."""
         messages = tuple(_without_images(message) for message in request.messages)
         if messages != request.messages:
             self._on_removed()
-        async with aclosing(self._provider.stream(msgspec.structs.replace(request, messages=messages))) as deltas:
-            async for delta in deltas:
-                yield delta
+        return self._provider.stream(msgspec.structs.replace(request, messages=messages))
 
     async def list_models(self) -> list[ModelInfo]:
         """See `Provider.list_models`."""

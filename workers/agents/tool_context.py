@@ -1,9 +1,10 @@
 """The tools that a job may use, and the context of their calls (`tools/contract.py`)."""
 
 import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from uuid import UUID
 
-import httpx2
 import msgspec
 import structlog
 
@@ -29,6 +30,28 @@ TOOL_TIMEOUT_S = 120.0
 """Most seconds of one request; tools have limits of their own."""
 
 
+class JobTools(Mapping[str, Tool]):
+    """The tools that a job may use, by name. Each is built when it is asked for, which may open a secret: most chats ask for
+    none."""
+
+    def __init__(self, names: Callable[[], Iterable[str]], build: Callable[[str], Tool | None]) -> None:
+        self._names, self._build = names, build
+        self._built: dict[str, Tool | None] = {}
+
+    def __getitem__(self, name: str) -> Tool:
+        if name not in self._built:
+            self._built[name] = self._build(name)
+        if (tool := self._built[name]) is None:
+            raise KeyError(name)
+        return tool
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._names() if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 class ToolContextFactory:
     """The tools of one job, and the contexts of their calls. Secrets are decrypted when needed, and never stored."""
 
@@ -37,45 +60,34 @@ class ToolContextFactory:
         context: AgentContext,
         job: ClaimedJob,
         configuration: Configuration,
+        inputs: RunInputs,
         *,
-        caller: JobCaller | None,
         images: AttachedImages,
-        fetch: httpx2.AsyncClient,
     ) -> None:
-        self._context, self._job, self._configuration, self._fetch = context, job, configuration, fetch
-        self._caller, self._images = caller, images
+        self._context, self._job, self._configuration = context, job, configuration
+        self._inputs, self._images = inputs, images
         self._tenant_id: UUID = job.tenant_id
 
-    def tools(self) -> dict[str, Tool]:
+    def tools(self) -> JobTools:
         """Return the tools that the tenant may use, by name: granted tools in code, and its configured ones."""
-        allowed = self._configuration.may_use_tool
-        found = {name: tool for name, tool in self._context.tools.builtin.items() if allowed(name)}
-        disabled = self._configuration.settings.get("disabled_tools") or ()
-        for name, config in self._configuration.tools.items():
-            if name in disabled:
-                continue
-            try:
-                found[name] = self._build(config)
-            except (HeadraceError, msgspec.ValidationError) as error:
-                code = getattr(error, "code", "invalid_input")
-                log.warning("tool_not_built", tool=name, tenant_id=str(self._tenant_id), code=code)
-        return found
+        names = {**self._context.tools.builtin, **self._configuration.tools}
+        return JobTools(lambda: names, self._find_tool)
 
     def priorities(self) -> dict[str, int]:
         """Return the priorities of configured tools; tools in code have 100."""
         return {name: config.priority for name, config in self._configuration.tools.items()}
 
-    def context(self, call_id: str) -> ToolContext:
-        """Return the context of a call."""
-        job = self._job
+    async def context(self, call_id: str) -> ToolContext:
+        """Return the context of a call. Raises Unavailable."""
+        job, tools = self._job, self._context.tools
         return ToolContext(
             tenant_id=str(self._tenant_id),
             user_id=str(job.user_id or ""),
             job_id=str(job.id),
             call_id=f"{job.id}:{call_id}",
-            fetch=self._fetch,
+            fetch=await tools.egress.client(self._tenant_id, "tools", timeout_s=TOOL_TIMEOUT_S),
             rights=tool_rights(self._caller),
-            settings=self._context.tools.settings,
+            settings=tools.settings,
             job_token=self._job_token,
             provider_token=self._provider_token,
             egress=self._egress,
@@ -96,6 +108,17 @@ class ToolContextFactory:
             return None
         return UserMemories(self._context.pool, self._context.embedder, self._tenant_id, self._job.user_id)
 
+    def _find_tool(self, name: str) -> Tool | None:
+        """Return a tool that may be used, and can be built."""
+        config = self._configuration.tools.get(name)
+        if config is not None and name not in (self._configuration.settings.get("disabled_tools") or ()):
+            try:
+                return self._build(config)
+            except (HeadraceError, msgspec.ValidationError) as error:
+                code = getattr(error, "code", "invalid_input")
+                log.warning("tool_not_built", tool=name, tenant_id=str(self._tenant_id), code=code)
+        return self._context.tools.builtin.get(name) if self._configuration.may_use_tool(name) else None
+
     def _build(self, config: ToolConfig) -> Tool:
         definition = msgspec.convert(config.definition, ToolDefinition)
         secrets = json.loads(self._open(config.secret)) if config.secret is not None else {}
@@ -103,6 +126,10 @@ class ToolContextFactory:
 
     def _open(self, secret: SealedConfig) -> str:
         return self._context.tools.vault.open(secret.read(), tenant_id=secret.tenant_id, owner_id=secret.owner_id)
+
+    @cached_property
+    def _caller(self) -> JobCaller | None:
+        return find_caller(self._context, self._job, self._inputs)
 
     async def _job_token(self, url: str) -> str | None:
         if self._caller is None:

@@ -88,9 +88,12 @@ class NativeOrPromptedTools:
         self._provider = provider
         self._prompted = PromptedTools(provider)
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `Provider.stream`."""
-        if self.native or not request.tools:
+        return self._stream(request) if request.tools else self._provider.stream(request)
+
+    async def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        if self.native:
             has_started = False
             written = _written_calls(request)
             try:
@@ -101,7 +104,7 @@ class NativeOrPromptedTools:
                             yield one
                 return
             except ToolsUnsupported:
-                if has_started or not request.tools:
+                if has_started:
                     raise
                 self.native = False
         async with aclosing(self._prompted.stream(request)) as stream:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from unittest.mock import Mock
 
 import aiohttp
 import httpx2
@@ -21,7 +22,8 @@ from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.prompted_tools.provider import NativeOrPromptedTools
 from graphs.routing.contract import Context, Intent, Route
-from schema.events import Event, MessageDelta, PlanCreated, ToolFinished, ToolStarted
+from schema.errors import Unavailable
+from schema.events import AgentRouted, Event, MessageDelta, PlanCreated, ToolFinished, ToolStarted
 from tests.counterparts.behaviours import calls, fails, says
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer
@@ -35,9 +37,11 @@ class Ledger:
     """A ledger in memory."""
 
     def __init__(self) -> None:
+        self.begun: list[str] = []
         self.ended: dict[str, CallResult] = {}
 
     async def begin(self, call_id: str, tool: str, *, side_effects: bool) -> CallResult | None:
+        self.begun.append(call_id)
         return self.ended.get(call_id)
 
     async def end(self, call_id: str, tool: str, result: CallResult) -> None:
@@ -70,6 +74,9 @@ class AgentRunner:
             assert self.route is not None
             return self.route
 
+        async def context(call_id: str) -> ToolContext:
+            return ToolContext(tenant_id="t", user_id="u", job_id="j", call_id=call_id, fetch=self._fetch)
+
         return AgentRun(
             agents={agent.name: agent for agent in agents},
             tools={"double": DOUBLE},
@@ -79,9 +86,7 @@ class AgentRunner:
             chain=chain,
             route=route,
             ledger=self.ledger,
-            context=lambda call_id: ToolContext(
-                tenant_id="t", user_id="u", job_id="j", call_id=call_id, fetch=self._fetch
-            ),
+            context=context,
             emit=self.emitted.append,
             breakers=Breakers(),
             **fields,
@@ -220,6 +225,19 @@ async def test_the_next_model_answers_when_the_first_fails_before_its_first_word
     assert ("Here.", "test/second") == (state["said"], state["model"])
 
 
+async def test_a_question_for_no_agent_is_answered_without_a_graph(
+    openai_server: OpenAIServer, runner: AgentRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AgentGraphs, "get", Mock(side_effect=AssertionError("a graph was built")))
+    runner.route = Route(None, 0.9, "en", (), "No agent fits.")
+    openai_server.script(says("Because of Rayleigh."))
+    state: AgentState = {"said": "", "graph": "auto", "intents": []}
+    state = await AgentGraphs(None).run("auto", runner.run(REACT), state, Thread("t", "j"), resume=False)
+    assert ("Because of Rayleigh.", "chat", "chat") == (state["said"], state["agent"], state["graph"])
+    assert [AgentRouted.type, MessageDelta.type] == [event.type for event in runner.emitted]
+    assert [event.type for event in runner.emitted] == [name for name, _ in state["trail"]]
+
+
 async def test_an_unclear_question_is_asked_back(openai_server: OpenAIServer, runner: AgentRunner) -> None:
     runner.route = Route(None, 0.4, "en", (), "unclear", clarify="Debts or shipments?")
     run = runner.run(REACT)
@@ -247,6 +265,36 @@ async def test_a_model_decides_where_the_router_is_unsure(openai_server: OpenAIS
     state: AgentState = {"said": "", "graph": "supervisor", "intents": []}
     state = await AgentGraphs(None).run("supervisor", runner.run(REACT), state, Thread("t", "j"), resume=False)
     assert ("Hello.", "chat") == (state["said"], state["agent"])
+
+
+async def test_a_question_is_routed_once_before_its_graph_is_run(
+    openai_server: OpenAIServer, runner: AgentRunner
+) -> None:
+    asked: list[str] = []
+
+    async def route(text: str, context: Context) -> Route:
+        asked.append(text)
+        return Route("Doubler", 0.9, "en", (Intent("Doubler", "Double 4."),), "It fits.")
+
+    openai_server.script(calls(("double", {"n": 4})), says("8."))
+    run = dataclasses.replace(runner.run(REACT), route=route)
+    state: AgentState = {"said": "", "graph": "auto", "intents": []}
+    state = await AgentGraphs(None).run("auto", run, state, Thread("t", "j"), resume=False)
+    assert ("8.", "Doubler", ["Double 4."]) == (state["said"], state["agent"], asked)
+
+
+async def test_a_call_that_cannot_be_prepared_is_not_noted_as_made(
+    openai_server: OpenAIServer, runner: AgentRunner
+) -> None:
+    async def unavailable(call_id: str) -> ToolContext:
+        raise Unavailable("Postgres is away.")
+
+    openai_server.script(calls(("double", {"n": 4})))
+    run = dataclasses.replace(runner.run(REACT), context=unavailable)
+    state: AgentState = {"said": "", "at": 0, "intents": [{"agent": "Doubler", "text": "Double 4."}]}
+    with pytest.raises(Unavailable):
+        await AgentGraphs(None).run("react", run, state, Thread("t", "j"), resume=False)
+    assert [] == runner.ledger.begun
 
 
 async def test_a_clients_own_tool_ends_the_turn_and_is_left_to_the_client(

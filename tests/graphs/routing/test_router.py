@@ -76,6 +76,20 @@ async def test_what_belongs_to_nobody_is_plain_chat(router: Router):
     assert (None, (), None, "chat") == (route.agent, route.intents, route.clarify, choose_task(route))
 
 
+@pytest.mark.parametrize(
+    ("utterance", "is_clear"), [("Write a poem about a dragon in the world", True), ("Who still has to pay us?", False)]
+)
+async def test_small_talk_that_words_make_clear_costs_no_embedding(utterance: str, is_clear: bool):
+    embedder = RecordingEmbedder()
+    router = Router(embedder)
+    await router.prepare(AGENTS)
+    embedder.texts.clear()
+    assert is_clear == (await router.route(utterance, AGENTS)).reason.startswith(
+        "The words of the message fit no agent"
+    )
+    assert is_clear == (embedder.texts == [])
+
+
 async def test_two_requests_are_two_intents_in_their_order(router: Router):
     route = await router.route("đọc chữ trong ảnh này, sau đó xem công nợ của khách hàng 0104985841", AGENTS)
     assert ["AgentOCR", "AgentDebt"] == agents_of(route)
