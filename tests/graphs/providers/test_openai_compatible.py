@@ -102,6 +102,33 @@ def test_a_stream_cut_anywhere_reads_the_same(size: int):
     assert Finished("stop", Usage(3, 2)) == deltas[-1]
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        b'data: {"a":1}\n\ndata: {"b":2}\n\n',
+        b'data: {"a":1}\ndata: {"b":2}\n\n',
+        b'data: {"a":\ndata: 1}\n\ndata: {"b":2}\n\n',
+        b'data: {"a":1}\n\n\n\ndata: {"b":2}\n\n',
+        b'data: {"a":1}\r\n\r\ndata: {"b":2}\n\n',
+        b'data: {"a":1}\n\n: ping\n\ndata: {"b":2}\n\n',
+        b'data: {"a":1}\n\nevent: error\ndata: {"b":2}\n\n',
+        b'data: {"a":1}\n\n{\n"b":2\n}\n\n',
+        b"event: error\n",
+        b"{\n",
+        b"data: ",
+        b"data: {}\r",
+    ],
+    ids=lambda more: more[-22:].decode().encode("unicode_escape").decode(),
+)
+def test_events_that_come_whole_read_as_those_that_come_byte_by_byte(more: bytes):
+    last = event({"c": 3})
+    whole, bytewise = SseSplitter("it"), SseSplitter("it")
+    payloads = [one for piece in (event({}), event({}), more, last) for one in whole.feed(piece)]
+    expected = [one for byte in event({}) * 2 + more + last for one in bytewise.feed(bytes([byte]))]
+    assert expected == payloads
+    assert expected[:2] == [b"{}", b"{}"]
+
+
 def test_deltas_of_one_piece_are_one_delta():
     assert [TextDelta("Hà Nội"), Finished("stop", Usage(3, 2))] == parse_stream(STREAM)
 
