@@ -36,6 +36,7 @@ def upgrade() -> None:
         op.add_column(table, sa.Column(TOKENS, sa.BigInteger(), nullable=True))
         op.execute(f"GRANT SELECT ({', '.join((*MONEY, TOKENS))}) ON {table} TO headrace_system")
     op.add_column("usage_records", sa.Column("key_id", sa.Uuid(), nullable=True))
+    op.execute("GRANT UPDATE (key_id) ON usage_records TO headrace_app")  # an erasure makes it nobody's
     op.execute(security.as_system(FIND_CALLER_KEY, "find_caller_key(text)"))
 
 
