@@ -15,6 +15,7 @@ from litestar.openapi.spec import Tag
 
 from api.audit.refusals import RefusalBounds, record_refusal
 from api.auth.principals import authorise, document_rights, get_principal
+from api.batches.line_server import LineServer
 from api.http.bodies.budget import budget_for
 from api.http.bodies.json_body import JsonRequest
 from api.http.bodies.limits import SMALL_BODY_BYTES, allow_large_bodies
@@ -28,6 +29,7 @@ from api.resources import get_resources, open_resources
 from api.root_page import NAME, VERSION
 from api.routes import ANTHROPIC, NATIVE, OPENAI, ROOT
 from api.settings import ApiSettings
+from workers.redis.connection import RedisAddress
 
 API_PAGE = [show_api_page, get_asset]
 DESCRIPTION = """\
@@ -53,7 +55,8 @@ def fresh_state(settings: ApiSettings) -> dict[str, Any]:
 async def _lifespan(app: Litestar) -> AsyncIterator[None]:
     async with open_resources(app.state.settings, app.state.streams) as resources:
         app.state.resources = resources
-        yield
+        async with LineServer(app, resources, RedisAddress.from_url(app.state.settings.redis_url)):
+            yield
 
 
 class UncopiedRouter(Router):

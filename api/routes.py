@@ -5,6 +5,7 @@ from api.agents import manage as manage_agents
 from api.agents import routes as agents
 from api.anthropic import count_tokens, messages
 from api.audit import routes as audit
+from api.batches import routes as batches
 from api.benchmarks import routes as benchmarks
 from api.chat import routes as chat
 from api.datasets import quality
@@ -23,6 +24,7 @@ from api.identity import api_keys, credentials, identity_providers, login, oidc_
 from api.jobs import routes as jobs
 from api.jobs import trace
 from api.openai import completions, embeddings, models, text_completions
+from api.openai.conversations import routes as conversations
 from api.openai.responses import create as create_response
 from api.openai.responses import stored as stored_responses
 from api.pipelines import routes as pipelines
@@ -73,8 +75,10 @@ OPENAI = (
     embeddings.routes,
     models.routes,
     files.routes,
+    batches.routes,
     create_response.routes,
     stored_responses.routes,
+    conversations.routes,
 )
 """Under `/v1`."""
 

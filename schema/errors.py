@@ -7,6 +7,7 @@ decisions in `workers/queue/errors.py`.
     │   ├── UnknownAgent
     │   ├── CredentialRefused the vendor rejected a provider key that was to be stored
     │   ├── FileUnreadable    a file of a message can't be read; `code` is the reason, as with documents
+    │   ├── BatchInvalid      the file of a batch is not valid; the batch says what is wrong, by line
     │   ├── FieldsAbsent      the body of a call lacks what a trigger's job needs
     │   └── SecretsRequired   the address changed, so its stored secrets must be sent again
     ├── NotFound              not found in this tenant (never says whether another tenant has it)
@@ -60,6 +61,10 @@ class UnknownAgent(InputError):
 
 class CredentialRefused(InputError):
     code = "credential_refused"
+
+
+class BatchInvalid(InputError):
+    code = "batch_invalid"
 
 
 class SecretsRequired(InputError):

@@ -5,6 +5,7 @@ from uuid import UUID
 CONTROL = "headrace:control"  # cancellations, to every worker
 WAKE = "headrace:wake"  # jobs are waiting, to every dispatcher
 WEBHOOKS = "headrace:webhooks"  # deliveries are due, to every deliverer
+BATCH_LINES = "headrace:batch_lines"  # the list of lines of batches that an API process is to call
 RESERVATIONS = "headrace:reservations"  # a zset: "tenant:job" of every open reservation, by creation time
 
 ROUTED = "headrace:routed"  # a zset: tenants whose questions were routed among agents, by when

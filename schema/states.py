@@ -19,12 +19,13 @@ LIVE: tuple[State, ...] = ("queued", "dispatched", "running")
 TERMINAL: frozenset[State] = frozenset({"succeeded", "failed", "cancelled"})
 
 
-def _as_sql(states: tuple[State, ...]) -> LiteralString:
-    return cast(LiteralString, f"({', '.join(map(repr, states))})")
+def as_sql(names: tuple[str, ...]) -> LiteralString:
+    """Return names of this code, of states or kinds, as a list of literals."""
+    return cast(LiteralString, f"({', '.join(map(repr, names))})")
 
 
 # Literals, because with parameters the planner can't use a partial index.
-WAITING_SQL, IN_FLIGHT_SQL, LIVE_SQL = _as_sql(WAITING), _as_sql(IN_FLIGHT), _as_sql(LIVE)
+WAITING_SQL, IN_FLIGHT_SQL, LIVE_SQL = as_sql(WAITING), as_sql(IN_FLIGHT), as_sql(LIVE)
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     "queued": frozenset({"dispatched", "failed", "cancelled"}),

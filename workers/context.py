@@ -32,6 +32,7 @@ from workers.agents.configuration import Configurations
 from workers.agents.context import AgentContext, ModelContext, ToolResources
 from workers.agents.routing_readiness import RoutedTenants, routing_ready
 from workers.agents.warm_model import default_model_warm
+from workers.batches.context import BatchContext
 from workers.embedding.pool import EmbedderPool
 from workers.embedding.protocol import EmbeddingQueue
 from workers.embedding.server import EmbeddingServer
@@ -55,7 +56,7 @@ from workers.stream.relay import Relay
 from workers.webhooks.deliverer import Deliverer
 
 POOL_SIZE = 16
-CHAT, INGESTION = KINDS["chat"].queue, KINDS["ingestion"].queue
+CHAT, INGESTION, BATCHES = (KINDS[kind].queue for kind in ("chat", "ingestion", "batch"))
 DELIVERERS = KINDS["pipeline"].queue
 """The queue whose workers deliver webhooks, too: they wait more than they compute, as its jobs do."""
 READERS = 2
@@ -68,12 +69,14 @@ BULK_CHARS = 12_000
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """The opened resources of one worker process, in parts. `ingestion` is None in workers that serve another queue."""
+    """The opened resources of one worker process, in parts. `ingestion` and `batches` are None in workers that serve another
+    queue."""
 
     settings: WorkerSettings
     queue: QueueContext
     agents: AgentContext
     ingestion: IngestionContext | None
+    batches: BatchContext | None
 
 
 @asynccontextmanager
@@ -100,7 +103,10 @@ async def open_worker_context(settings: WorkerSettings, queue: str, node: str) -
         jobs = await _open_queue(stack, settings, pool, redis, catalogs, queue=queue, node=node)
         if queue == DELIVERERS:
             await _open_deliverer(stack, settings, pool, egress)
-        yield WorkerContext(settings, jobs, agents, ingestion)
+        batches = None
+        if queue == BATCHES:
+            batches = BatchContext(pool, redis, await stack.enter_async_context(open_storage(settings.storage)))
+        yield WorkerContext(settings, jobs, agents, ingestion, batches)
 
 
 async def _open_pool(

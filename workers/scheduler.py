@@ -23,6 +23,8 @@ from schema.queries.jobs.dispatch import requeue_unanswered
 from schema.queries.jobs.sweeper import OverdueJob, RequeuedJob
 from schema.states import WAITING
 from schema.vault import PLATFORM
+from workers.batches.context import BatchContext
+from workers.batches.sweep import end_unfinished
 from workers.health.checks import check_postgres, check_redis, check_routing, check_storage, count_workers
 from workers.health.watch import Check, ServiceWatch
 from workers.queue.capacity import CapacityCache
@@ -60,6 +62,7 @@ FILES_S = 60.0
 BOUND_S = 1.0
 USAGE_S = 60.0
 TALLY_S = 30.0
+BATCHES_S = 2.0
 SWEEPER_LOCK = 0x48525357  # an advisory lock in Postgres
 TRY_LOCK = "SELECT pg_try_advisory_xact_lock(%(lock)s) AS locked"
 
@@ -101,6 +104,7 @@ class Scheduler:
             self._pool, self._system_pool, redis, self._limits, delivery_days=self._settings.webhook_days
         )
         self._storage = await self._stack.enter_async_context(open_storage(self._settings.storage))
+        self._batches = BatchContext(self._pool, redis, self._storage)
         self._dispatcher = Dispatcher(self._system_pool, redis, window=self._settings.window)
         core = JobCore(
             *(self._pool, redis, hub, self._relay, settings.window),
@@ -137,6 +141,7 @@ class Scheduler:
             tasks.create_task(self._every(BOUND_S, self.keep_redis_below_bound), name="redis")
             tasks.create_task(self._every(RETENTION_S, self.retention.sweep), name="retention")
             tasks.create_task(self._every(FILES_S, self.remove_files), name="files")
+            tasks.create_task(self._every(BATCHES_S, self.end_batches), name="batches")
             tasks.create_task(self._every(USAGE_S, self.retention.merge_usage), name="usage")
             tasks.create_task(self._every(TALLY_S, self.retention.count_ended), name="tallies")
 
@@ -165,6 +170,10 @@ class Scheduler:
     async def remove_files(self) -> None:
         """Delete stored files that no document refers to any more."""
         await delete_due_files(self._system_pool, self._storage)
+
+    async def end_batches(self) -> None:
+        """End batches whose job has ended without them."""
+        await end_unfinished(self._batches, self._system_pool)
 
     async def sweep(self) -> None:
         """Sweep once, unless another scheduler is sweeping. Raises Unavailable."""

@@ -39,6 +39,10 @@ IDENTITY_TTL_S = 1.0
 """How long a caller's identity is cached; a revoked key stops working within this time."""
 MAX_CACHED_IDENTITIES = 10_000
 
+CALLED_AS = "headrace_called_as"
+"""The key of a request's scope for the principal of a request that this process makes itself. No client can set it: what one
+sends is in the scope's own fields."""
+
 CHANGES_CALLERS: frozenset[Right] = frozenset(
     {
         *("self", "keys.own", "keys.manage", "users.manage", "credentials.manage", "sign_in.manage", "agents.manage"),
@@ -60,7 +64,8 @@ class Principal:
 
     `user_id` is None for a key that acts for its tenant. `visible_user_id` limits what is visible to rows of that user; None
     is the whole tenant. `budgets` are those of the key and its user. `provider_token` is the token that was sent, if the
-    tenant's identity provider issued it, for tools that ask for it. `expires_at` is when the API key expires.
+    tenant's identity provider issued it, for tools that ask for it. `expires_at` is when the API key expires. `batch_line`
+    names the line of a batch that the request is: nobody waits for its answer.
     """
 
     tenant: TenantSnapshot
@@ -76,6 +81,7 @@ class Principal:
     provider_token: str | None = field(default=None, repr=False)
     address: str | None = None
     request_id: str | None = None
+    batch_line: str | None = None
 
     @property
     def tenant_id(self) -> UUID:
@@ -208,12 +214,16 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
         _check_query(connection.scope, handler)
         return
     resources = connection.app.state.resources
-    principal: Principal = await resources.authenticator.authenticate(
-        presented_secret(connection.headers),
-        right,
-        address=client_address(connection),
-        request_id=connection.scope.get("request_id"),
-    )
+    scope: Any = connection.scope
+    principal: Principal | None = scope.get(CALLED_AS)
+    if principal is None:
+        principal = await resources.authenticator.authenticate(
+            presented_secret(connection.headers),
+            right,
+            address=client_address(connection),
+            request_id=connection.scope.get("request_id"),
+        )
+    assert principal is not None
     connection.scope["user"] = principal  # before the refusal, which is recorded with its name
     if right not in principal.rights:
         raise Forbidden(f"This requires the right {right!r}; {_describe_credential(principal)} does not include it.")
@@ -223,7 +233,6 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
         require_rate(resources.rates, principal.tenant, READS)
     if right in CHANGES_CALLERS and connection.scope.get("method") != "GET":
         changed = None if principal.tenant_id == PLATFORM else principal.tenant_id  # an admin may change any tenant
-        scope: Any = connection.scope
         scope[BEFORE_RESPONSE] = partial(resources.forget, changed)
 
 

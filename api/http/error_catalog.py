@@ -86,6 +86,10 @@ CATALOG: dict[str, ErrorDoc] = {
         "The body lacks $.issue.title, which the trigger's job needs.",
         "$.issue.title",
     ),
+    "batch_invalid": ErrorDoc(
+        "The file of a batch is not valid",
+        "The input file is not valid. Line 3: custom_id is required.",
+    ),
     "nothing_ingested": ErrorDoc(
         "None of the files could be read", "None of the files could be made searchable: report.pdf is encrypted."
     ),

@@ -61,6 +61,7 @@ STATUS_BY_CODE = {
     "secrets_required": 422,
     "fields_missing": 422,
     "nothing_ingested": 422,
+    "batch_invalid": 422,
     "queue_full": 429,
     "rate_limit_exceeded": 429,
     "budget_exceeded": 429,

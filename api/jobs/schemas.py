@@ -32,10 +32,12 @@ class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A unit of work in the queue: a chat, a pipeline run, the ingestion of documents, or a benchmark."""
+    """A unit of work in the queue: a chat, a pipeline run, the ingestion of documents, a benchmark, or a batch."""
 
     id: Annotated[UUID, Meta(description="Id of the job.")]
-    kind: Annotated[str, Meta(description="Kind of job, such as `chat`, `pipeline`, `ingestion` or `benchmark`.")]
+    kind: Annotated[
+        str, Meta(description="Kind of job, such as `chat`, `pipeline`, `ingestion`, `benchmark` or `batch`.")
+    ]
     state: Annotated[PublicState, Meta(description="State of the job.")]
     waiting_for: Annotated[
         WaitingFor | None,

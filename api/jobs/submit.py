@@ -1,5 +1,6 @@
 """What every route that creates a job does: reserve from the tenant's limits, submit, and follow from the first event."""
 
+import dataclasses
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,6 +12,7 @@ from api.auth.principals import Principal
 from api.http.limit_errors import limit_error
 from api.resources import Resources
 from schema.errors import LimitReached
+from schema.job_kinds import INTERACTIVE, OF_BATCH
 from schema.queries.jobs.submissions import Submission, Submitter
 from workers.job_tokens import JobCaller, seal_caller, sorted_rights
 from workers.limits.headers import rate_limit_headers
@@ -63,6 +65,8 @@ async def submit_and_follow(
     `input_tokens` is an estimate. If the idempotency key was used before, the follower is that of the first job, from its
     first event. Raises LimitReached and what `submit` raises; then nothing was accepted and nothing stays reserved.
     """
+    if principal.batch_line is not None:
+        submission = _for_batch(submission, principal.batch_line)
     tokens = (input_tokens, max_tokens or RESERVED_OUTPUT_TOKENS)
     verdict = await reserve(resources, principal, submission.job_id, submission.model, tokens)
     if verdict is not None:
@@ -75,6 +79,12 @@ async def submit_and_follow(
     if submitted.replayed:
         await _release(resources, submission)
     return Accepted(submitted, follower, rate_limit_headers(verdict) if verdict else {})
+
+
+def _for_batch(submission: Submission, line: str) -> Submission:
+    """Return the job of a line of a batch: behind all others of its tenant, and patient with its provider."""
+    payload = {name: value for name, value in submission.payload.items() if name != INTERACTIVE} | {OF_BATCH: line}
+    return replace(submission, priority="low", payload=payload)
 
 
 async def _submit(
@@ -107,6 +117,8 @@ async def reserve(
     policy = limit_policy(principal.tenant, principal.budgets)
     if policy.is_unlimited:
         return None
+    if principal.batch_line is not None:
+        policy = _half_of_rates(policy, sum(tokens))
     wanted = Wanted(*tokens, nanos=await _estimate_cost(resources, principal, policy, model, tokens))
     try:
         verdict = await resources.core.limits.reserve(
@@ -122,6 +134,16 @@ async def reserve(
     if not verdict.allowed:
         raise limit_error(verdict, wanted)
     return verdict
+
+
+def _half_of_rates(policy: LimitPolicy, tokens: int) -> LimitPolicy:
+    """Return a policy of which batches leave half to whoever waits for an answer; one line alone may have more."""
+    requests, per_minute = policy.requests_per_minute, policy.tokens_per_minute
+    return dataclasses.replace(
+        policy,
+        requests_per_minute=None if requests is None else -(-requests // 2),
+        tokens_per_minute=None if per_minute is None else min(per_minute, max(per_minute // 2, tokens)),
+    )
 
 
 async def _estimate_cost(

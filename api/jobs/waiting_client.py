@@ -49,10 +49,15 @@ class WaitingClient:
         """The headers of every answer."""
         return {"X-Job-ID": str(self.accepted.submitted.job_id), **self.accepted.headers}
 
+    @property
+    def _is_batch_line(self) -> bool:
+        return self.request.scope["user"].batch_line is not None
+
     def cancel_job(self) -> None:
-        """Cancel the job, unless another request created it: that client may still be waiting."""
+        """Cancel the job, unless another request created it: that client may still be waiting. A line of a batch is asked for
+        by one process at a time, and by another if that is lost."""
         submitted = self.accepted.submitted
-        if not (self.background or submitted.replayed):
+        if not self.background and (self._is_batch_line or not submitted.replayed):
             stopping = cancel(self.resources.core, self.tenant_id, submitted.job_id)
             self.resources.background.run(stopping, "cancel-disconnected")
 
@@ -71,7 +76,7 @@ class WaitingClient:
         """Return the whole answer. Raises ClientDisconnected, and JobEnded with this advice if it takes too long."""
         limit_s = self.resources.settings.completion_timeout_s
         try:
-            return await cancel_on_disconnect(self.request.receive, whole, limit_s)
+            return await cancel_on_disconnect(self.request.receive, whole, None if self._is_batch_line else limit_s)
         except TimeoutError as error:
             self.cancel_job()
             message = f"The {what} was not complete within {limit_s:g} s. {advice}"

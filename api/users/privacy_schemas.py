@@ -33,6 +33,9 @@ class UserExportOut(msgspec.Struct, frozen=True, kw_only=True):
     memories: Annotated[Rows, Meta(description="What is remembered about the user.")]
     feedback: Annotated[Rows, Meta(description="Feedback on answers.")]
     benchmarks: Annotated[Rows, Meta(description="Benchmarks that the user ran.")]
+    conversations: Annotated[Rows, Meta(description="Conversations that the user's clients keep here.")]
+    conversation_items: Annotated[Rows, Meta(description="Items of these conversations.")]
+    batches: Annotated[Rows, Meta(description="Batches of requests that the user created.")]
     triggers: Annotated[Rows, Meta(description="Triggers of the user's jobs.")]
     webhook_deliveries: Annotated[Rows, Meta(description="Messages to the tenant's systems about the user's jobs.")]
     schedules: Annotated[Rows, Meta(description="Schedules of the user's jobs.")]
@@ -72,6 +75,9 @@ EXPORTED_EXAMPLE: dict[str, Any] = {
     "sign_ins": [],
     "memories": [],
     "feedback": [],
+    "conversations": [],
+    "conversation_items": [],
+    "batches": [],
     "benchmarks": [],
     "triggers": [],
     "webhook_deliveries": [],

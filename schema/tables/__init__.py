@@ -3,7 +3,9 @@
 from sqlmodel import SQLModel
 
 from schema.tables.agents import Agent, Configuration, DataSource, Pipeline, PipelineVersion, ToolRow
+from schema.tables.batches import Batch, BatchLine
 from schema.tables.benchmarks import Benchmark, BenchmarkIteration, BenchmarkResult
+from schema.tables.conversations import Conversation, ConversationItem
 from schema.tables.datasets import BenchmarkItem, Dataset, DatasetItem
 from schema.tables.documents import (
     Chunk,
@@ -43,7 +45,7 @@ TENANT_TABLES = (
     *(MemoryRow, CachedAnswer, Feedback, LearnedExample, ToolEffect),
     *(Tally, TallyMark, UsageDay),
     *(Benchmark, BenchmarkIteration, BenchmarkResult, Schedule, ScheduleRun),
-    *(Dataset, DatasetItem, BenchmarkItem),
+    *(Dataset, DatasetItem, BenchmarkItem, Batch, BatchLine, Conversation, ConversationItem),
     *(Collection, Document, DocumentVersion, ChunkDraft, Chunk, ChunkVector, DocumentTotals, FileRemoval, File),
     *(WebhookEndpoint, CallbackSecret, WebhookDelivery, WebhookAttempt, Trigger, TriggerCall),
 )
@@ -58,6 +60,8 @@ __all__ = [
     "ApiKey",
     "Attempt",
     "AuditEntry",
+    "Batch",
+    "BatchLine",
     "Benchmark",
     "BenchmarkItem",
     "BenchmarkIteration",
@@ -72,6 +76,8 @@ __all__ = [
     "ChunkVector",
     "Collection",
     "Configuration",
+    "Conversation",
+    "ConversationItem",
     "Credential",
     "DataSource",
     "Dataset",

@@ -5,7 +5,7 @@ A new route gets a row in CALLS (or in PUBLIC, if it needs no caller). Each of i
 """
 
 from tests.api.people import PASSWORD
-from tests.isolation import anthropic_fields, measuring_and_scheduling
+from tests.isolation import anthropic_fields, kept_for_clients, measuring_and_scheduling
 from tests.isolation.call_shapes import CALLBACK_PLAIN, Call, thing, word
 
 PUBLIC = {
@@ -84,8 +84,8 @@ RESPONSE_PLAIN = f"""{ITEM_FILES}
   body.input[].content[].image_url.url body.input[].content[].detail body.input[].call_id body.input[].name
   body.input[].namespace body.input[].arguments body.input[].output body.input[].output[].type body.input[].output[].text
   body.input[].output[].refusal body.input[].output[].image_url body.input[].output[].image_url.url
-  body.input[].output[].detail body.input[].encrypted_content body.input[].status body.instructions body.conversation
-  body.conversation.id body.include[] body.tools[] body.tool_choice body.text body.reasoning body.metadata body.prompt
+  body.input[].output[].detail body.input[].encrypted_content body.input[].status body.instructions
+  body.include[] body.tools[] body.tool_choice body.text body.reasoning body.metadata body.prompt
   body.user body.safety_identifier body.prompt_cache_key body.prompt_cache_retention body.service_tier"""
 
 HOOK = {"path.endpoint_id": thing("webhook endpoint")}
@@ -96,6 +96,7 @@ DELIVERIES = {"query.endpoint_id": word("webhook endpoint"), "query.job_id": wor
 CALLS: dict[str, Call] = {
     **measuring_and_scheduling.CALLS,
     **anthropic_fields.CALLS,
+    **kept_for_clients.CALLS,
     "POST /api/webhooks": Call("webhooks.manage", {}, f"{HOOK_PLAIN} body.secret", NEW_HOOK, 201),
     "GET /api/webhooks": Call("webhooks.manage", plain="query.cursor"),
     "GET /api/webhooks/{endpoint_id}": Call("webhooks.manage", HOOK),
@@ -146,6 +147,8 @@ CALLS: dict[str, Call] = {
             "body.model": word("model"),
             "body.previous_response_id": thing("job as response"),
             "body.input[].id": thing("item of a job"),
+            "body.conversation": thing("other conversation"),
+            "body.conversation.id": thing("other conversation"),
         },
         RESPONSE_PLAIN,
         {"body.background": True, "body.input[].type": "item_reference"},
@@ -156,6 +159,8 @@ CALLS: dict[str, Call] = {
             "body.model": word("model"),
             "body.previous_response_id": thing("job as response"),
             "body.input[].id": thing("item of a job"),
+            "body.conversation": thing("other conversation"),
+            "body.conversation.id": thing("other conversation"),
         },
         RESPONSE_PLAIN,
         {"body.input[].type": "item_reference"},
@@ -166,11 +171,6 @@ CALLS: dict[str, Call] = {
     "GET /v1/responses/{response_id}/input_items": Call(
         "jobs.read", {"path.response_id": thing("job as response")}, "query.after"
     ),
-    "POST /v1/files": Call("documents.write", plain="body.file", send={"file.file": "hi", "body.purpose": "user_data"}),
-    "GET /v1/files": Call("documents.read", plain="query.after query.purpose"),
-    "GET /v1/files/{file_id}": Call("documents.read", {"path.file_id": thing("file")}),
-    "GET /v1/files/{file_id}/content": Call("documents.read", {"path.file_id": thing("file")}, gets=404),
-    "DELETE /v1/files/{file_id}": Call("documents.write", {"path.file_id": thing("file")}),
     "GET /api/models": Call("models.read"),
     "GET /v1/models": Call("models.read", {}, "query.after_id query.before_id"),
     "GET /v1/models/{model_id}": Call("models.read", {"path.model_id": thing("model")}),

@@ -19,7 +19,7 @@ from schema.egress_uses import EGRESS_USES
 from schema.identity.api_keys import new_api_key, read_api_key
 from schema.ids import new_id
 from tests.api.people import PASSWORD, hashed
-from tests.isolation import hooked_things, stored_responses
+from tests.isolation import hooked_things, kept_for_clients, stored_responses
 from tests.secret import VAULT
 from tools.configured import ToolDefinition
 from workers.webhooks.secrets import EndpointSecrets, seal_secrets
@@ -321,13 +321,6 @@ class Holder:
             self.insert("dataset_items", place=place, **of)
         return name
 
-    def file(self) -> str:
-        """One that a client keeps here."""
-        file_id, stored_as = new_id(), f"{self.tenant_id}/{new_id()}"
-        about: Row = {"name": self.marker, "purpose": "user_data", "media_type": "text/plain", "size_bytes": 5}
-        self.insert("files", id=file_id, user_id=self.user_id, sha256=b"s", stored_as=stored_as, **about)
-        return f"file-{file_id.hex}"
-
     def schedule(self) -> str:
         """One that was due twice, and may be run."""
         schedule_id, model, user_id = new_id(), MODELS[self.letter], self.user_id or self.user()
@@ -376,13 +369,15 @@ KINDS: dict[str, Callable[[Holder], str | None]] = {
     "pair of benchmarks": lambda holder: f"{holder.benchmark()},{holder.benchmark()}",
     "schedule": Holder.schedule,
     "dataset": Holder.dataset,
-    **{f"other {kind}": lambda _: None for kind in ("collection", "pipeline", "dataset", "model")},
+    **{f"other {kind}": lambda _: None for kind in ("collection", "pipeline", "dataset", "model", "conversation")},
     "webhook endpoint": hooked_things.webhook_endpoint,
     "delivery": hooked_things.delivery,
     "trigger": hooked_things.trigger,
     "collection": Holder.collection,
     "document": Holder.document,
-    "file": Holder.file,
+    "file": kept_for_clients.add_file,
+    "batch": kept_for_clients.add_batch,
+    "conversation": kept_for_clients.add_conversation,
     "failed document": lambda holder: holder.document("failed"),
     "document name": Holder.document_name,
     "tenant": lambda holder: holder.slug,
@@ -409,6 +404,8 @@ UNKNOWN: dict[str, Callable[[], str]] = {
     **{kind: lambda: f"nobody-{uuid4().hex[:8]}" for kind in ("tenant", "spare tenant", "same tenant")},
     "job as response": lambda: f"resp_{uuid4().hex}",
     "file": lambda: f"file-{uuid4().hex}",
+    "batch": lambda: f"batch_{uuid4().hex}",
+    **{kind: lambda: f"conv_{uuid4().hex}" for kind in ("conversation", "other conversation")},
     "item of a job": lambda: f"msg_{uuid4().hex}_0",
     "actor": lambda: f"user:{uuid4()}",
     "target": lambda: f"key:{uuid4()}",

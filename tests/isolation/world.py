@@ -47,6 +47,7 @@ class World:
             "document",
             "failed document",
             "document name",
+            *("file", "batch", "conversation"),
             *JOBS,
         )
         self.fellows = {kind: self._owned(self.fellow, kind) for kind in theirs}
@@ -98,7 +99,15 @@ class World:
     def _owned(self, holder: Holder, kind: str) -> list[str]:
         """Return things of this kind that somebody else must not reach; of jobs one in every state."""
         names = [holder.new(other) for other in (JOBS if kind in JOBS else (kind,))]
-        if kind in ("new email", "same answer", "other collection", "other model", "other pipeline", "other dataset"):
+        if kind in (
+            "new email",
+            "same answer",
+            "other collection",
+            "other model",
+            "other pipeline",
+            "other dataset",
+            "other conversation",
+        ):
             names = [holder.new(kind.split()[1])]
         return [name for name in names if name is not None]
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from schema.job_kinds import KINDS, Kind
 from workers.agents.chat import answer_chat
 from workers.agents.pipelines import run_pipeline
+from workers.batches.run import run_batch
 from workers.benchmarks.context import BenchmarkContext
 from workers.benchmarks.run import run_benchmark
 from workers.celery.pool import CoroutineTask
@@ -24,12 +25,18 @@ def work_by_kind() -> dict[Kind, Callable[[WorkerContext], Work]]:
         "pipeline": lambda worker: partial(run_pipeline, worker.agents),
         "ingestion": _ingest,
         "benchmark": lambda worker: partial(run_benchmark, BenchmarkContext(worker.agents, worker.queue.limits)),
+        "batch": _run_batch,
     }
 
 
 def _ingest(worker: WorkerContext) -> Work:
     assert worker.ingestion is not None, "only workers that serve the queue of ingestion receive its messages"
     return partial(ingest, worker.ingestion)
+
+
+def _run_batch(worker: WorkerContext) -> Work:
+    assert worker.batches is not None, "only workers that serve the queue of batches receive its messages"
+    return partial(run_batch, worker.batches)
 
 
 def register(app: Any) -> None:

@@ -30,6 +30,7 @@ from api.jobs.run_at import HEADER as RUN_AT_HEADER
 from api.jobs.run_at import read_run_at
 from api.jobs.submit import submit_and_follow, submitter
 from api.jobs.waiting_client import WaitingClient
+from api.openai.conversations.settling import open_conversation
 from api.openai.front_end_prompts import without_agent_for_front_ends
 from api.openai.responses.frames import collect_frames, fold_frames
 from api.openai.responses.history import read_history
@@ -85,7 +86,7 @@ class Call:
         200: ResponseSpec(
             ResponseOut, description="The response, or its events with `stream`.", generate_examples=False
         ),
-        **problems(*JOB_ERRORS, "not_found"),
+        **problems(*JOB_ERRORS, "not_found", "session_busy"),
     },
     summary="Create a response",
     tags=["openai"],
@@ -105,7 +106,8 @@ async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, 
     tools = read_tools(data.tools or [])
     options, stored = response_options(data, tools), stored_request(data, tools)
     target = await resolve_target(resources, principal, data.model, None)
-    messages = await read_history(resources, principal, data, target.model)
+    opened = await open_conversation(resources, principal, data, await request.body())
+    messages = await read_history(resources, principal, data, target.model, opened)
     target = await without_agent_for_front_ends(resources, principal, target, messages, options)
     payload: dict[str, Any] = {
         "messages": (messages := await with_files(resources, principal, messages, field="input")),
@@ -119,6 +121,9 @@ async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, 
     if tools.collections:
         payload["collections"] = await find_collection_ids(resources, principal, tools.collections)
     submission = await _submission(data, request, principal, resources, target, payload, run_at)
+    if opened is not None:
+        pending = opened.pending(principal.tenant_id, submission.job_id)
+        submission = msgspec.structs.replace(submission, extra_statements=(pending,))
     accepted = await submit_and_follow(
         resources,
         principal,
@@ -162,9 +167,6 @@ async def _submission(
 def _reject_unsupported(data: ResponseIn) -> None:
     if data.prompt is not None:
         raise InputError("prompt is not supported: no templates are stored here. Send instructions.", field="prompt")
-    if data.conversation is not None:
-        message = "conversation is not supported. Continue a response by its id, with previous_response_id."
-        raise InputError(message, field="conversation")
     if data.background and data.store is False:
         message = "A response in the background must be stored, since nobody waits for it. Omit store."
         raise InputError(message, field="store")
@@ -242,12 +244,15 @@ class InputTokensOut(msgspec.Struct, frozen=True, kw_only=True):
     summary="Count the tokens of a response's input",
     tags=["openai"],
 )
-async def count_input_tokens(data: JSONBody[ResponseIn], principal: MayChat, resources: AppResources) -> InputTokensOut:
+async def count_input_tokens(
+    data: JSONBody[ResponseIn], request: JsonRequest, principal: MayChat, resources: AppResources
+) -> InputTokensOut:
     """Takes the request of a response, and estimates the tokens of its messages and tools. No model is called."""
     _reject_unsupported(data)
     options = response_options(data, read_tools(data.tools or []))
     target = await resolve_target(resources, principal, data.model, None)
-    messages = await read_history(resources, principal, data, target.model)
+    opened = await open_conversation(resources, principal, data, await request.body())
+    messages = await read_history(resources, principal, data, target.model, opened)
     told = [messages, options.get("tools"), options.get("response_format")]
     return InputTokensOut(input_tokens=sum(estimate_tokens(len(msgspec.json.encode(one))) for one in told if one))
 

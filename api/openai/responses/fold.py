@@ -20,6 +20,7 @@ from api.openai.responses.event_writer import EventWriter
 from api.openai.responses.failures import response_error
 from api.openai.responses.message_items import MessageItems
 from api.openai.responses.objects import (
+    ConversationRefOut,
     IncompleteDetailsOut,
     ResponseErrorOut,
     ResponseOut,
@@ -134,6 +135,7 @@ class ResponseFold:
             error=self._error,
             incomplete_details=IncompleteDetailsOut(self._incomplete) if self._incomplete else None,
             model=self._model,
+            conversation=ConversationRefOut(self.request.conversation) if self.request.conversation else None,
             output=self._writer.items,
             usage=usage_out(self._usage),
             notice=self._completed.notice or msgspec.UNSET,
@@ -252,4 +254,4 @@ class ResponseFold:
         self._writer.tell(kind, response=self.response())
 
 
-ECHOED = frozenset(StoredRequest.__struct_fields__) & frozenset(ResponseOut.__struct_fields__)
+ECHOED = frozenset(StoredRequest.__struct_fields__) & frozenset(ResponseOut.__struct_fields__) - {"conversation"}

@@ -1,10 +1,12 @@
-"""The messages that the model of a response is shown: of the responses before it, its instructions, and its input."""
+"""The messages that the model of a response is shown: of the responses or the conversation before it, its instructions, and its
+input."""
 
 from typing import Any
 
 import msgspec
 
 from api.auth.principals import Principal
+from api.openai.conversations.settling import Opened, messages_before
 from api.openai.responses.conversation import Conversation
 from api.openai.responses.lookup import KnownResponse, find_items, fold_now, get_response
 from api.openai.responses.schemas import ItemIn, ResponseIn
@@ -18,10 +20,11 @@ MAX_BYTES = 64 * 1024 * 1024
 
 
 async def read_history(
-    resources: Resources, principal: Principal, data: ResponseIn, model: str
+    resources: Resources, principal: Principal, data: ResponseIn, model: str, opened: Opened | None = None
 ) -> list[dict[str, Any]]:
-    """Return the messages, in the shape of chat completions. Raises InputError and NotFound that name the field."""
-    conversation = Conversation()
+    """Return the messages, in the shape of chat completions; `opened` is the conversation that goes on. Raises InputError and
+    NotFound that name the field."""
+    conversation = Conversation() if opened is None else await messages_before(resources, principal, opened, model)
     if data.previous_response_id is not None:
         conversation = await _continue(resources, principal, data.previous_response_id)
     items = [ItemIn(role="user", content=data.input)] if isinstance(data.input, str) else data.input

@@ -47,6 +47,11 @@ async def get_response(
     return known
 
 
+async def find_response_of_job(resources: Resources, principal: Principal, job_id: UUID) -> KnownResponse | None:
+    """Return the response of a job, unless it was deleted."""
+    return await _find(resources, principal, job_id, messages=False)
+
+
 async def _find(resources: Resources, principal: Principal, job_id: UUID, *, messages: bool) -> KnownResponse | None:
     tenant_id = principal.tenant_id
     async with principal.tx(resources.core.pool) as db:

@@ -51,6 +51,12 @@ class IncompleteDetailsOut(msgspec.Struct, frozen=True):
     reason: Annotated[str, Meta(description="`max_output_tokens`, `content_filter` or `cancelled`.")]
 
 
+class ConversationRefOut(msgspec.Struct, frozen=True):
+    """A conversation by its id."""
+
+    id: Annotated[str, Meta(description="Id of the conversation: `conv_…`.")]
+
+
 class ResponseOut(msgspec.Struct, frozen=True, kw_only=True):
     """A response."""
 
@@ -78,6 +84,7 @@ class ResponseOut(msgspec.Struct, frozen=True, kw_only=True):
     ]
     parallel_tool_calls: Annotated[bool, Meta(description="As in the request.")]
     previous_response_id: Annotated[str | None, Meta(description="As in the request.")]
+    conversation: Annotated[ConversationRefOut | None, Meta(description="The conversation that it belongs to.")]
     prompt_cache_key: Annotated[str | None, Meta(description="As in the request.")]
     reasoning: Annotated[dict[str, Any], Meta(description="As in the request.")]
     safety_identifier: Annotated[str | None, Meta(description="As in the request.")]
@@ -154,6 +161,7 @@ RESPONSE_EXAMPLE: dict[str, Any] = {
     ],
     "parallel_tool_calls": True,
     "previous_response_id": None,
+    "conversation": None,
     "prompt_cache_key": None,
     "reasoning": {"effort": None, "summary": None},
     "safety_identifier": None,

@@ -138,7 +138,8 @@ class ResponseIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Id | None, Meta(description="The response whose conversation this one continues.")
     ] = None
     conversation: Annotated[
-        Id | ConversationIn | None, Meta(description="Not supported; use `previous_response_id`.")
+        Id | ConversationIn | None,
+        Meta(description="The conversation that this response goes on with, and is added to."),
     ] = None
     include: Annotated[
         Annotated[list[Word], Meta(max_length=32)] | None,

@@ -12,6 +12,7 @@ from msgspec import Meta
 from api.auth.principals import MayReadJobs, MayWriteJobs, Principal
 from api.http.errors import problems
 from api.http.sse import EVENT_STREAM, EventStream
+from api.openai.conversations.settling import settle_of_response
 from api.openai.responses.history import said_before
 from api.openai.responses.input_items import input_items
 from api.openai.responses.lookup import KnownResponse, fold_now, get_response, no_response
@@ -126,6 +127,8 @@ async def delete_response(
     """Deletes a response and its job; one that has not ended is cancelled first."""
     known = await get_response(resources, principal, response_id)
     await _stop(resources, principal, known)
+    if known.request.conversation is not None:
+        await settle_of_response(resources, principal, known.request.conversation)
     async with principal.tx(resources.core.pool) as db:
         gone = await delete_job(db, principal.tenant_id, known.job.id)
         gone = gone or await hide_response(db, principal.tenant_id, known.job.id)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from api.openai.responses.schemas import ResponseIn
+from api.openai.responses.schemas import ConversationIn, ResponseIn
 from api.openai.responses.tools import ModelTools
 
 TEXT_FORMAT: dict[str, Any] = {"format": {"type": "text"}}
@@ -22,6 +22,7 @@ class StoredRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     background: bool = False
     store: bool = True
     previous_response_id: str | None = None
+    conversation: str | None = None
     instructions: str | None = None
     include: list[str] = []
     metadata: dict[str, str] = {}
@@ -61,6 +62,8 @@ _decode = msgspec.json.Decoder(StoredRequest).decode
 def stored_request(data: ResponseIn, tools: ModelTools) -> StoredRequest:
     """Return what is kept of a request."""
     given = {name: value for name in ECHOED if (value := getattr(data, name)) is not None}
+    if isinstance(data.conversation, ConversationIn):
+        given["conversation"] = data.conversation.id
     given["text"] = TEXT_FORMAT | {name: value for name, value in (data.text or {}).items() if value is not None}
     given["reasoning"] = NO_REASONING | (data.reasoning or {})
     return StoredRequest(**given, namespaced=tools.namespaced)

@@ -188,6 +188,31 @@ PERSONAL_DATA: dict[str, PersonalData] = {
     "tool_effects": PersonalData(
         description="Results of tool calls in a job, so that none is repeated; deleted with the job."
     ),
+    "conversations": PersonalData(
+        description="Conversations that their clients keep here; deleted.",
+        where=WHERE_USER,
+        section="conversations",
+        columns="id, metadata, created_at, updated_at",
+        erasures=(Erasure(WHERE_USER),),
+    ),
+    "conversation_items": PersonalData(
+        description="What was said in these conversations; goes with the conversation.",
+        where="conversation_id IN (SELECT id FROM conversations WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s)",
+        section="conversation_items",
+        columns="conversation_id, place, ordinal, id, item",
+        key=("conversation_id", "place", "ordinal"),
+    ),
+    "batches": PersonalData(
+        description="Batches of requests that they created; deleted with the job. Their results are files.",
+        where=WHERE_USER,
+        section="batches",
+        columns="id, input_file_id, endpoint, total, completed, failed, usage, errors, outcome, started_at, cancelling_at, "
+        "finalizing_at, ended_at, output_file_id, error_file_id, output_ttl_s",
+        erasures=(Erasure(WHERE_USER),),
+    ),
+    "batch_lines": PersonalData(
+        description="Requests of a batch that goes on, which are in its input file; deleted with the batch, or when it ends."
+    ),
     "benchmarks": PersonalData(
         description="Benchmarks that they ran, with their prompts; deleted with the job.",
         where=WHERE_USER,

@@ -17,7 +17,7 @@ from schema.events.base import ModelUsage
 from schema.identity.budgets import read_budgets
 from schema.identity.tenancy import TenantSnapshot, read_tenant_snapshot
 from schema.ids import new_id
-from schema.job_kinds import Kind
+from schema.job_kinds import OF_BATCH, Kind
 from schema.postgres.batch import Rows, run_batch
 from schema.postgres.connections import Db, Pool, fetch_one
 from schema.queries.agents.agent_config import ProviderCredential
@@ -65,6 +65,7 @@ THREAD = """'tenant_' || ended.tenant_id || '__user_' || coalesce(ended.user_id:
 FINISH = read_sql(
     "finish_job",
     THREAD=THREAD,
+    OF_BATCH=OF_BATCH,
     CREATED=utc("ended.created_at"),
     STARTED=utc("ended.started_at"),
     FINISHED=utc("ended.finished_at"),

@@ -9,15 +9,15 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from schema.job_kinds import KIND_BY_QUEUE, Kind
+from schema.job_kinds import KIND_BY_QUEUE, UNCOUNTED, Kind
 from schema.postgres.connections import Db, fetch_all
 from schema.queries.jobs.submissions import DISPATCH_LOCK
 from schema.queries.statements import read_sql
-from schema.states import IN_FLIGHT_SQL
+from schema.states import IN_FLIGHT_SQL, as_sql
 
 LOCK_TENANTS = read_sql("lock_tenants")
 
-DISPATCH = read_sql("dispatch_jobs", IN_FLIGHT_SQL=IN_FLIGHT_SQL)
+DISPATCH = read_sql("dispatch_jobs", IN_FLIGHT_SQL=IN_FLIGHT_SQL, UNCOUNTED_SQL=as_sql(UNCOUNTED))
 
 # The number is taken back too: the watchdog of a worker (`UNANSWERED_DOORBELLS`) must not count what was never rung. If one was
 # rung after all, it is the same doorbell as the next.

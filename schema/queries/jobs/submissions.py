@@ -19,11 +19,11 @@ from psycopg.types.json import Jsonb
 
 from schema.errors import IdempotencyReused, NotFound, QueueFull, SessionBusy, StorageFull, Unavailable
 from schema.ids import new_id
-from schema.job_kinds import JobKind
+from schema.job_kinds import UNCOUNTED, JobKind
 from schema.postgres.batch import Statement, run_batch
 from schema.postgres.connections import Db, Pool, fetch_one
 from schema.queries.statements import read_sql
-from schema.states import IN_FLIGHT_SQL, LIVE_SQL, PRIORITIES, OnBusy, Priority, State
+from schema.states import IN_FLIGHT_SQL, LIVE_SQL, PRIORITIES, OnBusy, Priority, State, as_sql
 from schema.vault import Sealed
 from schema.webhooks import Include
 
@@ -36,6 +36,7 @@ DISPATCH_SLOTS, SLOTTED_CAP = 16, 64
 
 SESSION_BUSY, QUEUE_FULL, NOT_YOURS, STORAGE_FULL, NO_COLLECTION = "HR001", "HR002", "HR003", "HR004", "HR005"
 NOTHING_TO_RETRY, REMOVAL_STARTED, SCHEDULE_MOVED, JOB_LOST = "HR007", "HR008", "HR011", "HR012"
+CONVERSATION_BUSY = "HR013"
 
 QUEUE_IS_FULL = "Too many jobs of this tenant are waiting. Retry when some have finished."
 STORAGE_IS_FULL = "Your tenant's storage is full. Delete documents, or ask an admin to raise the limit."
@@ -169,6 +170,7 @@ ADD_JOB = read_sql(
     "add_job",
     IN_FLIGHT_SQL=IN_FLIGHT_SQL,
     LIVE_SQL=LIVE_SQL,
+    UNCOUNTED_SQL=as_sql(UNCOUNTED),
     DISPATCH_SLOTS=str(DISPATCH_SLOTS),
     NOT_YOURS=NOT_YOURS,
     QUEUE_FULL=QUEUE_FULL,
@@ -253,6 +255,10 @@ REFUSALS: dict[str, Callable[[], Exception]] = {
     SESSION_BUSY: lambda: SessionBusy(
         "The session has a job that has not finished. Wait for it, or set on_busy to queue, interrupt or rollback.",
         field="on_busy",
+    ),
+    CONVERSATION_BUSY: lambda: SessionBusy(
+        "The conversation has a response that has not ended, or was changed a moment ago. Wait for its end, and send it again.",
+        field="conversation",
     ),
     QUEUE_FULL: lambda: QueueFull(QUEUE_IS_FULL),
     NOT_YOURS: lambda: NotFound("No such session. Omit session_id to start a new one.", field="session_id"),

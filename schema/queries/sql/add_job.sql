@@ -12,7 +12,8 @@ WITH room AS MATERIALIZED (
   WHERE t.id = %(tenant_id)s),
 flight AS MATERIALIZED (
   SELECT room.*, (
-    SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state IN {IN_FLIGHT_SQL}) AS in_flight
+    SELECT count(*) FROM jobs j WHERE j.tenant_id = %(tenant_id)s AND j.state IN {IN_FLIGHT_SQL}
+      AND j.kind NOT IN {UNCOUNTED_SQL}) AS in_flight
   FROM room),
 capped AS MATERIALIZED (
   SELECT flight.*, max_running <= in_flight

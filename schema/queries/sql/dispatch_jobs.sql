@@ -3,7 +3,7 @@
 -- that were lost most often go first, as many as `batches` allows, and only when no other suspect is in flight
 -- (`workers/queue/suspects.py`).
 WITH flight AS (
-  SELECT tenant_id, count(*) AS jobs, count(*) FILTER (WHERE queue = %(queue)s) AS here FROM jobs
+  SELECT tenant_id, count(*) FILTER (WHERE kind NOT IN {UNCOUNTED_SQL}) AS jobs, count(*) FILTER (WHERE queue = %(queue)s) AS here FROM jobs
   WHERE state IN {IN_FLIGHT_SQL} AND tenant_id = ANY(%(tenants)s) GROUP BY tenant_id),
 room AS (
   SELECT greatest(0, %(window)s - (SELECT count(*) FROM jobs WHERE queue = %(queue)s AND state = 'dispatched')) AS jobs),

@@ -7,7 +7,7 @@ WITH ended AS (
   WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = ANY(%(from_states)s)
     AND CASE WHEN %(worker)s::text IS NULL THEN dispatch_seq = %(dispatch_seq)s::int ELSE lease_owner = %(worker)s::text END
   RETURNING tenant_id, id, kind, queue, session_id, turn, model, agent, user_id, actor, address, request_id, callback,
-    metadata, created_at, started_at, finished_at),
+    metadata, created_at, started_at, finished_at, payload ? '{OF_BATCH}' AS of_batch),
 log AS (
   INSERT INTO job_logs (tenant_id, job_id, last_seq, frames)
   SELECT tenant_id, id, %(last_seq)s::int, %(frames)s::bytea FROM ended
@@ -57,7 +57,7 @@ SELECT ended.session_id, coalesce((SELECT sum(cost_nanos) FROM used), 0)::bigint
   booked.tokens AS booked_tokens, (
   SELECT 1 FROM jobs w WHERE w.tenant_id = ended.tenant_id AND w.queue = ended.queue AND w.state = 'queued'
     AND NOT w.parked ORDER BY w.priority, w.id LIMIT 1) IS NOT NULL AS more,
-  CASE WHEN ended.callback IS NULL AND NOT EXISTS (
+  CASE WHEN ended.of_batch OR ended.callback IS NULL AND NOT EXISTS (
     SELECT 1 FROM webhook_endpoints e WHERE e.tenant_id = ended.tenant_id AND e.enabled) THEN 0
   ELSE announce(ended.tenant_id, 'job.' || %(state)s, jsonb_build_object('job_id', ended.id, 'kind', ended.kind, 'state', %(state)s::text,
     'session_id', ended.session_id, 'agent', coalesce(%(agent)s, ended.agent), 'model', ended.model,

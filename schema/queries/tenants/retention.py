@@ -131,6 +131,15 @@ DELETE FROM sessions WHERE tenant_id = %(tenant_id)s AND updated_at < %(before)s
 RETURNING id
 """
 
+OLD_CONVERSATIONS = f"""
+DELETE FROM conversations WHERE tenant_id = %(tenant_id)s AND updated_at < %(before)s AND id IN (
+  SELECT c.id FROM conversations c WHERE c.tenant_id = %(tenant_id)s AND c.updated_at < %(before)s AND NOT EXISTS (
+    SELECT 1 FROM conversation_items i JOIN jobs j ON j.tenant_id = i.tenant_id AND j.id = i.job_id
+    WHERE i.tenant_id = c.tenant_id AND i.conversation_id = c.id AND i.pending AND j.state IN {LIVE_SQL})
+  ORDER BY c.updated_at, c.id LIMIT %(limit)s)
+RETURNING id
+"""
+
 # What was never sent goes too: its endpoint has been off for longer than anything is kept.
 OLD_CONTENT_DELIVERIES = """
 DELETE FROM webhook_deliveries WHERE tenant_id = %(tenant_id)s AND id IN (
@@ -167,6 +176,12 @@ DELETE FROM sessions WHERE tenant_id = %(tenant_id)s AND id IN (
   SELECT s.id FROM sessions s WHERE s.tenant_id = %(tenant_id)s AND NOT EXISTS (
     SELECT 1 FROM jobs j WHERE j.tenant_id = s.tenant_id AND j.session_id = s.id)
   ORDER BY s.id LIMIT %(limit)s)
+RETURNING id
+"""
+
+ALL_CONVERSATIONS = """
+DELETE FROM conversations WHERE tenant_id = %(tenant_id)s AND id IN (
+  SELECT id FROM conversations WHERE tenant_id = %(tenant_id)s ORDER BY id LIMIT %(limit)s)
 RETURNING id
 """
 
@@ -217,10 +232,12 @@ async def merge_usage(db: Db) -> int:
 
 
 async def delete_old_content(db: Db, tenant_id: UUID, before: datetime) -> int:
-    """Delete sessions that nobody used since `before`, with all that was said, and jobs that ended before it; as the tenant."""
+    """Delete sessions and conversations that nobody used since `before`, with all that was said, and jobs that ended before it;
+    as the tenant."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "before": before, "first_id": first_id(before), "limit": BATCH}
     await db.execute(TAKE_LOCK)
-    return sum([len(await fetch_all(db, sql, values)) for sql in (OLD_SESSIONS, OLD_JOBS, OLD_CONTENT_DELIVERIES)])
+    old = (OLD_SESSIONS, OLD_CONVERSATIONS, OLD_JOBS, OLD_CONTENT_DELIVERIES)
+    return sum([len(await fetch_all(db, sql, values)) for sql in old])
 
 
 async def stop_running(db: Db, tenant_id: UUID) -> list[StoppedJob]:
@@ -234,9 +251,8 @@ async def delete_all_content(db: Db, tenant_id: UUID) -> int:
     values = {"tenant_id": tenant_id, "running": "running", "limit": BATCH, "chunks": CHUNKS}
     await db.execute(ALLOW_LONG_STATEMENTS)
     await db.execute(TAKE_LOCK)
-    return sum(
-        [len(await fetch_all(db, sql, values)) for sql in (ALL_DOCUMENTS, ALL_JOBS, ALL_SESSIONS, ALL_DELIVERIES)]
-    )
+    content = (ALL_DOCUMENTS, ALL_JOBS, ALL_SESSIONS, ALL_CONVERSATIONS, ALL_DELIVERIES)
+    return sum([len(await fetch_all(db, sql, values)) for sql in content])
 
 
 async def delete_records(db: Db, tenant_id: UUID) -> int:

@@ -108,7 +108,7 @@ RESPONSES: dict[str, Row] = {
     "background": here(False, "The job runs on without its client."),
     "background_options": named({}, "Nothing here depends on it."),
     "context_management": named([{"type": "compaction"}], "Contexts are not compacted."),
-    "conversation": refused("conv_1", "A response is continued by its id, with `previous_response_id`."),
+    "conversation": refused("conv_1", "Refused where it names none of yours; else it goes on with this response."),
     "generate": named(True, "Not in OpenAI's documentation yet."),
     "image": named({"x": 1}, "Answers have no images."),
     "include": here(["reasoning.encrypted_content"], "What there is to include; other names are named."),

@@ -3,7 +3,14 @@
 import asyncio
 import os
 
-from agents import Agent, OpenAIResponsesModel, Runner, function_tool, set_tracing_disabled
+from agents import (
+    Agent,
+    OpenAIConversationsSession,
+    OpenAIResponsesModel,
+    Runner,
+    function_tool,
+    set_tracing_disabled,
+)
 from openai import AsyncOpenAI
 
 CALL = 'CALL get_weather {"city": "Hanoi"}'
@@ -52,7 +59,22 @@ async def main() -> None:
         kinds = [item.type for response in clerk.raw_responses for item in response.output]
         assert clerk.final_output == "DONE", clerk.final_output
         assert "mcp_call" in kinds, kinds
-    print("5 checks passed")
+
+        session = OpenAIConversationsSession(openai_client=client)
+        for said in ("hi", "and?"):
+            again = await Runner.run(talker, said, session=session)
+            assert again.final_output == "water flows down the channel"
+        kept = await session.get_items()
+        assert [item["role"] for item in kept] == ["user", "assistant"] * 2, kept
+        popped = await session.pop_item()
+        assert popped is not None
+        assert popped["role"] == "assistant"
+        assert len(await session.get_items()) == 3
+        asked.clear()
+        called = await Runner.run(caller, CALL, session=session)
+        assert (called.final_output, asked) == ("DONE", ["Hanoi"]), called.final_output
+        await session.clear_session()
+    print("6 checks passed")
 
 
 asyncio.run(main())

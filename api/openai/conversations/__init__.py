@@ -1,0 +1,1 @@
+"""`/v1/conversations`: items that are kept between responses, compatible with OpenAI's API."""

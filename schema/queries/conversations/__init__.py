@@ -1,0 +1,1 @@
+"""Conversations of clients of OpenAI's API, and their items."""

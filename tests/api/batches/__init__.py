@@ -1,0 +1,1 @@
+"""`/v1/batches` in this process, without workers."""
