@@ -37,6 +37,7 @@ LANGCHAIN = "ChatOpenAI(use_responses_api=True): tools, stream, conversation, an
 VERCEL = "generateText, streamText, tools in two steps, item references, an agent"
 OPENAI = "responses: create, stream, retrieve with starting_after, cancel, delete, input items"
 ANTHROPIC = "messages: create, stream, thoughts, tools in two steps, an agent, count_tokens, models, errors"
+LLM = "prompts streamed and not, a conversation that goes on, completions of texts"
 WEBHOOKS = "1,000 webhooks verified, with both secrets while one is rotated; tampered and stale ones refused"
 
 CLIENTS = (
@@ -47,6 +48,7 @@ CLIENTS = (
     Client("openai_node", "node", ("openai@7", NODE), OPENAI),
     Client("standardwebhooks_node", "node", ("standardwebhooks@1",), WEBHOOKS),
     Client("openai_node@6", "node", ("openai@6",), OPENAI),
+    Client("llm_cli", "python", ("llm",), LLM),
     Client("anthropic_python", "python", ("anthropic",), ANTHROPIC),
     Client("anthropic_node", "node", ("@anthropic-ai/sdk@1", NODE), ANTHROPIC),
 )
