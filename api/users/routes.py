@@ -20,17 +20,7 @@ from api.http.rows import from_row
 from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
-from api.usage.caller_budgets import (
-    BUDGET_EXAMPLE,
-    SPENT_EXAMPLE,
-    BudgetDay,
-    BudgetMonth,
-    SpentOut,
-    TokensPerDay,
-    budget_columns,
-    budget_fields,
-    read_spent_out,
-)
+from api.usage import caller_budgets as budgets
 from schema.errors import Conflict, Forbidden, InputError, NotFound
 from schema.identity.budgets import LIMITS
 from schema.identity.rights import SEES_ALL, Role
@@ -77,9 +67,9 @@ class UserChangeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     role: UserRole | UnsetType = UNSET
     state: UserState | UnsetType = UNSET
     password: Password | UnsetType = UNSET
-    budget_day_usd: BudgetDay | UnsetType | None = UNSET
-    budget_month_usd: BudgetMonth | UnsetType | None = UNSET
-    tokens_per_day: TokensPerDay | UnsetType | None = UNSET
+    budget_day_usd: budgets.BudgetDay | UnsetType | None = UNSET
+    budget_month_usd: budgets.BudgetMonth | UnsetType | None = UNSET
+    tokens_per_day: budgets.TokensPerDay | UnsetType | None = UNSET
 
     def __repr__(self) -> str:
         return "UserChangeIn()"
@@ -110,15 +100,15 @@ class UserOut(msgspec.Struct, frozen=True, kw_only=True):
     created_at: CreatedAt
     updated_at: UpdatedAt
     last_login_at: Annotated[datetime | None, Meta(description="When they last signed in; null if never.")]
-    budget_day_usd: BudgetDay | None
-    budget_month_usd: BudgetMonth | None
-    tokens_per_day: TokensPerDay | None
+    budget_day_usd: budgets.BudgetDay | None
+    budget_month_usd: budgets.BudgetMonth | None
+    tokens_per_day: budgets.TokensPerDay | None
 
 
 class UserDetailOut(UserOut, frozen=True, kw_only=True):
     """A user of the tenant, with what was spent in their name."""
 
-    spent: Annotated[SpentOut, Meta(description="What was spent in their name, with their keys too.")]
+    spent: Annotated[budgets.SpentOut, Meta(description="What was spent in their name, with their keys too.")]
 
 
 class UsersOut(msgspec.Struct, frozen=True):
@@ -140,7 +130,7 @@ USER_EXAMPLE: dict[str, Any] = {
     "created_at": "2026-03-02T08:15:30Z",
     "updated_at": "2026-03-02T08:15:30Z",
     "last_login_at": None,
-    **dict.fromkeys(BUDGET_EXAMPLE),
+    **dict.fromkeys(budgets.BUDGET_EXAMPLE),
 }
 
 
@@ -190,7 +180,7 @@ async def create_user(data: JSONBody[UserIn], principal: MayManageUsers, resourc
 
 @get(
     "/{user_id:uuid}",
-    opt=described(response=USER_EXAMPLE | BUDGET_EXAMPLE | {"spent": SPENT_EXAMPLE}),
+    opt=described(response=USER_EXAMPLE | budgets.BUDGET_EXAMPLE | {"spent": budgets.SPENT_EXAMPLE}),
     responses=problems("not_found"),
     summary="Get a user",
     tags=["users"],
@@ -199,8 +189,8 @@ async def get_user(user_id: UserId, principal: MayReadUsers, resources: AppResou
     """Returns a user of your tenant, with their budgets and what was spent."""
     row = await _find(resources, principal, user_id)
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
-        spent = await read_spent_out(db, principal.tenant_id, "user", user_id)
-    return from_row(UserDetailOut, row, spent=spent, **budget_fields(row))
+        spent = await budgets.read_spent_out(db, principal.tenant_id, "user", user_id)
+    return from_row(UserDetailOut, row, spent=spent, **budgets.budget_fields(row))
 
 
 @patch(
@@ -217,8 +207,8 @@ async def update_user(
     their keys; what is used up is refused with 429. Setting a password ends the user's sign-ins and revokes their
     API keys; disabling the user ends their sign-ins. Returns 409 if the tenant would lose its last active owner."""
     sent = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
-    values: dict[str, Any] = {name: value for name, value in sent.items() if name not in BUDGET_EXAMPLE}
-    values |= budget_columns(data)
+    values: dict[str, Any] = {name: value for name, value in sent.items() if name not in budgets.BUDGET_EXAMPLE}
+    values |= budgets.budget_columns(data)
     if "role" in values:
         _require_may_manage(principal, values["role"])
     if "password" in values:
@@ -283,7 +273,7 @@ async def _update(db: Db, principal: Principal, row: User, values: dict[str, Any
 
 
 def _user_out(row: User) -> UserOut:
-    return from_row(UserOut, row, **budget_fields(row))
+    return from_row(UserOut, row, **budgets.budget_fields(row))
 
 
 async def _find(resources: Resources, principal: Principal, user_id: UUID) -> User:

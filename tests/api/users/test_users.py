@@ -42,7 +42,8 @@ async def make(api: httpx.AsyncClient, **body: Any) -> Json:
 async def test_a_user_is_found_where_its_location_says(api: httpx.AsyncClient, boss: Json) -> None:
     answer = await api.post("/api/users", json={"email": "Ada@Example.com", "name": "Ada", "password": PASSWORD})
     found = await api.get(answer.headers["location"])
-    assert (201, answer.json()) == (answer.status_code, found.json())
+    spent = {"day_usd": 0, "month_usd": 0, "day_tokens": 0}
+    assert (201, answer.json() | {"spent": spent}) == (answer.status_code, found.json())
     assert ("ada@example.com", "Ada", "member", "active", True) == tuple(
         found.json()[name] for name in ("email", "name", "role", "state", "has_password")
     )
