@@ -5,12 +5,35 @@ from typing import Any
 from uuid import UUID
 
 from schema.ids import new_id
-from tests.isolation.call_shapes import Call, thing
+from tests.isolation.call_shapes import Call, thing, word
 
 CONVERSATION = {"path.conversation": thing("conversation")}
 ITEM = {"path.item_id": "msg_kept"}
 
+TEXT_PLAIN = "body.prompt body.prompt[] body.suffix body.stop body.stop[] body.logit_bias body.user"
+
 CALLS: dict[str, Call] = {
+    "POST /v1/completions": Call(
+        "chat",
+        {"body.model": word("model")},
+        TEXT_PLAIN,
+        {"body.prompt": "hi"},
+        504,
+    ),
+    "GET /v1/models": Call("models.read", {}, "query.after_id query.before_id"),
+    "GET /v1/models/{model_id}": Call("models.read", {"path.model_id": thing("model")}),
+    "POST /v1/embeddings": Call(
+        "chat",
+        {"body.model": word("model")},
+        "body.input body.input[] body.user",
+        {"body.input": "hi"},
+    ),
+    "GET /v1/responses/{response_id}": Call("jobs.read", {"path.response_id": thing("job as response")}),
+    "DELETE /v1/responses/{response_id}": Call("jobs.write", {"path.response_id": thing("job as response")}),
+    "POST /v1/responses/{response_id}/cancel": Call("jobs.write", {"path.response_id": thing("job as response")}),
+    "GET /v1/responses/{response_id}/input_items": Call(
+        "jobs.read", {"path.response_id": thing("job as response")}, "query.after"
+    ),
     "POST /v1/files": Call("documents.write", plain="body.file", send={"file.file": "hi", "body.purpose": "user_data"}),
     "GET /v1/files": Call("documents.read", plain="query.after query.purpose"),
     "GET /v1/files/{file_id}": Call("documents.read", {"path.file_id": thing("file")}),

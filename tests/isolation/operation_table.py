@@ -76,7 +76,6 @@ OPENAI_PLAIN = f"""{FILES} body.messages[].content body.messages[].content[].tex
   body.function_call body.web_search_options body.user body.metadata body.service_tier body.prediction body.verbosity
   body.safety_identifier body.prompt_cache_key body.prompt_cache_retention"""
 
-TEXT_PLAIN = "body.prompt body.prompt[] body.suffix body.stop body.stop[] body.logit_bias body.user"
 
 RESPONSE_PLAIN = f"""{ITEM_FILES}
   body.input body.input[].type body.input[].role body.input[].content body.input[].content[].type
@@ -128,19 +127,6 @@ CALLS: dict[str, Call] = {
         {"body.messages": [{"role": "user", "content": "hi"}]},
         504,  # it is taken, and nobody works here
     ),
-    "POST /v1/completions": Call(
-        "chat",
-        {"body.model": word("model")},
-        TEXT_PLAIN,
-        {"body.prompt": "hi"},
-        504,
-    ),
-    "POST /v1/embeddings": Call(
-        "chat",
-        {"body.model": word("model")},
-        "body.input body.input[] body.user",
-        {"body.input": "hi"},
-    ),
     "POST /v1/responses": Call(
         "chat",
         {
@@ -165,15 +151,7 @@ CALLS: dict[str, Call] = {
         RESPONSE_PLAIN,
         {"body.input[].type": "item_reference"},
     ),
-    "GET /v1/responses/{response_id}": Call("jobs.read", {"path.response_id": thing("job as response")}),
-    "DELETE /v1/responses/{response_id}": Call("jobs.write", {"path.response_id": thing("job as response")}),
-    "POST /v1/responses/{response_id}/cancel": Call("jobs.write", {"path.response_id": thing("job as response")}),
-    "GET /v1/responses/{response_id}/input_items": Call(
-        "jobs.read", {"path.response_id": thing("job as response")}, "query.after"
-    ),
     "GET /api/models": Call("models.read"),
-    "GET /v1/models": Call("models.read", {}, "query.after_id query.before_id"),
-    "GET /v1/models/{model_id}": Call("models.read", {"path.model_id": thing("model")}),
     "GET /api/jobs": Call("jobs.read", {"query.session_id": word("session")}, "query.cursor"),
     "GET /api/jobs/{job_id}": Call("jobs.read", {"path.job_id": thing("running job")}),
     "DELETE /api/jobs/{job_id}": Call("jobs.write", {"path.job_id": thing("ended job")}, gets=204),
