@@ -3,12 +3,10 @@
 import asyncio
 import json
 import socket
-from dataclasses import replace
 
 import msgspec
 import pytest
 
-from graphs.providers.capabilities import capabilities
 from graphs.providers.contract import (
     ExtraDelta,
     Finished,
@@ -377,49 +375,3 @@ async def test_reasoning_and_tool_calls_arrive_over_the_wire():
     assert isinstance(thought[0], ReasoningDelta)
     assert "".join(d.arguments for d in called if isinstance(d, ToolCallDelta)) == '{"city": "Hà Nội"}'
     assert Finished("tool_calls", Usage(5, 3), model="tool-call") == called[-1]
-
-
-@pytest.mark.parametrize(
-    ("vendor", "listed", "expected"),
-    [
-        ("llamacpp", [{"id": "qwen", "meta": {"n_ctx": 4096, "n_ctx_train": 32768}}], 4096),
-        ("llamacpp", [{"id": "another-name", "meta": {"n_ctx": 4096}}], 4096),
-        ("vllm", [{"id": "a"}, {"id": "qwen", "max_model_len": 8192}], 8192),
-        ("vllm", [{"id": "qwen", "max_model_len": "8192"}], None),
-        ("vllm", [{"id": "qwen", "max_model_len": -1}], None),
-        ("llamacpp", [{"id": "qwen", "meta": {"n_ctx": 2.5}}], None),
-        ("llamacpp", [{"id": "qwen", "meta": []}], None),
-        ("lmstudio", [{"id": "qwen"}], None),
-    ],
-)
-async def test_a_server_of_ones_own_says_how_much_it_reads(vendor: str, listed: list, expected: int | None):
-    async with OpenAIServer() as server, open_session() as session:
-        server.listed = listed
-        provider = OpenAICompatible(session, VENDORS[vendor].at(server.base_url))
-
-        found = await capabilities(provider, "qwen")
-        await capabilities(provider, "qwen")
-
-    assert (True, expected) == (found.tools, found.context_tokens)
-    assert 1 == len(server.requests)
-
-
-@pytest.mark.parametrize("listed", [[{"id": "a"}, {"id": "b"}], ["no list of models"]])
-async def test_a_server_that_says_nothing_of_a_model_is_not_asked_before_each_chat(listed: list):
-    async with OpenAIServer() as server, open_session() as session:
-        server.listed = listed
-        provider = OpenAICompatible(session, VENDORS["vllm"].at(server.base_url))
-
-        found = [await capabilities(provider, "an-alias") for _ in range(3)]
-
-    assert [None] * 3 == [one.context_tokens for one in found]
-    assert 1 == len(server.requests)
-
-
-async def test_a_vendor_on_the_web_is_not_asked_what_it_reads():
-    async with OpenAIServer() as server, open_session() as session:
-        vendor = replace(VENDORS["openai"], base_url=server.base_url)
-        found = await capabilities(OpenAICompatible(session, vendor), "gpt-5")
-
-    assert found.context_tokens is None
-    assert not server.requests
