@@ -10,7 +10,7 @@ from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
 from api.audit.log import record
-from api.auth.principals import MayHaveKeys, Principal
+from api.auth.principals import MayHaveKeys, MayManageKeys, Principal
 from api.auth.role_checks import is_at_most
 from api.http.errors import problems
 from api.http.fields import CreatedAt, CreatedBy, NextCursor
@@ -197,14 +197,9 @@ async def get_api_key(key_id: KeyId, principal: MayHaveKeys, resources: AppResou
     tags=["auth"],
 )
 async def set_api_key_budgets(
-    key_id: KeyId, data: JSONBody[BudgetChangeIn], principal: MayHaveKeys, resources: AppResources
+    key_id: KeyId, data: JSONBody[BudgetChangeIn], principal: MayManageKeys, resources: AppResources
 ) -> ApiKeyOut:
-    """Sets what may be spent with a key, beside what its user and the tenant may spend; what is used up is refused with 429. It
-    requires the right `keys.manage`."""
-    if "keys.manage" not in principal.rights:
-        raise Forbidden(
-            f"Budgets require the right 'keys.manage'; your role ({principal.role}) or key does not include it."
-        )
+    """Sets what may be spent with a key, beside what its user and the tenant may spend; what is used up is refused with 429."""
     columns = budget_columns(data)
     if not columns:
         raise InputError("Send at least one of budget_day_usd, budget_month_usd and tokens_per_day.")

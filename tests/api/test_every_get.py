@@ -29,6 +29,9 @@ LISTS = {
 }
 """Where a parameter's values are listed, if it isn't at the path before it."""
 
+UNKNOWN = {"/api/admin/models/": "openai/no-such-model"}
+"""What names nothing, where an id could not be a name."""
+
 PERSONAL = ("/api/users/me/export", "/api/usage/me", "/api/memories")
 """For people who are signed in; a key is nobody's, and is refused."""
 
@@ -67,7 +70,7 @@ class Caller:
         values: list[str] = []
         for each in (await self.filled(listed))[:MOST_EACH]:
             values += [_name(item, field) for item in await self.items(each) if _may_be_read(path, item)]
-        values = values or [str(uuid4())]
+        values = values or [UNKNOWN.get(path[: parameter.start()], str(uuid4()))]
         return [
             done
             for value in dict.fromkeys(values[:MOST_EACH])

@@ -66,7 +66,7 @@ tried AS (
     Mutant(
         "end-without-its-webhooks",
         "schema/queries/sql/finish_job.sql",
-        "CASE WHEN ended.callback IS NULL AND NOT EXISTS (",
+        "CASE WHEN ended.of_batch OR ended.callback IS NULL AND NOT EXISTS (",
         "CASE WHEN extract(microseconds FROM clock_timestamp())::int % 5 = 0 OR ended.callback IS NULL AND NOT EXISTS (",
         case=30,
         finding="was not told of",

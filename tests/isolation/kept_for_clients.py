@@ -55,11 +55,11 @@ CALLS: dict[str, Call] = {
     ),
     "DELETE /v1/conversations/{conversation}": Call("jobs.write", CONVERSATION),
     "POST /v1/conversations/{conversation}/items": Call(
-        "chat", CONVERSATION, "body.items[] query.include[]", {"body.items[]": {"role": "user", "content": "hi"}}
+        "chat", CONVERSATION, "body.items[] query.include[][]", {"body.items[]": {"role": "user", "content": "hi"}}
     ),
-    "GET /v1/conversations/{conversation}/items": Call("jobs.read", CONVERSATION, "query.after query.include[]"),
+    "GET /v1/conversations/{conversation}/items": Call("jobs.read", CONVERSATION, "query.after query.include[][]"),
     "GET /v1/conversations/{conversation}/items/{item_id}": Call(
-        "jobs.read", CONVERSATION, "path.item_id query.include[]", ITEM
+        "jobs.read", CONVERSATION, "path.item_id query.include[][]", ITEM
     ),
     "DELETE /v1/conversations/{conversation}/items/{item_id}": Call("jobs.write", CONVERSATION, "path.item_id", ITEM),
 }

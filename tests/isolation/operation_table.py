@@ -192,7 +192,7 @@ CALLS: dict[str, Call] = {
     "POST /api/auth/keys": Call("keys.own", plain="body.name", send={"body.name": "k"}, gets=201),
     "GET /api/auth/keys/{key_id}": Call("keys.own", {"path.key_id": thing("key")}),
     "PATCH /api/auth/keys/{key_id}": Call(
-        "keys.own", {"path.key_id": thing("key")}, send={"body.tokens_per_day": 9**9}
+        "keys.manage", {"path.key_id": thing("key")}, send={"body.tokens_per_day": 9**9}
     ),
     "DELETE /api/auth/keys/{key_id}": Call("keys.own", {"path.key_id": thing("key")}, gets=204),
     "GET /api/auth/providers": Call("sign_in.manage"),

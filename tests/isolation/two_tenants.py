@@ -301,6 +301,7 @@ class Holder:
     def benchmark(self) -> str:
         """One that has ended, with a call and its result."""
         benchmark_id, model = UUID(self.job("ended job")), self.marker
+        self.db.execute("UPDATE jobs SET kind = 'benchmark' WHERE id = %s", (benchmark_id,))
         about: Row = {"models": [model], "settings": {"quality": {"measure": "answers"}}, "total": 1}
         self.insert("benchmarks", id=benchmark_id, user_id=self.user_id, **about)
         figures: Row = dict.fromkeys(("iterations", "succeeded", "input_tokens", "output_tokens", "cost_usd"), 0)

@@ -103,3 +103,14 @@ def plan(database_url: str, tenant: TestTenant, *, days_ago: int = 0) -> None:
     due_at = datetime.now(UTC) - timedelta(days=days_ago)
     add(database_url, "schedules", tenant, id=schedule_id, timezone="UTC", state="paused", **about)
     add(database_url, "schedule_runs", tenant, schedule_id=schedule_id, due_at=due_at, outcome="missed")
+
+
+def keep_for_clients(database_url: str, tenant: TestTenant, job_id: UUID) -> None:
+    """Give a tenant a batch with a line, and a conversation with an item."""
+    batch = {"id": job_id, "created_by": "x", "rights": Jsonb([]), "input_file_id": new_id(), "endpoint": "e"}
+    add(database_url, "batches", tenant, **batch)
+    add(database_url, "batch_lines", tenant, batch_id=job_id, place=0, custom_id="c", body="{}")
+    conversation_id = new_id()
+    add(database_url, "conversations", tenant, id=conversation_id, metadata=Jsonb({}))
+    item = {"place": 0, "ordinal": 0, "id": "msg_1", "item": Jsonb({})}
+    add(database_url, "conversation_items", tenant, conversation_id=conversation_id, **item)

@@ -35,6 +35,7 @@ from tests.workers.retained_rows import (
     configure,
     hook,
     judge,
+    keep_for_clients,
     measure,
     plan,
     sweeping,
@@ -259,6 +260,7 @@ async def fill(core: JobCore, database_url: str, redis_url: str, tenant: TestTen
     learn(database_url, tenant, user_id, job_id)
     measure(database_url, tenant, job_id)
     judge(database_url, tenant, job_id)
+    keep_for_clients(database_url, tenant, job_id)
     await core.limits.reserve(tenant.id, waiting.job_id, POLICY, tokens=5, nanos=0)
 
 

@@ -34,7 +34,11 @@ Include = Annotated[
 ]
 Items = Annotated[
     list[Annotated[dict[str, Any], Meta(extra={"max_bytes": 8 * 1024 * 1024})]],
-    Meta(max_length=MAX_ADDED, description="Items, as the input of a response has them: at most 100 at once."),
+    Meta(
+        max_length=MAX_ADDED,
+        description="Items, as the input of a response has them: at most 100 at once.",
+        extra={"max_bytes": 8 * 1024 * 1024},
+    ),
 ]
 
 

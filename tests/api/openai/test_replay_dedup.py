@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from api.http.errors import JobEnded
+from api.http.openai_chunks import Chunks
 from api.openai.stream import ChunkStream
 from schema.events import (
     Event,
@@ -46,7 +47,8 @@ def restarted(discard_after: int) -> JobRestarted:
 
 async def said(*events: Event) -> list[dict[str, Any]]:
     """Return the chunks of a stream, `[DONE]` left out."""
-    stream = ChunkStream(Told(*events), "m", include_usage=False)
+    told = Told(*events)
+    stream = ChunkStream(told, Chunks(told.job_id, "m", include_usage=False), include_usage=False)
     data = b"".join([chunk async for chunk in stream.read()])
     return [json.loads(line[6:]) for line in data.decode().split("\n\n") if line.startswith("data: {")]
 

@@ -202,7 +202,10 @@ async def test_a_cut_answer_is_incomplete(running: Running) -> None:
         ({"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}, "input[0].call_id"),
         ({"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}]}, "input"),
         ({"input": [{"type": "teleport"}]}, "input[0]"),
-        ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]}, "input[0].content[0]"),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": 1}]}]},
+            "input[0].content[0].file_id",
+        ),
         ({"input": [{"role": "wizard", "content": "hi"}]}, "input[0].role"),
         ({"tools": [{"type": "code_interpreter"}]}, "tools[0]"),
         ({"tools": [{"type": "mcp", "server_label": "x"}]}, "tools[0]"),
@@ -212,7 +215,8 @@ async def test_a_cut_answer_is_incomplete(running: Running) -> None:
         ({"tool_choice": {"type": "function", "name": "f"}}, "tool_choice"),
         ({"text": {"format": {"type": "json_schema"}}}, "text.format"),
         ({"prompt": {"id": "p"}}, "prompt"),
-        ({"conversation": "conv_1"}, "conversation"),
+        ({"conversation": "conv_1", "previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"conversation": "conv_1", "store": False}, "store"),
         ({"temperature": "hot"}, "temperature"),
         ({"background": True, "store": False}, "store"),
     ],
@@ -220,6 +224,21 @@ async def test_a_cut_answer_is_incomplete(running: Running) -> None:
 async def test_a_wrong_request_names_its_field(running: Running, body: dict[str, Any], param: str) -> None:
     answer = await running.http.post("/v1/responses", json={"model": "openai/text-1", "input": "hi"} | body)
     assert (400, param) == (answer.status_code, answer.json()["error"]["param"]), answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
+            "input[0].content[0].file.file_id",
+        ),
+        ({"conversation": "conv_1"}, "conversation"),
+    ],
+)
+async def test_what_a_request_names_and_is_not_there_is_404(running: Running, body: dict[str, Any], param: str) -> None:
+    answer = await running.http.post("/v1/responses", json={"model": "openai/text-1", "input": "hi"} | body)
+    assert (404, param) == (answer.status_code, answer.json()["error"]["param"]), answer.text
 
 
 async def test_the_tokens_of_an_input_are_counted_without_a_model(running: Running) -> None:

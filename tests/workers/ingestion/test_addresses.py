@@ -23,6 +23,7 @@ from workers.queue.submit import submit
 from workers.storage.settings import StorageSettings
 from workers.uploads.limits import UploadLimits
 
+KEY = f"key:{new_id()}"
 LIMITS = UploadLimits(max_file=50_000)
 
 
@@ -81,9 +82,9 @@ class Place:
             tenant_id=self.tenant.id,
             job_id=job_id,
             kind=KINDS["ingestion"],
-            payload={"fetch": asked, "by": "key:x", "manages": False},
+            payload={"fetch": asked, "by": KEY, "manages": False},
             model="minilm",
-            submitted_by=Submitter("key:x", None),
+            submitted_by=Submitter(KEY, None),
         )
         await submit(self.core, job)
         return job_id
@@ -116,7 +117,7 @@ async def test_what_is_at_the_addresses_is_ingested(place: Place, site: Site) ->
     ]
     sql = "SELECT * FROM audit_log WHERE tenant_id = %s AND action = 'document.uploaded'"
     (entry,) = rows(place.url, sql, place.tenant.id)
-    assert ("key:x", 2, f"job:{job['id']}") == (entry["actor"], entry["detail"]["files"], entry["target"])
+    assert (KEY, 2, f"job:{job['id']}") == (entry["actor"], entry["detail"]["files"], entry["target"])
 
 
 @pytest.mark.parametrize("tags", [True, False])
