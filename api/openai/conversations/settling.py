@@ -108,13 +108,13 @@ async def open_conversation(resources: Resources, principal: Principal, data: Re
         return None
     field = "conversation"
     given = data.conversation.id if isinstance(data.conversation, ConversationIn) else data.conversation
+    conversation = await find_conversation(resources, principal, given, field)
     if data.previous_response_id is not None:
         message = "conversation and previous_response_id can't be combined. Send one of them."
         raise InputError(message, field="previous_response_id")
     if data.store is False:
         message = "A response in a conversation must be stored, since the conversation is made of it. Omit store."
         raise InputError(message, field="store")
-    conversation = await find_conversation(resources, principal, given, field)
     async with principal.tx(resources.core.pool) as db:
         items = await queries.list_items(db, principal.tenant_id, conversation.id, limit=MAX_ITEMS + 1)
     if len(items) > MAX_ITEMS:

@@ -215,8 +215,6 @@ async def test_a_cut_answer_is_incomplete(running: Running) -> None:
         ({"tool_choice": {"type": "function", "name": "f"}}, "tool_choice"),
         ({"text": {"format": {"type": "json_schema"}}}, "text.format"),
         ({"prompt": {"id": "p"}}, "prompt"),
-        ({"conversation": "conv_1", "previous_response_id": "resp_1"}, "previous_response_id"),
-        ({"conversation": "conv_1", "store": False}, "store"),
         ({"temperature": "hot"}, "temperature"),
         ({"background": True, "store": False}, "store"),
     ],
