@@ -16,7 +16,7 @@ from graphs.tool_calls import ToolCalls
 from schema.errors import ProviderError
 from tests.conformance.dialects import DIALECTS, Dialect
 from tests.counterparts.raw_server import Ending, RawAnswer, RawServer
-from tests.graphs.model_requests import QUICK, ask, collect, text_of
+from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 
 SENTENCE, CODE = "The weir is closed for repairs", "weir_closed"
 BYTE_BY_BYTE = 1
@@ -61,7 +61,7 @@ class Talk:
 async def talk(request: pytest.FixtureRequest) -> AsyncGenerator[Talk, None]:
     dialect = DIALECTS[request.param]
     async with RawServer() as server, aiohttp.ClientSession() as session:
-        yield Talk(dialect, server, dialect.provider(session, server.url, QUICK))
+        yield Talk(dialect, server, dialect.provider(session, server.url, PATIENT))
 
 
 def pieces_of(data: bytes, size: int) -> list[bytes]:

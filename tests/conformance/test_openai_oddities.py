@@ -11,7 +11,7 @@ from graphs.providers.errors import ContextTooLong, ProviderOverloaded, Provider
 from tests.conformance.dialects import OpenAIDialect
 from tests.conformance.test_oddities import Talk, calls_of, ending_of, text_of, thought_of
 from tests.counterparts.raw_server import RawServer
-from tests.graphs.model_requests import QUICK
+from tests.graphs.model_requests import PATIENT
 
 WIRE = OpenAIDialect()
 HANOI, HUE = '{"city": "Hà Nội"}', '{"city": "Huế"}'
@@ -21,7 +21,7 @@ END, DONE = WIRE.end("tool_calls"), b"data: [DONE]\n\n"
 @pytest.fixture
 async def talk() -> AsyncGenerator[Talk, None]:
     async with RawServer() as server, aiohttp.ClientSession() as session:
-        yield Talk(WIRE, server, WIRE.provider(session, server.url, QUICK))
+        yield Talk(WIRE, server, WIRE.provider(session, server.url, PATIENT))
 
 
 def piece(index: Any = 0, call_id: Any = None, name: Any = None, arguments: Any = None, **more: Any) -> bytes:

@@ -46,7 +46,7 @@ from tests.counterparts.http_server import CounterpartServer
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer
 from tests.counterparts.responses_server import ResponsesServer
-from tests.graphs.model_requests import QUICK, ask, collect, text_of
+from tests.graphs.model_requests import PATIENT, QUICK, ask, collect, text_of
 from tests.waiting import PATIENCE_S
 
 Turns = list[tuple[str, str]]
@@ -99,7 +99,6 @@ KINDS = {
     "google": Kind(GoogleServer, lambda s, server, t: Google(s, server.url, timeouts=t), google_turns),
 }
 REMOTE = tuple(KINDS)
-PATIENT = ProviderTimeouts(end_mark_s=QUICK.end_mark_s)
 """A machine may be slow: only silence that is meant is told apart quickly."""
 
 

@@ -7,6 +7,9 @@ from graphs.providers.contract import Delta, Message, ModelRequest, Provider, Pr
 
 QUICK = ProviderTimeouts(connect_s=0.5, first_token_s=0.25, between_tokens_s=0.25, pull_s=0.5, end_mark_s=0.1)
 
+PATIENT = ProviderTimeouts(connect_s=30.0, end_mark_s=0.1)
+"""For what isn't silent: a machine may be busy."""
+
 
 def ask(model: str, said: str = "which way does water flow", **fields: Any) -> ModelRequest:
     """Return a request with one user message."""

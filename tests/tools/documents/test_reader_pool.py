@@ -69,6 +69,9 @@ async def fork_servers(reader: ReaderPool) -> set[int]:
     return {slot._process.pid for slot in reader._slots if slot._process}
 
 
+READING_S = 0.05
+
+
 async def gone(pids: set[int]) -> None:
     """Wait until none of them runs."""
     async with asyncio.timeout(PATIENCE_S):
@@ -77,12 +80,14 @@ async def gone(pids: set[int]) -> None:
 
 
 async def busy(worker: int) -> set[int]:
-    """Wait until a server of the worker has a child that reads; return both. The worker may have other children."""
+    """Wait until a server of the worker has a child that reads; return both. The worker may have other children. One that has
+    just been forked doesn't read yet, nor has it asked to end with its parent."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             with suppress(psutil.NoSuchProcess):  # one that was idle has ended meanwhile
                 servers = [psutil.Process(pid) for pid in servers_of(worker)]
-                if reading := [child for server in servers for child in server.children()]:
+                children = (child for server in servers for child in server.children())
+                if reading := [child for child in children if child.cpu_times().user >= READING_S]:
                     return {child.pid for child in (*servers, *reading)}
             await asyncio.sleep(0.01)
 
