@@ -14,7 +14,7 @@ from api.http.sse import OpenStreams
 from api.settings import ApiSettings
 from schema.installation.settings_check import require_valid
 from schema.postgres.logins import check_login
-from tools.langchain.listing import list_tools as list_langchain_tools
+from tools.langchain.listing import list_langchain_tools
 from workers.logs import configure_logging, log_uncaught
 from workers.process_limits import disable_core_dumps, raise_file_limit, relax_garbage_collection
 

@@ -19,7 +19,7 @@ from schema.installation.settings_check import SettingsInvalid, require_valid
 from schema.job_kinds import QUEUES
 from schema.postgres.logins import ROLES as ROLES_OF_POSTGRES
 from schema.postgres.logins import check_login
-from tools.langchain.listing import list_tools as list_langchain_tools
+from tools.langchain.listing import list_langchain_tools
 from workers.logs import configure_logging, log_uncaught
 from workers.process_limits import disable_core_dumps, keep_files_private, raise_file_limit, relax_garbage_collection
 from workers.settings import WorkerSettings, settings_from

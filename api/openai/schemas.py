@@ -174,6 +174,15 @@ def told_as_ignored(names: list[str], options: StreamOptionsIn | None) -> dict[s
 
 
 Stop = Annotated[str, Meta(max_length=1000)]
+Stops = Annotated[
+    Stop | Annotated[list[Stop], Meta(max_length=16)] | None,
+    Meta(description="Up to 16 sequences at which the model stops."),
+]
+Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1, description="Seed for reproducible sampling.")]
+PresencePenalty = Annotated[float, Meta(ge=-2, le=2, description="Penalty for tokens that have appeared at all.")]
+FrequencyPenalty = Annotated[
+    float, Meta(ge=-2, le=2, description="Penalty for tokens by how often they have appeared.")
+]
 Word = Annotated[str, Meta(max_length=512)]
 FOR_VENDOR = Meta(description="Passed on to the provider.")
 JSON_FOR_VENDOR = Meta(description="Passed on to the provider.", extra={"max_bytes": 256 * 1024})
@@ -209,17 +218,10 @@ class CompletionIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     max_completion_tokens: (
         Annotated[int, Meta(ge=1, le=2**31 - 1, description="Maximum number of tokens to generate.")] | None
     ) = None
-    stop: Annotated[
-        Stop | Annotated[list[Stop], Meta(max_length=16)] | None,
-        Meta(description="Up to 16 sequences at which the model stops."),
-    ] = None
-    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1, description="Seed for reproducible sampling.")] | None = None
-    presence_penalty: (
-        Annotated[float, Meta(ge=-2, le=2, description="Penalty for tokens that have appeared at all.")] | None
-    ) = None
-    frequency_penalty: (
-        Annotated[float, Meta(ge=-2, le=2, description="Penalty for tokens by how often they have appeared.")] | None
-    ) = None
+    stop: Stops = None
+    seed: Seed | None = None
+    presence_penalty: PresencePenalty | None = None
+    frequency_penalty: FrequencyPenalty | None = None
     tools: OfferedTools | None = None
     tool_choice: ToolChoice = None
     parallel_tool_calls: Annotated[

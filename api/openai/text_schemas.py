@@ -7,7 +7,17 @@ import msgspec
 from msgspec import Meta
 
 from api.chat.model_options import Temperature
-from api.openai.schemas import FOR_VENDOR, JSON_FOR_VENDOR, MAX_TEXT, Stop, StreamOptionsIn, Word
+from api.openai.schemas import (
+    FOR_VENDOR,
+    JSON_FOR_VENDOR,
+    MAX_TEXT,
+    FrequencyPenalty,
+    PresencePenalty,
+    Seed,
+    Stops,
+    StreamOptionsIn,
+    Word,
+)
 from graphs.providers.contract import Completing
 from schema.errors import InputError
 
@@ -72,17 +82,10 @@ class TextCompletionIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     )
     temperature: Temperature | None = None
     top_p: Annotated[float, Meta(ge=0, le=1, description="Probability mass for nucleus sampling.")] | None = None
-    stop: Annotated[
-        Stop | Annotated[list[Stop], Meta(max_length=16)] | None,
-        Meta(description="Up to 16 sequences at which the model stops."),
-    ] = None
-    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1, description="Seed for reproducible sampling.")] | None = None
-    presence_penalty: (
-        Annotated[float, Meta(ge=-2, le=2, description="Penalty for tokens that have appeared at all.")] | None
-    ) = None
-    frequency_penalty: (
-        Annotated[float, Meta(ge=-2, le=2, description="Penalty for tokens by how often they have appeared.")] | None
-    ) = None
+    stop: Stops = None
+    seed: Seed | None = None
+    presence_penalty: PresencePenalty | None = None
+    frequency_penalty: FrequencyPenalty | None = None
     logit_bias: Annotated[dict[str, int | float] | None, JSON_FOR_VENDOR] = None
     user: Annotated[Word | None, FOR_VENDOR] = None
 

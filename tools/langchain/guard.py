@@ -4,7 +4,7 @@ started. What opens connections without Python (in C) is not seen; the operator'
 
 import socket
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from schema.errors import EgressRefused
 from tools.egress import EgressPolicy
@@ -53,17 +53,16 @@ class Guard:
         if sock.family not in (socket.AF_INET, socket.AF_INET6):
             self._refuse("Only internet addresses can be called by this tool.")
         if where is None or sock.type & socket.SOCK_DGRAM:
-            return self._refuse("This tool can call only over TCP.")
+            self._refuse("This tool can call only over TCP.")
         address = as_address(str(where[0]).partition("%")[0])
         if address is None:  # a name, which Python would resolve after this check
-            return self._refuse("This tool's library connects to a name without resolving it first.")
+            self._refuse("This tool's library connects to a name without resolving it first.")
         host, port = self._names.get(str(where[0]), str(where[0])), int(where[1])
         try:
             self._policy.check("http" if port == 80 else "https", host, port, [address])
         except EgressRefused as refused:
             self._refuse(refused.message)
-        return None
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, why: str) -> NoReturn:
         self.refusals.append(why)
         raise GuardRefused(why)

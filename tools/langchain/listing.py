@@ -43,7 +43,7 @@ class ListedTool(msgspec.Struct, frozen=True, rename={"class_name": "class"}, fo
 _listed: list[ListedTool] = []
 
 
-def list_tools(env: Mapping[str, str]) -> None:
+def list_langchain_tools(env: Mapping[str, str]) -> None:
     """Make the tools of the setting those of this process, as an installed package would; call it once, when it starts.
     Raises ValueError as `read_listed_tools`."""
     _listed[:] = read_listed_tools(env)
