@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 Kind = Literal["chat", "embedding"]
 
-OWN_SERVERS = frozenset({"ollama", "vllm", "llamacpp", "lmstudio", "offline"})
+OWN_SERVERS = frozenset({"ollama", "vllm", "llamacpp", "lmstudio", "offline", "minilm", "sentence-transformers"})
 """Providers that run on people's own machines."""
 _IN_THE_CLOUD = re.compile(r"[-:]cloud$")  # Ollama's, which it runs itself and charges for
 _SNAPSHOT = {

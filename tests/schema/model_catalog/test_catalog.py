@@ -58,6 +58,8 @@ CATALOG = Catalog(
         ("langchain/gpt-even", None),
         # people's own servers, but not what Ollama runs itself
         ("ollama/llama3", 0),
+        ("minilm", 0),
+        ("sentence-transformers/e5", 0),
         ("vllm/anything", 0),
         ("offline/extractive", 0),
         ("ollama/gpt-oss:120b-cloud", None),
