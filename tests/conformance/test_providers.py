@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ from tests.counterparts.http_server import CounterpartServer
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer
 from tests.counterparts.responses_server import ResponsesServer
-from tests.graphs.model_requests import PATIENT, QUICK, ask, collect, text_of
+from tests.graphs.model_requests import PATIENT, SHORT_SILENCES, ask, collect, text_of
 from tests.waiting import PATIENCE_S
 
 Turns = list[tuple[str, str]]
@@ -126,6 +126,9 @@ async def serve(name: str, timeouts: ProviderTimeouts = PATIENT) -> AsyncGenerat
         yield ProviderCase(kind.build(session, server, timeouts), server, turns=kind.turns)
 
 
+serving = asynccontextmanager(serve)
+
+
 @pytest.fixture(params=[*REMOTE, "offline"])
 async def case(request: pytest.FixtureRequest) -> AsyncGenerator[ProviderCase, None]:
     async for one in serve(request.param):
@@ -135,13 +138,6 @@ async def case(request: pytest.FixtureRequest) -> AsyncGenerator[ProviderCase, N
 @pytest.fixture(params=REMOTE)
 async def remote_case(request: pytest.FixtureRequest) -> AsyncGenerator[ProviderCase, None]:
     async for one in serve(request.param):
-        yield one
-
-
-@pytest.fixture(params=REMOTE)
-async def hasty_case(request: pytest.FixtureRequest) -> AsyncGenerator[ProviderCase, None]:
-    """A provider that soon takes silence for a failure."""
-    async for one in serve(request.param, QUICK):
         yield one
 
 
@@ -229,11 +225,13 @@ async def test_the_text_arrives_byte_for_byte(remote_case: ProviderCase):
         ("rate-limit-1", ProviderRateLimited, 0),
     ],
 )
-async def test_a_failure_that_may_pass_is_never_a_short_success(hasty_case: ProviderCase, model, expected, before):
+@pytest.mark.parametrize("name", REMOTE)
+async def test_a_failure_that_may_pass_is_never_a_short_success(name: str, model, expected, before):
     deltas = []
 
     with pytest.raises(expected) as caught:
-        await collect(hasty_case.provider, ask(model), into=deltas)
+        async with serving(name, SHORT_SILENCES.get(model, PATIENT)) as case:
+            await collect(case.provider, ask(model), into=deltas)
 
     assert caught.value.retryable
     assert text(before) == text_of(deltas)
@@ -306,13 +304,15 @@ async def test_a_finished_stream_leaves_its_connection_for_the_next(remote_case:
     assert [record.client_closed_ns for record in remote_case.counterpart.requests] == [0] * 5
 
 
-async def test_a_slow_reader_is_not_taken_for_a_slow_vendor(hasty_case: ProviderCase):
+@pytest.mark.parametrize("name", REMOTE)
+async def test_a_slow_reader_is_not_taken_for_a_slow_vendor(name: str):
     deltas, loop = [], asyncio.get_running_loop()
-    async with aclosing(hasty_case.provider.stream(ask("text-20-at-100"))) as stream:
+    silence = SHORT_SILENCES["stall-after-10"]
+    async with serving(name, silence) as case, aclosing(case.provider.stream(ask("text-20-at-100"))) as stream:
         async for delta in stream:
             if not deltas:
                 paused = loop.create_future()
-                loop.call_later(3 * QUICK.between_tokens_s, paused.set_result, None)
+                loop.call_later(1.5 * silence.between_tokens_s, paused.set_result, None)
                 await paused
             deltas.append(delta)
 

@@ -1,14 +1,21 @@
 """Shortcuts for calling a provider in tests."""
 
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from graphs.providers.contract import Delta, Message, ModelRequest, Provider, ProviderTimeouts, TextDelta
 
-QUICK = ProviderTimeouts(connect_s=0.5, first_token_s=0.25, between_tokens_s=0.25, pull_s=0.5, end_mark_s=0.1)
-
 PATIENT = ProviderTimeouts(connect_s=30.0, end_mark_s=0.1)
-"""For what isn't silent: a machine may be busy."""
+"""For what isn't silent: a machine may be busy. Where silence is tested, one limit is short, and only that one."""
+
+SHORT_SILENCES = {
+    "stall-first": replace(PATIENT, first_token_s=0.25),
+    "slow-connect": replace(PATIENT, first_token_s=0.25),
+    "stall-after-3": replace(PATIENT, between_tokens_s=1.0),
+    "stall-after-10": replace(PATIENT, between_tokens_s=1.0),
+}
+"""How long a vendor may be silent, by the behaviour that is silent."""
 
 
 def ask(model: str, said: str = "which way does water flow", **fields: Any) -> ModelRequest:

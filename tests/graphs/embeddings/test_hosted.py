@@ -21,7 +21,7 @@ from graphs.providers.openai.vendors import VENDORS
 from tests.counterparts.http_server import CounterpartServer, Exchange
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer, vector
-from tests.graphs.model_requests import QUICK
+from tests.graphs.model_requests import PATIENT
 
 
 def no_delay(error: Exception, tries: int) -> float:
@@ -61,9 +61,9 @@ def open_hosted(
     if isinstance(server, OllamaServer) and not model.startswith("absent-"):
         server.answer_with(lambda body: None, model)  # so that it has the model
     provider = (
-        Ollama(session, server.url, timeouts=QUICK)
+        Ollama(session, server.url, timeouts=PATIENT)
         if isinstance(server, OllamaServer)
-        else OpenAICompatible(session, VENDORS["openai"].at(server.url + "/v1"), timeouts=QUICK)
+        else OpenAICompatible(session, VENDORS["openai"].at(server.url + "/v1"), timeouts=PATIENT)
     )
     name = f"{provider.name}/{model}"
     return open_embedder(name, lambda _: provider, retry_delay_s=no_delay if with_retries else None)

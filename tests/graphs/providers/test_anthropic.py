@@ -29,7 +29,7 @@ from graphs.tool_calls import ToolCalls
 from tests.counterparts.anthropic_server import AnthropicServer
 from tests.counterparts.anthropic_stream import REDACTED
 from tests.counterparts.behaviours import Turn, calls, says
-from tests.graphs.model_requests import QUICK, ask, collect, text_of
+from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
 SCHEMA = {
@@ -49,7 +49,7 @@ async def server() -> AsyncIterator[AnthropicServer]:
 @pytest.fixture
 async def provider(server: AnthropicServer) -> AsyncIterator[Anthropic]:
     async with aiohttp.ClientSession() as session:
-        yield Anthropic(session, server.url, key="sk-ant-key", timeouts=QUICK)
+        yield Anthropic(session, server.url, key="sk-ant-key", timeouts=PATIENT)
 
 
 def body_of(server: AnthropicServer, place: int = -1) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from graphs.providers.errors import (
 from graphs.tool_calls import ToolCalls
 from tests.counterparts.anthropic_server import AnthropicServer
 from tests.counterparts.behaviours import Turn, calls, fails, says
-from tests.graphs.model_requests import QUICK, ask, collect, text_of
+from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
 
@@ -45,7 +45,7 @@ async def server() -> AsyncIterator[AnthropicServer]:
 @pytest.fixture
 async def provider(server: AnthropicServer) -> AsyncIterator[Anthropic]:
     async with aiohttp.ClientSession() as session:
-        yield Anthropic(session, server.url, key="sk-ant-key", timeouts=QUICK)
+        yield Anthropic(session, server.url, key="sk-ant-key", timeouts=PATIENT)
 
 
 def body_of(server: AnthropicServer, place: int = -1) -> dict[str, Any]:

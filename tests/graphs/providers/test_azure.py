@@ -15,7 +15,7 @@ from graphs.providers.registry import Providers
 from graphs.providers.settings import ProviderSettings
 from tests.counterparts.azure_server import AzureServer
 from tests.counterparts.behaviours import text
-from tests.graphs.model_requests import QUICK, ask, collect, text_of
+from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 
 HOST = "https://x.openai.azure.com"
 DATED = "2024-10-21"
@@ -57,14 +57,14 @@ def test_a_version_that_is_none_is_named_with_what_it_must_be() -> None:
 async def test_a_chat_goes_to_its_deployment_in_both_forms(version: str) -> None:
     async with AzureServer(key="k") as server, aiohttp.ClientSession() as session:
         vendor = VENDORS["azure"].at(read_address(server.url, version))
-        azure = OpenAICompatible(session, vendor, key="k", timeouts=QUICK)
+        azure = OpenAICompatible(session, vendor, key="k", timeouts=PATIENT)
         deltas = await collect(azure, ask("text-25", max_tokens=20))
         await azure.check_key()
         vectors = await azure.embed(["a", "bcd"], "text-1")
         with pytest.raises(ModelUnknown, match="no-such"):
             await collect(azure, ask("no-such"))
         with pytest.raises(ProviderRejectedKey):
-            await OpenAICompatible(session, vendor, key="other", timeouts=QUICK).check_key()
+            await OpenAICompatible(session, vendor, key="other", timeouts=PATIENT).check_key()
 
     assert text(20) == text_of(deltas)
     assert isinstance(deltas[-1], Finished)
@@ -74,14 +74,14 @@ async def test_a_chat_goes_to_its_deployment_in_both_forms(version: str) -> None
 
 async def test_a_blocked_prompt_is_refused_in_azures_words() -> None:
     async with AzureServer() as server, aiohttp.ClientSession() as session:
-        azure = OpenAICompatible(session, VENDORS["azure"].at(server.base_url), key="k", timeouts=QUICK)
+        azure = OpenAICompatible(session, VENDORS["azure"].at(server.base_url), key="k", timeouts=PATIENT)
         with pytest.raises(ProviderRefused, match="content management policy"):
             await collect(azure, ask("filtered"))
 
 
 async def test_a_deployments_name_leads_nowhere_else() -> None:
     async with AzureServer() as server, aiohttp.ClientSession() as session:
-        azure = OpenAICompatible(session, VENDORS["azure"].at(read_address(server.url, DATED)), timeouts=QUICK)
+        azure = OpenAICompatible(session, VENDORS["azure"].at(read_address(server.url, DATED)), timeouts=PATIENT)
         with pytest.raises(ModelUnknown):
             await collect(azure, ask("../../files?x=#y"))
 
@@ -101,7 +101,7 @@ async def test_headers_of_the_installation_are_sent_and_another_address_gets_non
         provider = providers.get("openrouter")
         assert isinstance(provider, OpenAICompatible)
         vendor = replace(VENDORS["openrouter"], base_url=server.base_url, headers=provider.headers)
-        await collect(OpenAICompatible(providers.session, vendor, key="k", timeouts=QUICK), ask("text-1"))
+        await collect(OpenAICompatible(providers.session, vendor, key="k", timeouts=PATIENT), ask("text-1"))
 
     sent = server.requests[0].headers
     assert ("headrace", "https://acme.example") == (sent["x-title"], sent["http-referer"])

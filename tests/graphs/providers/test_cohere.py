@@ -29,7 +29,7 @@ from graphs.providers.errors import ProviderOverloaded, ProviderRejectedKey, Pro
 from graphs.providers.extras import ignored_extras
 from tests.counterparts.behaviours import calls, fails, says
 from tests.counterparts.cohere_server import CohereServer
-from tests.graphs.model_requests import QUICK, ask, collect, text_of
+from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 DIG = {"type": "function", "function": {"name": "dig", "strict": True, "parameters": {"type": "object"}}}
@@ -114,7 +114,7 @@ def test_a_conversation_with_tools_and_pictures_becomes_coheres() -> None:
 
 async def test_plans_and_thoughts_come_back_with_the_calls_they_led_to() -> None:
     async with CohereServer() as server, aiohttp.ClientSession() as session:
-        cohere = Cohere(session, server.url, timeouts=QUICK)
+        cohere = Cohere(session, server.url, timeouts=PATIENT)
         server.script(calls(("look", {"city": "Huế"}), ("look", {})), says("rain"))
         deltas = await collect(cohere, ask("scripted", tools=(LOOK,)))
         parts = tuple(ToolCallPart(d.id, d.name, "{}") for d in deltas if isinstance(d, ToolCallDelta) and d.id)
@@ -223,12 +223,12 @@ async def test_a_token_that_is_invalid_is_a_rejected_key_whatever_number_that_ha
     async with CohereServer() as server, aiohttp.ClientSession() as session:
         server.script(fails(498, "invalid token"))
         with pytest.raises(ProviderRejectedKey):
-            await collect(Cohere(session, server.url, timeouts=QUICK), ask("scripted"))
+            await collect(Cohere(session, server.url, timeouts=PATIENT), ask("scripted"))
 
 
 async def test_models_of_all_pages_are_listed_and_one_describes_itself() -> None:
     async with CohereServer() as server, aiohttp.ClientSession() as session:
-        cohere = Cohere(session, server.url, timeouts=QUICK)
+        cohere = Cohere(session, server.url, timeouts=PATIENT)
         names = [model.name for model in await cohere.list_models()]
         can = await cohere.describe("command-a-03-2025")
         missing = await cohere.describe("no-such-model")
@@ -241,7 +241,7 @@ async def test_models_of_all_pages_are_listed_and_one_describes_itself() -> None
 
 async def test_a_text_that_is_to_be_found_is_embedded_as_one() -> None:
     async with CohereServer() as server, aiohttp.ClientSession() as session:
-        await Cohere(session, server.url, timeouts=QUICK).embed_for(["a"], "embed-v4.0", "passage")
+        await Cohere(session, server.url, timeouts=PATIENT).embed_for(["a"], "embed-v4.0", "passage")
 
     assert "search_document" == server.requests[-1].body["input_type"]
 

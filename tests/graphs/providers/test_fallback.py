@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+import aiohttp
 import pytest
 
 from graphs.providers.breakers import Breakers
@@ -31,7 +32,7 @@ from schema.errors import ProviderError
 from tests.counterparts.behaviours import text
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer
-from tests.graphs.model_requests import QUICK, ask, text_of
+from tests.graphs.model_requests import PATIENT, SHORT_SILENCES, ask, text_of
 
 
 @dataclass
@@ -50,7 +51,7 @@ class FallbackHarness:
 
     openai: OpenAIServer
     ollama: OllamaServer
-    first: OpenAICompatible
+    session: aiohttp.ClientSession
     second: Ollama
     clock: Clock = field(default_factory=Clock)
     switches: list[tuple[str, str, str]] = field(default_factory=list)
@@ -58,8 +59,12 @@ class FallbackHarness:
     def __post_init__(self) -> None:
         self.breakers = Breakers(now=self.clock)
 
+    def first_for(self, model: str) -> OpenAICompatible:
+        vendor = VENDORS["openai"].at(self.openai.base_url)
+        return OpenAICompatible(self.session, vendor, timeouts=SHORT_SILENCES.get(model, PATIENT))
+
     def chain(self, first: str, second: str | None = None) -> list[ChainModel]:
-        choices = [ChainModel(self.first, first, f"openai/{first}", "t/openai")]
+        choices = [ChainModel(self.first_for(first), first, f"openai/{first}", "t/openai")]
         return [*choices, ChainModel(self.second, second, f"ollama/{second}", "t/ollama")] if second else choices
 
     def stream(self, *models: str, request: ModelRequest | None = None) -> AsyncGenerator[Delta, None]:
@@ -84,12 +89,7 @@ class FallbackHarness:
 @pytest.fixture
 async def harness() -> AsyncGenerator[FallbackHarness, None]:
     async with OpenAIServer() as openai, OllamaServer() as ollama, open_session() as session:
-        yield FallbackHarness(
-            openai,
-            ollama,
-            OpenAICompatible(session, VENDORS["openai"].at(openai.base_url), timeouts=QUICK),
-            Ollama(session, ollama.url, timeouts=QUICK),
-        )
+        yield FallbackHarness(openai, ollama, session, Ollama(session, ollama.url, timeouts=PATIENT))
 
 
 async def test_the_first_choice_answers_when_it_can(harness: FallbackHarness):
@@ -148,7 +148,7 @@ async def test_progress_is_no_token(harness: FallbackHarness):
     harness.ollama.pulled.clear()
     choices = [
         ChainModel(harness.second, "absent-halfway", "ollama/absent-halfway", "t/ollama"),
-        ChainModel(harness.first, "text-4", "openai/text-4", "t/openai"),
+        ChainModel(harness.first_for("text-4"), "text-4", "openai/text-4", "t/openai"),
     ]
 
     deltas = [d async for d in stream_with_fallback(choices, ask("x"), harness.breakers)]
@@ -231,7 +231,7 @@ async def test_failures_in_mid_answer_open_it_too(harness: FallbackHarness):
 
 async def test_another_tenants_breaker_stays_closed(harness: FallbackHarness):
     await harness.fail(5)
-    choice = ChainModel(harness.first, "text-3", "openai/text-3", "other/openai")
+    choice = ChainModel(harness.first_for("text-3"), "text-3", "openai/text-3", "other/openai")
 
     assert text(3) == text_of([d async for d in stream_with_fallback([choice], ask("x"), harness.breakers)])
 

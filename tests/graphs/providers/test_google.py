@@ -30,7 +30,7 @@ from graphs.providers.google.reader import GoogleReader
 from graphs.providers.google.request import request_body
 from tests.counterparts.behaviours import Turn, fails, says
 from tests.counterparts.google_server import GoogleServer
-from tests.graphs.model_requests import QUICK, ask, collect, text_of
+from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 
 LOOK = {"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {"type": "object"}}}
 SIGNED = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
@@ -186,7 +186,7 @@ def test_signatures_go_back_to_google_alone_and_a_call_without_one_says_so(messa
 
 async def test_a_signed_call_is_answered_and_a_lost_signature_costs_a_second_request() -> None:
     async with GoogleServer() as server, aiohttp.ClientSession() as session:
-        google = Google(session, server.url, timeouts=QUICK)
+        google = Google(session, server.url, timeouts=PATIENT)
         step = Turn(calls=(("look", {"city": "Huế"}), ("look", {"n": 1})), signed=True)
         server.script(step, says("rain"), says("rain again"), model="gemini-3-x")
         asked = Message.of("user", "weather?")
@@ -209,7 +209,7 @@ async def test_a_signed_call_is_answered_and_a_lost_signature_costs_a_second_req
 async def test_a_model_that_shows_no_thoughts_is_asked_without() -> None:
     async with GoogleServer() as server, aiohttp.ClientSession() as session:
         server.script(fails(400, "Thinking is not enabled for this model."), says("ok"), model="gemini-3-x")
-        deltas = await collect(Google(session, server.url, timeouts=QUICK), ask("gemini-3-x"))
+        deltas = await collect(Google(session, server.url, timeouts=PATIENT), ask("gemini-3-x"))
 
     assert "ok" == text_of(deltas)
     assert "generationConfig" not in server.records[1].body
@@ -337,7 +337,7 @@ async def test_an_error_within_a_data_line_is_googles_own() -> None:
 
 async def test_models_of_all_pages_are_listed_and_one_describes_itself() -> None:
     async with GoogleServer() as server, aiohttp.ClientSession() as session:
-        google = Google(session, server.url, timeouts=QUICK)
+        google = Google(session, server.url, timeouts=PATIENT)
         names = [model.name for model in await google.list_models()]
         can = await capabilities(google, "gemini-3-flash-preview")
         missing = await google.describe("no-such-model")
@@ -352,7 +352,7 @@ async def test_models_of_all_pages_are_listed_and_one_describes_itself() -> None
 
 async def test_a_text_that_is_searched_for_is_embedded_as_one() -> None:
     async with GoogleServer() as server, aiohttp.ClientSession() as session:
-        await Google(session, server.url, timeouts=QUICK).embed_for(["a"], "gemini-embedding-001", "query")
+        await Google(session, server.url, timeouts=PATIENT).embed_for(["a"], "gemini-embedding-001", "query")
 
     (asked,) = server.requests[-1].body["requests"]
     assert ("RETRIEVAL_QUERY", "models/gemini-embedding-001") == (asked["taskType"], asked["model"])

@@ -14,7 +14,7 @@ from graphs.providers.prompted_tools.provider import NativeOrPromptedTools
 from graphs.providers.registry import open_session
 from tests.conformance.dialects import OpenAIDialect
 from tests.counterparts.raw_server import RawAnswer, RawServer
-from tests.graphs.model_requests import QUICK, ask, collect, text_of
+from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 
 WIRE = OpenAIDialect()
 LONG = {"type": "object", "properties": {"said": {"type": "string", "maxLength": 2000}}, "required": ["said"]}
@@ -66,7 +66,7 @@ def test_only_formats_with_a_schema_change():
 
 async def test_a_server_that_is_known_to_make_grammars_gets_reduced_schemas_at_once():
     async with RawServer(SAID) as server, open_session() as session:
-        provider = OpenAICompatible(session, VENDORS["llamacpp"].at(f"{server.url}/v1"), timeouts=QUICK)
+        provider = OpenAICompatible(session, VENDORS["llamacpp"].at(f"{server.url}/v1"), timeouts=PATIENT)
         await collect(provider, ask("m", tools=TOOLS))
 
     assert [SHORT] == [record.body["tools"][0]["function"]["parameters"] for record in server.requests]
@@ -74,7 +74,7 @@ async def test_a_server_that_is_known_to_make_grammars_gets_reduced_schemas_at_o
 
 async def test_any_other_server_gets_them_once_it_has_refused_one():
     async with RawServer(SAID, REFUSED, SAID) as server, open_session() as session:
-        provider = OpenAICompatible(session, VENDORS["openai"].at(f"{server.url}/v1"), timeouts=QUICK)
+        provider = OpenAICompatible(session, VENDORS["openai"].at(f"{server.url}/v1"), timeouts=PATIENT)
         said = [text_of(await collect(provider, ask("m", tools=TOOLS))) for _ in range(3)]
 
     sent = [record.body["tools"][0]["function"]["parameters"] for record in server.requests]
@@ -84,7 +84,7 @@ async def test_any_other_server_gets_them_once_it_has_refused_one():
 
 async def test_a_schema_that_stays_too_much_leads_to_prompted_tools():
     async with RawServer(REFUSED, REFUSED, SAID) as server, open_session() as session:
-        provider = OpenAICompatible(session, VENDORS["openai"].at(f"{server.url}/v1"), timeouts=QUICK)
+        provider = OpenAICompatible(session, VENDORS["openai"].at(f"{server.url}/v1"), timeouts=PATIENT)
         said = text_of(await collect(NativeOrPromptedTools(provider), ask("m", tools=TOOLS)))
 
     assert said == "said"

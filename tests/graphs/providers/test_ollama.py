@@ -35,7 +35,7 @@ from graphs.providers.ollama.wire_format import LineReader, request_body
 from graphs.providers.registry import open_session
 from tests.counterparts.behaviours import says, text
 from tests.counterparts.ollama_server import OllamaServer
-from tests.graphs.model_requests import QUICK, ask, collect, text_of
+from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 
 
 def request_json(request: ModelRequest) -> dict:
@@ -157,7 +157,7 @@ def test_a_cached_prompt_is_estimated_and_marked():
 
 async def test_a_missing_model_is_pulled_with_progress_and_then_answers():
     async with OllamaServer() as server, open_session() as session:
-        deltas = await collect(Ollama(session, server.url, timeouts=QUICK), ask("absent-text-5"))
+        deltas = await collect(Ollama(session, server.url, timeouts=PATIENT), ask("absent-text-5"))
 
     steps = [d for d in deltas if isinstance(d, Progress)]
     assert deltas[: len(steps)] == steps
@@ -170,20 +170,20 @@ async def test_a_missing_model_is_pulled_with_progress_and_then_answers():
 async def test_a_model_that_cannot_be_pulled_is_unknown():
     async with OllamaServer() as server, open_session() as session:
         with pytest.raises(ModelUnknown):
-            await collect(Ollama(session, server.url, timeouts=QUICK), ask("absent-never"))
+            await collect(Ollama(session, server.url, timeouts=PATIENT), ask("absent-never"))
 
 
 async def test_a_pull_that_stops_half_way_may_be_tried_again():
     async with OllamaServer() as server, open_session() as session:
         with pytest.raises(ProviderStreamCut) as caught:
-            await collect(Ollama(session, server.url, timeouts=QUICK), ask("absent-halfway"))
+            await collect(Ollama(session, server.url, timeouts=PATIENT), ask("absent-halfway"))
 
     assert caught.value.retryable
 
 
 async def test_leaving_during_a_pull_closes_the_socket():
     async with OllamaServer() as server, open_session() as session:
-        stream = Ollama(session, server.url, timeouts=QUICK).stream(ask("absent-text-5"))
+        stream = Ollama(session, server.url, timeouts=PATIENT).stream(ask("absent-text-5"))
         assert isinstance(await anext(stream), Progress)
         await stream.aclose()
 
@@ -193,7 +193,7 @@ async def test_leaving_during_a_pull_closes_the_socket():
 
 async def test_thinking_and_tool_calls_arrive_over_the_wire():
     async with OllamaServer() as server, open_session() as session:
-        provider = Ollama(session, server.url, timeouts=QUICK)
+        provider = Ollama(session, server.url, timeouts=PATIENT)
 
         thought = await collect(provider, ask("reasoning"))
         called = await collect(provider, ask("tool-call"))
@@ -217,14 +217,16 @@ def test_calls_without_ids_get_others_at_the_next_step():
 async def test_a_model_that_knows_no_tools_says_so_as_an_error_of_its_own():
     async with OllamaServer() as server, open_session() as session:
         with pytest.raises(ToolsUnsupported, match="no-tools-3") as caught:
-            await collect(Ollama(session, server.url, timeouts=QUICK), ask("no-tools-3", tools=({"type": "function"},)))
+            await collect(
+                Ollama(session, server.url, timeouts=PATIENT), ask("no-tools-3", tools=({"type": "function"},))
+            )
 
     assert ("provider_tools_unsupported", False) == (caught.value.code, caught.value.retryable)
 
 
 async def test_ollama_is_asked_once_what_a_model_can_do():
     async with OllamaServer() as server, open_session() as session:
-        ollama = Ollama(session, server.url, timeouts=QUICK)
+        ollama = Ollama(session, server.url, timeouts=PATIENT)
 
         found = [await capabilities(ollama, model) for model in ("text-1", "no-tools-1", "text-1")]
 
@@ -236,7 +238,7 @@ async def test_ollama_is_asked_once_what_a_model_can_do():
 async def test_a_row_that_says_everything_asks_nobody():
     async with OllamaServer() as server, open_session() as session:
         row = {"tools": False, "images": True, "context_tokens": 10}
-        found = await capabilities(Ollama(session, server.url, timeouts=QUICK), "text-1", row)
+        found = await capabilities(Ollama(session, server.url, timeouts=PATIENT), "text-1", row)
 
     assert (Capabilities(False, True, 10), []) == (found, server.requests)
 
@@ -244,7 +246,7 @@ async def test_a_row_that_says_everything_asks_nobody():
 async def test_what_a_row_leaves_open_ollama_says():
     async with OllamaServer() as server, open_session() as session:
         found = await capabilities(
-            Ollama(session, server.url, timeouts=QUICK), "text-1", {"images": True, "tools": None}
+            Ollama(session, server.url, timeouts=PATIENT), "text-1", {"images": True, "tools": None}
         )
 
     assert Capabilities(True, True, 131072) == found
@@ -252,7 +254,7 @@ async def test_what_a_row_leaves_open_ollama_says():
 
 async def test_a_model_that_is_not_there_yet_is_asked_for_again():
     async with OllamaServer() as server, open_session() as session:
-        ollama = Ollama(session, server.url, timeouts=QUICK)
+        ollama = Ollama(session, server.url, timeouts=PATIENT)
         before = await ollama.describe("absent-no-tools-1")
         await collect(ollama, ask("absent-no-tools-1"))
 
@@ -261,13 +263,13 @@ async def test_a_model_that_is_not_there_yet_is_asked_for_again():
 
 async def test_an_ollama_that_is_away_is_taken_to_know_tools():
     async with open_session() as session:
-        assert Capabilities(True, False) == await capabilities(Ollama(session, "127.0.0.1:1", timeouts=QUICK), "m")
+        assert Capabilities(True, False) == await capabilities(Ollama(session, "127.0.0.1:1", timeouts=PATIENT), "m")
 
 
 async def test_versions_that_list_no_capabilities_tell_by_their_template():
     async with OllamaServer() as server, open_session() as session:
         server.script(says("hi"), model="old-show")
-        found = await Ollama(session, server.url, timeouts=QUICK).describe("old-show")
+        found = await Ollama(session, server.url, timeouts=PATIENT).describe("old-show")
 
     assert Capabilities(True, False, 131072) == found
     assert Capabilities(False, True) == parse_show("ollama", b'{"template":"","details":{"families":["llama","clip"]}}')

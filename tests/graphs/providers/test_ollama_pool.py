@@ -15,7 +15,7 @@ from graphs.providers.registry import Providers, open_session
 from graphs.providers.settings import ProviderSettings
 from tests.counterparts.behaviours import fails, says, text
 from tests.counterparts.ollama_server import OllamaServer
-from tests.graphs.model_requests import QUICK, ask, collect, text_of
+from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 from tests.waiting import wait_for
 from workers.agents.warm_model import default_model_warm
 
@@ -30,7 +30,7 @@ async def two() -> AsyncIterator[tuple[OllamaServer, OllamaServer]]:
 
 def pool_of(session, *servers: OllamaServer | str, keep_alive: str = "") -> Ollama:
     hosts = ",".join(one if isinstance(one, str) else one.url for one in servers)
-    return Ollama(session, hosts, timeouts=QUICK, keep_alive=keep_alive)
+    return Ollama(session, hosts, timeouts=PATIENT, keep_alive=keep_alive)
 
 
 async def test_the_server_that_has_the_model_in_memory_is_asked(two):

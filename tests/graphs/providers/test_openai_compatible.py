@@ -44,7 +44,7 @@ from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.openai.wire_format import ChunkReader, request_body
 from graphs.providers.registry import open_session
 from tests.counterparts.openai_server import OpenAIServer
-from tests.graphs.model_requests import QUICK, ask, collect
+from tests.graphs.model_requests import PATIENT, ask, collect
 from tests.waiting import PATIENCE_S
 
 LOCAL = VENDORS["openai"].at("http://127.0.0.1:1/v1")
@@ -345,7 +345,7 @@ async def test_a_server_that_is_no_model_server_is_told_apart(said: bytes, expec
     async with await asyncio.start_server(talk, "127.0.0.1", 0) as server, open_session() as session:
         vendor = LOCAL.at(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
         with pytest.raises(expected):
-            await collect(OpenAICompatible(session, vendor, timeouts=QUICK), ask("text-1"))
+            await collect(OpenAICompatible(session, vendor, timeouts=PATIENT), ask("text-1"))
 
 
 async def test_the_key_is_sent_as_the_vendor_wants_it():
@@ -357,7 +357,7 @@ async def test_the_key_is_sent_as_the_vendor_wants_it():
 
 async def test_a_wrong_key_is_rejected_without_quoting_it():
     async with OpenAIServer(key="right") as server, open_session() as session:
-        provider = OpenAICompatible(session, LOCAL.at(server.base_url), key="wrong-key", timeouts=QUICK)
+        provider = OpenAICompatible(session, LOCAL.at(server.base_url), key="wrong-key", timeouts=PATIENT)
 
         with pytest.raises(ProviderRejectedKey) as caught:
             await provider.check_key()
@@ -367,7 +367,7 @@ async def test_a_wrong_key_is_rejected_without_quoting_it():
 
 async def test_reasoning_and_tool_calls_arrive_over_the_wire():
     async with OpenAIServer() as server, open_session() as session:
-        provider = OpenAICompatible(session, LOCAL.at(server.base_url), timeouts=QUICK)
+        provider = OpenAICompatible(session, LOCAL.at(server.base_url), timeouts=PATIENT)
 
         thought = await collect(provider, ask("reasoning"))
         called = await collect(provider, ask("tool-call"))

@@ -40,7 +40,7 @@ from graphs.providers.settings import ProviderSettings
 from tests.counterparts.azure_server import AzureServer
 from tests.counterparts.behaviours import Turn, fails, says, text
 from tests.counterparts.responses_server import ResponsesServer
-from tests.graphs.model_requests import QUICK, ask, collect, text_of
+from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 from tests.waiting import PATIENCE_S
 
 LOOK = {"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {"type": "object"}}}
@@ -53,7 +53,7 @@ def body_of(request: ModelRequest, **options: Any) -> dict[str, Any]:
 
 
 def provider(session: aiohttp.ClientSession, server: ResponsesServer) -> OpenAICompatible:
-    return OpenAICompatible(session, OPENAI.at(server.base_url), timeouts=QUICK, by_responses=("*",))
+    return OpenAICompatible(session, OPENAI.at(server.base_url), timeouts=PATIENT, by_responses=("*",))
 
 
 def read(*events: Any) -> list[Delta]:

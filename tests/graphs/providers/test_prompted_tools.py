@@ -24,7 +24,7 @@ from graphs.providers.prompted_tools.reader import MAX_BLOCK_CHARS, PromptedTool
 from graphs.providers.registry import open_session
 from tests.counterparts.behaviours import calls, says, text
 from tests.counterparts.ollama_server import OllamaServer
-from tests.graphs.model_requests import QUICK, ask, collect, text_of
+from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 
 DEBT = {
     "type": "function",
@@ -236,7 +236,7 @@ def test_without_an_offer_nothing_is_told_and_nothing_is_read():
 async def test_a_model_without_tools_calls_one_over_the_wire_and_reads_its_result():
     async with OllamaServer() as server, open_session() as session:
         server.script(says(f"I look.\n```tool_call\n{CALL}\n```", thought="hm"), says("It is 125."), model="no-tools")
-        provider = PromptedTools(Ollama(session, server.url, timeouts=QUICK))
+        provider = PromptedTools(Ollama(session, server.url, timeouts=PATIENT))
 
         first = await collect(provider, ask("no-tools", "debt?", tools=(DEBT,)))
         call = next(d for d in first if isinstance(d, ToolCallDelta))
@@ -260,7 +260,7 @@ async def test_a_model_without_tools_calls_one_over_the_wire_and_reads_its_resul
 async def test_the_same_request_gives_the_same_ids_and_the_next_step_others():
     async with OllamaServer() as server, open_session() as session:
         server.answer_with(lambda body: says(f"```tool_call\n{CALL}\n```"), model="no-tools")
-        provider = PromptedTools(Ollama(session, server.url, timeouts=QUICK))
+        provider = PromptedTools(Ollama(session, server.url, timeouts=PATIENT))
 
         ids = [
             next(
@@ -276,7 +276,7 @@ async def test_the_same_request_gives_the_same_ids_and_the_next_step_others():
 
 async def test_a_model_that_refuses_tools_gets_them_in_writing_from_then_on():
     async with OllamaServer() as server, open_session() as session:
-        ollama = Ollama(session, server.url, timeouts=QUICK)
+        ollama = Ollama(session, server.url, timeouts=PATIENT)
         provider = NativeOrPromptedTools(ollama)
         server.script(says("one"), says("two"), model="no-tools")
 
@@ -292,7 +292,7 @@ async def test_a_model_that_refuses_tools_gets_them_in_writing_from_then_on():
 async def test_a_model_with_tools_is_left_alone():
     async with OllamaServer() as server, open_session() as session:
         server.script(calls(("get_debt", {"tax_code": "1"})))
-        provider = NativeOrPromptedTools(Ollama(session, server.url, timeouts=QUICK))
+        provider = NativeOrPromptedTools(Ollama(session, server.url, timeouts=PATIENT))
 
         deltas = await collect(provider, ask("scripted", tools=(DEBT,)))
 
@@ -302,7 +302,7 @@ async def test_a_model_with_tools_is_left_alone():
 
 async def test_an_answer_that_is_cut_off_is_never_a_call():
     async with OllamaServer() as server, open_session() as session:
-        provider = PromptedTools(Ollama(session, server.url, timeouts=QUICK))
+        provider = PromptedTools(Ollama(session, server.url, timeouts=PATIENT))
         deltas: list[Delta] = []
 
         with pytest.raises(ProviderStreamCut):
@@ -314,7 +314,7 @@ async def test_an_answer_that_is_cut_off_is_never_a_call():
 
 async def test_leaving_closes_the_vendors_socket():
     async with OllamaServer() as server, open_session() as session:
-        stream = PromptedTools(Ollama(session, server.url, timeouts=QUICK)).stream(
+        stream = PromptedTools(Ollama(session, server.url, timeouts=PATIENT)).stream(
             ask("text-5000-at-200", tools=(DEBT,))
         )
         await anext(stream)

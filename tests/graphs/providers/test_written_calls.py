@@ -9,7 +9,7 @@ from graphs.providers.prompted_tools.provider import NativeOrPromptedTools
 from graphs.providers.registry import open_session
 from tests.conformance.dialects import DIALECTS
 from tests.counterparts.raw_server import RawAnswer, RawServer
-from tests.graphs.model_requests import QUICK, ask, collect, text_of
+from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 
 SCHEMA = {
     "type": "object",
@@ -29,7 +29,7 @@ async def answer(
     if native:
         frames.append(wire.call("listen", {"city": "Huế"}))
     async with RawServer(RawAnswer((*frames, wire.end(reason)))) as server, open_session() as session:
-        provider = NativeOrPromptedTools(wire.provider(session, server.url, QUICK))
+        provider = NativeOrPromptedTools(wire.provider(session, server.url, PATIENT))
         return await collect(provider, ask("m", **{"tools": TOOLS, **request}))
 
 

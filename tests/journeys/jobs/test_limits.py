@@ -134,14 +134,14 @@ async def test_a_spent_budget_refuses_and_warns_before(
 async def test_fifty_calls_at_once_never_exceed_a_keys_budget(system: System, tenant: TestTenant, shared_url: str):
     price = "INSERT INTO models (name, input_usd, output_usd) VALUES ('openai/text-40', 1, 100) ON CONFLICT DO NOTHING"
     change(shared_url, price)
-    budget = 500_000_000  # 0.5 $; 1,024 tokens are reserved, 0.1 $, and 40 are used, 0.004 $
+    budget = 150_000_000  # $0.15: less than 50 answers cost, were they one after the other. Each reserves 1,024 tokens, $0.10
     change(shared_url, "UPDATE api_keys SET budget_day_nanos = %s WHERE tenant_id = %s", budget, tenant.id)
     async with aiohttp.ClientSession() as http:
         answers = await asyncio.gather(*(post(http, system.url, tenant, "text-40") for _ in range(50)))
     refused = [told["body"] for status, told in answers if status != 200]
     assert {"budget_exceeded"} == {told["code"] for told in refused}
     assert all(
-        "of this API key's budget of $0.50 a day" in told["detail"] or "is used up" in told["detail"]
+        "of this API key's budget of $0.15 a day" in told["detail"] or "is used up" in told["detail"]
         for told in refused
     )
     await wait_for_nothing_reserved(system, tenant)
