@@ -32,13 +32,12 @@ def request_structs() -> list[type[msgspec.Struct]]:
     return list(bodies)
 
 
-STRUCTS = request_structs()
-BOUNDS = [
-    (struct, bound.name, bound.max_bytes)
-    for struct in STRUCTS
-    if (splitter := splitter_for(struct)) is not None
-    for bound in splitter.bounds.values()
-]
+def bounds() -> list[tuple[type[msgspec.Struct], str, int]]:
+    """Every bounded field of every body: the body's type, the field's name and how many bytes it may have."""
+    splitters = [(struct, splitter_for(struct)) for struct in request_structs()]
+    return [
+        (struct, b.name, b.max_bytes) for struct, splitter in splitters if splitter for b in splitter.bounds.values()
+    ]
 
 
 def unbounded(kind: Any, place: str, *, bounded: bool = False) -> Iterator[str]:
@@ -60,13 +59,18 @@ def unbounded(kind: Any, place: str, *, bounded: bool = False) -> Iterator[str]:
             yield from unbounded(field.type, f"{place}.{field.encode_name}")
 
 
-@pytest.mark.parametrize("struct", STRUCTS, ids=lambda struct: struct.__name__)
-def test_every_text_list_and_object_of_a_body_has_a_maximum(struct: type[msgspec.Struct]) -> None:
-    assert isinstance(struct, type)
-    assert issubclass(struct, msgspec.Struct), "a body is a struct, or its fields have no names"
-    fields = msgspec.structs.fields(struct)
+def test_every_text_list_and_object_of_a_body_has_a_maximum() -> None:
+    structs = request_structs()
+    assert len(structs) > 30
+    assert all(issubclass(struct, msgspec.Struct) for struct in structs), (
+        "a body is a struct, or its fields have no names"
+    )
     found = [
-        place for field in fields if max_bytes_of(field.type) is None for place in unbounded(field.type, field.name)
+        place
+        for struct in structs
+        for field in msgspec.structs.fields(struct)
+        if max_bytes_of(field.type) is None
+        for place in unbounded(field.type, f"{struct.__name__}.{field.name}")
     ]
     assert found == [], 'give it a max_length, or Meta(extra={"max_bytes": …}) if its shape is open'
 
@@ -80,19 +84,16 @@ def test_an_unbounded_field_is_noticed() -> None:
     assert ["x.names", "x.names[]", "x.free[]", "x.free[]"] == list(unbounded(Inner, "x"))
 
 
-def test_there_are_many_bodies_and_bounds() -> None:
-    assert (len(STRUCTS) > 30, len(BOUNDS) > 25) == (True, True)
-
-
-@pytest.mark.parametrize(("struct", "field", "max_bytes"), BOUNDS)
-def test_a_field_is_refused_one_byte_above_its_bound(struct: Any, field: str, max_bytes: int) -> None:
-    def body(size: int) -> bytes:
-        return b'{"%b":"%b"}' % (field.encode(), b"x" * (size - 2))
-
-    with pytest.raises(InputError) as refused:
-        read_body(body(max_bytes + 1), struct)
-    assert (refused.value.field, refused.value.message.endswith(f"{max_bytes // 1024} KB of JSON.")) == (field, True)
-    keep_bounds(body(max_bytes), struct)
+def test_a_field_is_refused_one_byte_above_its_bound() -> None:
+    bounded = bounds()
+    assert len(bounded) > 25
+    for struct, field, max_bytes in bounded:
+        above, at = (b'{"%b":"%b"}' % (field.encode(), b"x" * (size - 2)) for size in (max_bytes + 1, max_bytes))
+        with pytest.raises(InputError) as refused:
+            read_body(above, struct)
+        assert refused.value.field == field
+        assert refused.value.message.endswith(f"{max_bytes // 1024} KB of JSON.")
+        keep_bounds(at, struct)
 
 
 def with_tools(*sizes: int) -> bytes:

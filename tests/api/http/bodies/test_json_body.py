@@ -1,5 +1,6 @@
 """Bodies that are made to be slow are refused for what is wrong with them, and others get their turn meanwhile."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -25,36 +26,48 @@ def times(unit: bytes, size: int = SIZE) -> bytes:
     return b",".join([unit] * (size // (len(unit) + 1)))
 
 
-HOSTILE = {
-    "objects": (b'"tools":[' + times(b"{}") + b"]}", "tools must not exceed 512 KB"),
+HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
+    "objects": (lambda: b'"tools":[' + times(b"{}") + b"]}", "tools must not exceed 512 KB"),
     "nested lists": (
-        b'"response_format":{"a":[' + times(b"[[[[]]]]") + b"]}}",
+        lambda: b'"response_format":{"a":[' + times(b"[[[[]]]]") + b"]}}",
         "response_format must not exceed 256 KB",
     ),
     "many keys": (
-        b'"metadata":{' + b",".join(b'"%x":0' % n for n in range(10**6)) + b"}}",
+        lambda: b'"metadata":{' + b",".join(b'"%x":0' % n for n in range(10**6)) + b"}}",
         "metadata must not exceed 128 KB",
     ),
-    "repeated keys": (b'"metadata":{' + times(b'"a":0') + b"}}", "metadata must not exceed 128 KB"),
-    "numbers that msgspec reads slowly": (b'"prediction":[' + times(b"1.5e300") + b"]}", "prediction must not exceed"),
-    "a number of many digits": (b'"seed":' + b"9" * SIZE + b"}", "seed is too large a number."),
-    "depth": (b'"audio":' + b"[" * SIZE, "The body is nested too deeply."),
-    "backslashes": (b'"user":"' + rb"\\" * (SIZE // 2) + b'"}', "user must be at most 512 characters long."),
-    "half pairs": (b'"user":"' + rb"\ud800" * (SIZE // 6) + b'"}', r"The body contains \ud800, which is half of"),
+    "repeated keys": (lambda: b'"metadata":{' + times(b'"a":0') + b"}}", "metadata must not exceed 128 KB"),
+    "numbers that msgspec reads slowly": (
+        lambda: b'"prediction":[' + times(b"1.5e300") + b"]}",
+        "prediction must not exceed",
+    ),
+    "a number of many digits": (lambda: b'"seed":' + b"9" * SIZE + b"}", "seed is too large a number."),
+    "depth": (lambda: b'"audio":' + b"[" * SIZE, "The body is nested too deeply."),
+    "backslashes": (
+        lambda: b'"user":"' + rb"\\" * (SIZE // 2) + b'"}',
+        "user must be at most 512 characters long.",
+    ),
+    "half pairs": (
+        lambda: b'"user":"' + rb"\ud800" * (SIZE // 6) + b'"}',
+        r"The body contains \ud800, which is half of",
+    ),
     "pairs without an end": (
-        b'"user":"' + rb"\ud83d\ude00" * (SIZE // 12),
+        lambda: b'"user":"' + rb"\ud83d\ude00" * (SIZE // 12),
         "The body is not valid JSON: it ends too early.",
     ),
-    "spaces": (b" " * SIZE, "The body is not valid JSON: it ends too early."),
-    "texts that are too many": (b'"modalities":[' + times(b'""') + b"]}", "modalities must not exceed 16 KB"),
+    "spaces": (lambda: b" " * SIZE, "The body is not valid JSON: it ends too early."),
+    "texts that are too many": (
+        lambda: b'"modalities":[' + times(b'""') + b"]}",
+        "modalities must not exceed 16 KB",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_body_is_refused_for_what_is_wrong_with_it(name: str) -> None:
-    rest, sentence = HOSTILE[name]
+    make_rest, sentence = HOSTILE[name]
     with pytest.raises(InputError) as refused:
-        read_body(HEAD + rest, CompletionIn)
+        read_body(HEAD + make_rest(), CompletionIn)
     assert sentence in refused.value.message
     assert len(refused.value.message) < 2000
     assert len(refused.value.field or "") <= 200
