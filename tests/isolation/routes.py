@@ -43,27 +43,27 @@ class Operation:
 
 
 @cache
-def operations() -> tuple[Operation, ...]:
-    """Every operation of the document, in an order that is the same in every process."""
+def by_name() -> dict[str, Operation]:
+    """Every operation of the document, by `METHOD path`."""
     document = openapi_document()
-    return tuple(
+    found = (
         _operation(method, path, described, document)
         for path, item in sorted(document["paths"].items())
         for method, described in item.items()
         if method in METHODS
     )
+    return {str(operation): operation for operation in found}
 
 
 def undocumented() -> list[str]:
     """Every route of ours that the document leaves out; the pages that show the document are no part of it."""
-    told = {str(operation) for operation in operations()}
     return sorted(
         f"{method} {path}"
         for route in documented_app().routes
         for handler in getattr(route, "route_handlers", ())
         if isinstance(handler, HTTPRouteHandler) and is_ours(handler) and not route.path.startswith("/schema/")
         for method in handler.http_methods
-        if f"{method} {(path := TYPES.sub('}', route.path_format))}" not in told
+        if f"{method} {(path := TYPES.sub('}', route.path_format))}" not in by_name()
     )
 
 

@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 from schema.postgres.connections import OUTAGES
 from tests.isolation.operation_calls import Matrix
 from tests.isolation.operation_table import CALLS
-from tests.isolation.routes import Operation
-from tests.isolation.test_route_matrix import CALLED, matrix
+from tests.isolation.routes import Operation, by_name
+from tests.isolation.test_route_matrix import matrix
 from tests.schema.postgres.read_only import read_only
 from tests.waiting import wait_for
 
@@ -21,8 +21,8 @@ WRITES = {"POST /api/chat", "POST /api/sessions", "POST /v1/chat/completions", "
 
 async def test_no_operation_is_an_internal_error_while_postgres_is_read_only(matrix: Matrix, database_url: str) -> None:
     requests = []
-    for operation in CALLED:
-        call = CALLS[str(operation)]
+    for name, call in CALLS.items():
+        operation = by_name()[name]
         requests.append((operation, call, await matrix.leader(call), matrix.values(call, matrix.world.a)))
     wrong, statuses = [], dict[str, int]()
     with read_only(database_url), capture_logs() as logs:
@@ -41,7 +41,7 @@ async def test_no_operation_is_an_internal_error_while_postgres_is_read_only(mat
 async def test_a_failure_below_the_statement_is_an_outage(matrix: Matrix, database_url: str, state: str) -> None:
     """A full disk, for instance, as Postgres reports it."""
     assert state[:2] in OUTAGES
-    chat = next(operation for operation in CALLED if str(operation) == "POST /api/chat")
+    chat = by_name()["POST /api/chat"]
     call = CALLS[str(chat)]
     await wait_for(lambda: _is_accepted(matrix, chat), "chats are accepted")
     headers, values = await matrix.leader(call), matrix.values(call, matrix.world.a)

@@ -5,7 +5,7 @@ The document says what there is, `operation_table.py` how it is called, `two_ten
 
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -19,9 +19,10 @@ from graphs.providers.settings import ProviderSettings
 from schema.identity.rights import Right, rights_for_role
 from tests.api.conftest import serving
 from tests.counterparts.openai_server import OpenAIServer
+from tests.isolation.call_shapes import Call
 from tests.isolation.operation_calls import Caller, Matrix, Values, made_up, told, unknown
 from tests.isolation.operation_table import CALLS, PUBLIC
-from tests.isolation.routes import Operation, operations, undocumented
+from tests.isolation.routes import Operation, by_name, undocumented
 from tests.isolation.two_tenants import KINDS, Holder
 from tests.isolation.world import World, open_world
 from tests.secret import VAULT
@@ -29,8 +30,6 @@ from tools.egress import EgressPolicy
 from workers.storage.settings import StorageSettings
 
 TABLE = "tests/isolation/operation_table.py"
-GUARDED = [operation for operation in operations() if str(operation) not in PUBLIC]
-CALLED = [operation for operation in GUARDED if str(operation) in CALLS]
 GARBAGE = b'{"garbage": [\xff'
 
 
@@ -68,21 +67,28 @@ async def weak_callers(matrix: Matrix) -> dict[Right, list[Caller]]:
     return await matrix.weak_callers()
 
 
-def every(chosen: list[Operation]) -> Any:
-    return pytest.mark.parametrize("operation", chosen, ids=str)
+@pytest.fixture
+def operation(request: pytest.FixtureRequest) -> Operation:
+    return by_name()[request.param]
 
 
-def in_question(holds: str) -> list[Operation]:
-    """Return the operations with a field that names a thing of this sort."""
-    return [
-        operation for operation in CALLED if any(holds in ref.kind for ref in CALLS[str(operation)].refers.values())
-    ]
+def every(chosen: Callable[[str, Call], bool] = lambda name, call: True) -> Any:
+    """Every guarded operation, or those chosen by name and call. They are from the table, which is as complete as the document
+    (the tests below see to it): the document takes seconds to make, which each process would spend while it collects tests."""
+    names = [name for name, call in CALLS.items() if chosen(name, call)]
+    return pytest.mark.parametrize("operation", names, indirect=True)
+
+
+def in_question(*holds: str) -> Callable[[str, Call], bool]:
+    """Chooses the operations with a field that names a thing of one of these sorts."""
+    return lambda name, call: any(one in ref.kind for one in holds for ref in call.refers.values())
 
 
 async def test_every_operation_and_every_field_of_it_is_in_the_table() -> None:
-    missing = [f"{op}: add how it is called to CALLS in {TABLE}" for op in GUARDED if str(op) not in CALLS]
-    for operation in CALLED:
-        call = CALLS[str(operation)]
+    guarded = by_name().keys() - PUBLIC
+    missing = [f"{name}: add how it is called to CALLS in {TABLE}" for name in sorted(guarded - CALLS.keys())]
+    for name in sorted(guarded & CALLS.keys()):
+        operation, call = by_name()[name], CALLS[name]
         unclassified = operation.fields - call.refers.keys() - set(call.plain.split())
         missing += [
             f"{operation}: say in {TABLE} what {field} refers to, or that it is plain" for field in sorted(unclassified)
@@ -98,7 +104,7 @@ async def test_no_route_hides_from_the_document() -> None:
 
 
 async def test_the_table_holds_nothing_that_is_gone() -> None:
-    there = {str(operation): operation for operation in operations()}
+    there = by_name()
     assert set() == (CALLS.keys() | PUBLIC) - there.keys()
     gone = {
         f"{name}: {field}"
@@ -109,8 +115,8 @@ async def test_the_table_holds_nothing_that_is_gone() -> None:
 
 
 async def test_every_operation_needs_the_right_that_the_table_says() -> None:
-    assert {name: call.right for name, call in CALLS.items()} == {str(op): op.right for op in CALLED}
-    assert PUBLIC == {str(operation) for operation in operations() if operation.right is None}
+    assert {name: call.right for name, call in CALLS.items()} == {name: by_name()[name].right for name in CALLS}
+    assert PUBLIC == {name for name, operation in by_name().items() if operation.right is None}
 
 
 async def test_the_strangers_tenant_has_one_of_everything(matrix: Matrix) -> None:
@@ -118,7 +124,7 @@ async def test_the_strangers_tenant_has_one_of_everything(matrix: Matrix) -> Non
     assert set() == {ref.kind for call in CALLS.values() for ref in call.refers.values()} - KINDS.keys()
 
 
-@every(GUARDED)
+@every()
 async def test_nobody_gets_past_the_door(operation: Operation, matrix: Matrix, bad_callers: list[Caller]) -> None:
     for caller in bad_callers:
         answer = await matrix.call(operation, caller.headers, made_up(operation), content=GARBAGE)
@@ -126,7 +132,7 @@ async def test_nobody_gets_past_the_door(operation: Operation, matrix: Matrix, b
         _check_error(operation, answer, "unauthenticated" if answer.status_code == 401 else "tenant_suspended")
 
 
-@every(GUARDED)
+@every()
 async def test_who_lacks_the_right_is_refused_before_the_body_is_read(
     operation: Operation, matrix: Matrix, weak_callers: dict[Right, list[Caller]]
 ) -> None:
@@ -137,7 +143,7 @@ async def test_who_lacks_the_right_is_refused_before_the_body_is_read(
         _check_error(operation, answer, "forbidden")
 
 
-@every(CALLED)
+@every()
 async def test_what_is_ones_own_is_reached(operation: Operation, matrix: Matrix) -> None:
     """So that what is refused below is refused for the id alone."""
     call = CALLS[str(operation)]
@@ -145,7 +151,7 @@ async def test_what_is_ones_own_is_reached(operation: Operation, matrix: Matrix)
     assert call.gets == answer.status_code, answer.text
 
 
-@every([operation for operation in CALLED if CALLS[str(operation)].refers])
+@every(lambda name, call: bool(call.refers))
 async def test_what_another_tenant_has_does_not_exist(operation: Operation, matrix: Matrix) -> None:
     call, world = CALLS[str(operation)], matrix.world
     before = world.digest()
@@ -162,7 +168,7 @@ async def test_what_another_tenant_has_does_not_exist(operation: Operation, matr
     world.forget_names()
 
 
-@every([operation for operation in CALLED if operation.right not in rights_for_role("owner")])
+@every(lambda name, call: call.right not in rights_for_role("owner"))
 async def test_an_owner_is_no_admin_of_any_tenant(operation: Operation, matrix: Matrix) -> None:
     call, world = CALLS[str(operation)], matrix.world
     before, owner = world.digest(), await matrix.person(world.a, "owner")
@@ -173,15 +179,15 @@ async def test_an_owner_is_no_admin_of_any_tenant(operation: Operation, matrix: 
     assert before == world.digest()
 
 
-def acts_on_users(operation: Operation) -> bool:
+def acts_on_users(name: str, call: Call) -> bool:
     """Whether an operation makes, changes, exports or erases users other than the caller."""
-    about = operation.right in ("users.manage", "privacy.manage", "sign_in.manage") or (
-        operation.right == "tenants.manage" and operation.path.partition("{tenant}")[2].startswith("/users")
+    about = call.right in ("users.manage", "privacy.manage", "sign_in.manage") or (
+        call.right == "tenants.manage" and name.partition("{tenant}")[2].startswith("/users")
     )
-    return about and (operation.method != "GET" or operation.path.endswith("/export"))
+    return about and (not name.startswith("GET ") or name.endswith("/export"))
 
 
-@every([operation for operation in CALLED if acts_on_users(operation)])
+@every(acts_on_users)
 async def test_a_key_with_only_the_right_for_it_acts_on_no_user(operation: Operation, matrix: Matrix) -> None:
     call, world = CALLS[str(operation)], matrix.world
     role, home = ("owner", world.a) if call.right in rights_for_role("owner") else ("admin", world.platform)
@@ -191,7 +197,7 @@ async def test_a_key_with_only_the_right_for_it_acts_on_no_user(operation: Opera
     _check_error(operation, answer, "forbidden")
 
 
-@every(list(dict.fromkeys(op for kind in ("session", "job", "key", "document") for op in in_question(kind))))
+@every(in_question("session", "job", "key", "document"))
 async def test_what_another_member_has_does_not_exist(operation: Operation, matrix: Matrix) -> None:
     call, world = CALLS[str(operation)], matrix.world
     if call.right not in rights_for_role("member"):
@@ -211,9 +217,7 @@ async def test_what_another_member_has_does_not_exist(operation: Operation, matr
             assert world.fellow.marker not in answer.text.replace(foreign, "")
 
 
-@every(
-    [op for op in CALLED if "query.cursor" in CALLS[str(op)].plain and (op.right != "tenants.manage" or "{" in op.path)]
-)
+@every(lambda name, call: "query.cursor" in call.plain and (call.right != "tenants.manage" or "{" in name))
 async def test_a_page_that_begins_at_another_tenants_place_is_ones_own(operation: Operation, matrix: Matrix) -> None:
     call, world = CALLS[str(operation)], matrix.world
     world.forget_names()

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from schema.errors import EgressFailed, EgressRefused
 from tests.tools.egress_servers import ConnectionTrap, ResponseServer, resolve_test_names, serve_page_over_tls
 from tests.tools.hostile.urls import HOSTILE, REACHABLE_WHEN_ALLOWED
+from tests.waiting import PATIENCE_S
 from tools.egress import EgressPolicy, EgressTransport, fetch_json, open_client, parse_url
 from tools.egress.addresses import is_public
 
@@ -41,11 +42,15 @@ async def answers() -> AsyncIterator[ResponseServer]:
 
 def open_policy(trap: ConnectionTrap) -> EgressPolicy:
     """As lax as one can be without naming an address: only the address itself can be what is refused."""
-    return EgressPolicy(allow_http=True, ports=frozenset({trap.port, 80, 443}), timeout_s=2, connect_timeout_s=1)
+    return EgressPolicy(
+        allow_http=True, ports=frozenset({trap.port, 80, 443}), timeout_s=PATIENCE_S, connect_timeout_s=PATIENCE_S
+    )
 
 
 def allowing(server: ResponseServer) -> EgressPolicy:
-    return EgressPolicy(allowed_hosts=frozenset({f"127.0.0.1:{server.port}"}), timeout_s=5)
+    return EgressPolicy(
+        allowed_hosts=frozenset({f"127.0.0.1:{server.port}"}), timeout_s=PATIENCE_S, connect_timeout_s=PATIENCE_S
+    )
 
 
 def test_there_are_at_least_sixty_hostile_urls() -> None:
