@@ -20,7 +20,7 @@ from api.documents.upload import routes as upload_documents
 from api.files import routes as files
 from api.grants import egress
 from api.grants import routes as grants
-from api.identity import api_keys, credentials, identity_providers, login, oidc_login, well_known
+from api.identity import api_keys, browser_login, credentials, identity_providers, login, oidc_login, well_known
 from api.jobs import routes as jobs
 from api.jobs import trace
 from api.openai import completions, embeddings, models, text_completions
@@ -48,7 +48,14 @@ from api.webhooks import routes as webhooks
 
 NATIVE = (
     *(chat.routes, jobs.routes, trace.routes, sessions.routes, feedback.routes, memories.routes),
-    *(login.routes, identity_providers.routes, oidc_login.routes, api_keys.routes, credentials.routes),
+    *(
+        login.routes,
+        browser_login.routes,
+        identity_providers.routes,
+        oidc_login.routes,
+        api_keys.routes,
+        credentials.routes,
+    ),
     *(users.routes, privacy.routes),
     *(agents.routes, manage_agents.routes, tools.routes, trial_run.routes, data_sources.routes),
     *(configuration.routes, pipelines.routes, benchmarks.routes, datasets.routes, quality.routes, schedules.routes),

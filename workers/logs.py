@@ -40,7 +40,7 @@ SECRET_NAME = re.compile(
 SECRET = re.compile(
     "|".join(
         (
-            r"(?<![0-9A-Za-z])hrr?_[\w-]{16,}",  # our API keys and refresh tokens
+            r"(?<![0-9A-Za-z])hr[rsc]?_[\w-]{16,}",  # our API keys, refresh tokens, cookies and codes
             r"\beyJ[\w-]{8,}(?:\.[\w-]*){0,4}",  # a JWT, also a part of one
             r"(?<![\w-])[\w-]{43}=(?![\w=])",  # a Fernet key
             r"\bgAAAA[\w-]{20,}=*",  # what a Fernet key has sealed

@@ -1,4 +1,4 @@
-"""Authenticates API keys and access tokens. Results are cached for a second.
+"""Authenticates API keys, access tokens and browsers' cookies. Results are cached for a second.
 
 A process that changes who may do what forgets what it has cached (`forget`), so the change holds there at once; in other
 processes a revoked key, a disabled user or a suspended tenant is locked out within the second. Before a caller is refused, what
@@ -9,12 +9,15 @@ Fails closed: while Postgres is unavailable, only cached callers get in (others 
 
 import asyncio
 import hmac
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
 
+from api.auth.bound_secrets import read_bound_secret
+from api.auth.browser_cookie import PREFIX as COOKIE_PREFIX
 from api.auth.principals import IDENTITY_TTL_S, MAX_CACHED_IDENTITIES, Principal
 from api.auth.tokens.access_tokens import AccessTokens
 from schema.errors import HeadraceError, TenantSuspended, Unauthenticated, Unavailable
@@ -23,6 +26,7 @@ from schema.identity.budgets import read_budgets
 from schema.identity.rights import SEES_ALL, Right, rights_for_role
 from schema.postgres.batched_lookup import BatchedLookup
 from schema.postgres.connections import Pool
+from schema.queries.identity.browser_sessions import BrowserSession, find_browser_sessions
 from schema.queries.identity.callers import PresentedKey, find_keys, touch_keys
 from schema.ttl_cache import TtlCache
 
@@ -42,6 +46,10 @@ NEITHER_KEY_NOR_JWT = (
 )
 
 
+CANNOT_CHECK_COOKIE = "Sign-ins can't be checked because the database is unavailable. Try again shortly."
+SIGNED_OUT = "You are signed out here: the sign-in has ended, or its time is over. Sign in again."
+
+
 class Authenticator:
     """Turns the credentials of a request into a principal. `close()` writes the last uses of keys."""
 
@@ -49,6 +57,12 @@ class Authenticator:
         self._pool, self._tokens = pool, tokens
         self._keys: TtlCache[str, PresentedKey | None] = TtlCache(MAX_CACHED_IDENTITIES, IDENTITY_TTL_S)
         self._lookups = BatchedLookup[str, PresentedKey](lambda finds: find_keys(pool, finds))
+        self._browsers: TtlCache[tuple[UUID, UUID], BrowserSession | None] = TtlCache(
+            MAX_CACHED_IDENTITIES, IDENTITY_TTL_S
+        )
+        self._cookies = BatchedLookup[tuple[UUID, UUID], BrowserSession](
+            lambda wanted: find_browser_sessions(pool, wanted)
+        )
         self._used: dict[UUID, UUID] = {}
         self._touch_task: asyncio.Task[None] | None = None
 
@@ -62,33 +76,43 @@ class Authenticator:
         """
         if not secret.startswith(PREFIX) and "." not in secret:
             raise Unauthenticated(NEITHER_KEY_NOR_JWT)
-        found = await self._find(secret)
+        find = self._by_key if secret.startswith(PREFIX) else self._by_token
+        found = await self._admit(lambda fresh: find(secret, fresh), right)
+        return replace(found, address=address, request_id=request_id)
+
+    async def authenticate_browser(
+        self, cookie: str, right: Right | None = None, *, address: str | None, request_id: str | None
+    ) -> Principal:
+        """Return the principal of a browser's cookie: the user or the API key that it is signed in with. Raises as
+        `authenticate` does."""
+        found = await self._admit(lambda fresh: self._by_cookie(cookie, fresh), right)
+        return replace(found, address=address, request_id=request_id)
+
+    async def _admit(self, find: Callable[[bool], Awaitable[Principal]], right: Right | None) -> Principal:
+        found = await find(False)
         if found.tenant.state != "active" or (right is not None and right not in found.rights):
-            found = await self._find(secret, fresh=True)
+            found = await find(True)
         if found.tenant.state != "active":
             raise TenantSuspended(
                 "This tenant is suspended. Its data is kept. Contact the operator of this installation."
             )
-        return replace(found, address=address, request_id=request_id)
+        return found
 
     def forget(self, tenant_id: UUID | None) -> None:
         """Forget what is cached of a tenant's callers, or of all callers: something about them was changed here."""
         if tenant_id is None:
             self._keys.clear()
+            self._browsers.clear()
         else:
             self._keys.discard_where(lambda _, key: key is None or key.tenant_id == tenant_id)
+            self._browsers.discard_where(lambda session, _: session[0] == tenant_id)
         self._tokens.forget(tenant_id)
-
-    async def _find(self, secret: str, *, fresh: bool = False) -> Principal:
-        return await (self._by_key(secret, fresh) if secret.startswith(PREFIX) else self._by_token(secret, fresh))
 
     async def _by_key(self, key: str, fresh: bool) -> Principal:
         parts = read_api_key(key)
         if parts is None:
             raise Unauthenticated(INVALID_KEY)
-        if fresh:
-            self._keys.discard(parts.find)
-        found = await self._keys.load(parts.find, lambda: self._load_key(parts.find))
+        found = await self._find_key(parts.find, fresh)
         if found is None or not hmac.compare_digest(found.digest, parts.digest):
             raise Unauthenticated(INVALID_KEY)
         if not _is_live(found):
@@ -97,6 +121,42 @@ class Authenticator:
             return await self._by_key(key, fresh=True)
         self._record_use(found)
         return _principal_of_key(found)
+
+    async def _by_cookie(self, cookie: str, fresh: bool) -> Principal:
+        parts = read_bound_secret(COOKIE_PREFIX, cookie)
+        if parts is None:
+            raise Unauthenticated(SIGNED_OUT)
+        session_key = (parts.tenant_id, parts.row_id)
+        if fresh:
+            self._browsers.discard(session_key)
+        session = await self._browsers.load(session_key, lambda: self._load_browser(session_key))
+        if session is None or not hmac.compare_digest(session.digest, parts.digest):
+            raise Unauthenticated(SIGNED_OUT)
+        if session.login_id is not None:
+            return await self._by_login(session.tenant_id, session.login_id, fresh)
+        return await self._by_kept_key(session, fresh)
+
+    async def _by_login(self, tenant_id: UUID, login_id: UUID, fresh: bool) -> Principal:
+        try:
+            principal = await self._tokens.find_login(tenant_id, login_id, fresh=fresh)
+        except Unavailable as error:
+            raise Unavailable(CANNOT_CHECK_COOKIE) from error
+        if principal is None:
+            raise Unauthenticated(SIGNED_OUT)
+        return principal
+
+    async def _by_kept_key(self, session: BrowserSession, fresh: bool) -> Principal:
+        """Return the principal of the key that a browser signed in with."""
+        key = await self._find_key(session.find, fresh) if session.find else None
+        if key is None or not _is_live(key):
+            raise Unauthenticated(SIGNED_OUT)
+        self._record_use(key)
+        return _principal_of_key(key)
+
+    async def _find_key(self, find: str, fresh: bool) -> PresentedKey | None:
+        if fresh:
+            self._keys.discard(find)
+        return await self._keys.load(find, lambda: self._load_key(find))
 
     async def _by_token(self, token: str, fresh: bool) -> Principal:
         try:
@@ -113,6 +173,12 @@ class Authenticator:
             raise Unavailable(
                 "API keys can't be checked because the database is unavailable. Try again shortly."
             ) from error
+
+    async def _load_browser(self, session_key: tuple[UUID, UUID]) -> BrowserSession | None:
+        try:
+            return await self._cookies.find(session_key)
+        except Unavailable as error:
+            raise Unavailable(CANNOT_CHECK_COOKIE) from error
 
     def _record_use(self, key: PresentedKey) -> None:
         self._used[key.id] = key.tenant_id

@@ -19,6 +19,7 @@ from litestar.datastructures import Headers
 from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
+from api.auth.browser_cookie import presented_cookie, require_own_page
 from api.http.limit_errors import require_rate
 from api.http.middleware import BEFORE_RESPONSE
 from api.http.query_params import check_parameters, reject_unknown_parameters
@@ -195,14 +196,27 @@ def is_ours(handler: BaseRouteHandler) -> bool:
     return (handler.fn.__module__ or "").split(".")[0] == "api"
 
 
-def presented_secret(headers: Headers) -> str:
-    """Return the API key or token of a request. Raises Unauthenticated if there is none."""
+def presented_secret(headers: Headers) -> str | None:
+    """Return the API key or token of a request, None if there is none."""
     scheme, _, secret = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         secret = headers.get("x-api-key", "")
-    if not secret.strip():
+    return secret.strip() or None
+
+
+async def _authenticate(connection: ASGIConnection[Any, Any, Any, Any], right: Right) -> Principal:
+    """Return the principal of a key or a token, or else of a browser's cookie, which counts under `/api` alone."""
+    state, headers = connection.app.state, connection.headers
+    authenticator, issuer = state.resources.authenticator, state.settings.issuer
+    origin = {"address": client_address(connection), "request_id": connection.scope.get("request_id")}
+    if (secret := presented_secret(headers)) is not None:
+        return await authenticator.authenticate(secret, right, **origin)
+    cookie = presented_cookie(connection.cookies, issuer) if connection.scope["path"].startswith("/api/") else None
+    if cookie is None:
         raise Unauthenticated(NO_CREDENTIALS)
-    return secret.strip()
+    if connection.scope.get("method") != "GET":
+        require_own_page(headers, issuer)
+    return await authenticator.authenticate_browser(cookie, right, **origin)
 
 
 async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -218,13 +232,7 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     scope: Any = connection.scope
     principal: Principal | None = scope.get(CALLED_AS)
     if principal is None:
-        principal = await resources.authenticator.authenticate(
-            presented_secret(connection.headers),
-            right,
-            address=client_address(connection),
-            request_id=connection.scope.get("request_id"),
-        )
-    assert principal is not None
+        principal = await _authenticate(connection, right)
     connection.scope["user"] = principal  # before the refusal, which is recorded with its name
     if right not in principal.rights:
         raise Forbidden(f"This requires the right {right!r}; {_describe_credential(principal)} does not include it.")

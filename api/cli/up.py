@@ -20,6 +20,7 @@ from api.local.supervisor import read_procfile
 
 BANNER = """
 headrace is up: {url}
+  console     {console}   (signs you in once, within ten minutes)
   API docs    {url}/schema/swagger
   Flower      {flower_url}
   API key     {key}   (tenant demo)
@@ -101,7 +102,8 @@ async def serve_until_stopped(
             await wait_until_loaded(server, supervisor, stop)
         if not stop.is_set():
             async with Client(running.url, running.key) as client:
-                print(banner(running, settings, await client.language_model_hint()), flush=True)
+                hint, console = await client.language_model_hint(), await client.console_link()
+                print(banner(running, settings, hint, console), flush=True)
                 await ensure_handbook(client, settings.home)
         await stop.wait()
         print("headrace: stopping; press Ctrl-C again to stop at once.", file=sys.stderr, flush=True)
@@ -120,10 +122,11 @@ def stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
     return stop, stop_now
 
 
-def banner(running: RunningStack, settings: StackSettings, hint: str = "") -> str:
-    """The text shown once the stack is ready. `hint` says what could be better, if anything."""
+def banner(running: RunningStack, settings: StackSettings, hint: str = "", console: str = "") -> str:
+    """The text shown once the stack is ready. `hint` says what could be better, if anything; `console` opens the console."""
     admin = f"in {settings.home}/admin.key, and in HEADRACE_ADMIN_KEY after the eval below"
     if running.admin_key is None:
         admin = "printed when this database was first migrated; ./headrace migrate --new-admin-key creates another"
-    where = {"url": running.url, "flower_url": running.flower_url, "home": settings.home}
+    where = {"console": console or f"{running.url}/console/"}
+    where |= {"url": running.url, "flower_url": running.flower_url, "home": settings.home}
     return BANNER.format(key=running.key, admin=admin, hint=f"\n{hint}\n" if hint else "", **where)

@@ -197,6 +197,11 @@ async def logout(principal: SignedIn, resources: AppResources, data: JSONBody[Lo
 @get("/me", opt=described(response=CALLER_EXAMPLE), summary="Get the caller's identity", tags=["auth"])
 async def get_caller_identity(principal: SignedIn, resources: AppResources) -> CallerOut:
     """Returns who the API key or access token belongs to, and what it may do."""
+    return await describe_caller(resources, principal)
+
+
+async def describe_caller(resources: Resources, principal: Principal) -> CallerOut:
+    """Return who a caller is and what they may do."""
     user: User | None = None
     key: ApiKey | None = None
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:

@@ -6,16 +6,15 @@ the same successor. If it is sent again later, somebody has copied it, so the si
 A thief who comes within `GRACE` gets the successor that the user has too, so the next refresh tells.
 """
 
-import base64
-import binascii
-import hashlib
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from api.auth.bound_secrets import BoundSecret, new_bound_secret, read_bound_secret
+from api.auth.browser_cookie import LIFETIME
+from api.auth.browser_cookie import PREFIX as COOKIE_PREFIX
 from api.auth.login_throttle import LoginThrottle, login_name, short_hash, sign_in_throttle
 from api.auth.passwords import is_outdated
 from api.auth.role_checks import ClientInfo, SignedInUserOut, signed_in_user_out
@@ -24,6 +23,7 @@ from schema.errors import TenantSuspended, Unauthenticated, Unavailable
 from schema.identity.tenancy import TenantSnapshot
 from schema.ids import new_id
 from schema.postgres.connections import Db, tenant_tx
+from schema.queries.identity.browser_sessions import add_browser_session
 from schema.queries.identity.callers import find_tenant_id
 from schema.queries.identity.logins import (
     add_login,
@@ -37,22 +37,13 @@ from schema.queries.tenants.audit import add_audit
 from schema.vault import PLATFORM, Vault
 
 PREFIX = "hrr_"
-LOGIN_LIFETIME = timedelta(days=30)  # since the last refresh
+LOGIN_LIFETIME = LIFETIME  # since the last refresh
 GRACE = timedelta(seconds=10)
 """How long after its first use a refresh token may be sent again."""
 
 INVALID_CREDENTIALS = "The tenant, email or password is incorrect."
 CANNOT_REFRESH = "The refresh token is invalid or has already been used. Sign in again with POST /api/auth/login."
 SUSPENDED = "This tenant is suspended. Its data is kept. Contact the operator of this installation."
-
-
-@dataclass(frozen=True)
-class RefreshToken:
-    """The parts of a refresh token; `digest` is what Postgres stores."""
-
-    tenant_id: UUID
-    login_id: UUID
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -67,26 +58,19 @@ class LoggedIn:
 
 def new_refresh_token(tenant_id: UUID, login_id: UUID, secret: bytes | None = None) -> str:
     """Return a new refresh token in plain text, with these 32 secret bytes or random ones."""
-    body = base64.urlsafe_b64encode(tenant_id.bytes + login_id.bytes + (secret or secrets.token_bytes(32)))
-    return PREFIX + body.rstrip(b"=").decode()
+    return new_bound_secret(PREFIX, tenant_id, login_id, secret)
 
 
-def derive_successor(presented: RefreshToken, vault: Vault) -> str:
+def derive_successor(presented: BoundSecret, vault: Vault) -> str:
     """Return the refresh token that this one is exchanged for, always the same while the secret key is."""
     return new_refresh_token(
-        presented.tenant_id, presented.login_id, vault.derive("refresh token", presented.digest.encode())
+        presented.tenant_id, presented.row_id, vault.derive("refresh token", presented.digest.encode())
     )
 
 
-def read_refresh_token(text: str) -> RefreshToken | None:
-    """Return the parts of a refresh token; None if it isn't one of ours."""
-    try:
-        raw = base64.b64decode(text.removeprefix(PREFIX) + "==", altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    if not text.startswith(PREFIX) or len(raw) != 64:
-        return None
-    return RefreshToken(UUID(bytes=raw[:16]), UUID(bytes=raw[16:32]), hashlib.sha256(raw).hexdigest())
+def read_refresh_token(text: str) -> BoundSecret | None:
+    """Return the parts of a refresh token, whose row is its sign-in; None if it isn't one of ours."""
+    return read_bound_secret(PREFIX, text)
 
 
 async def authenticate(
@@ -147,17 +131,57 @@ async def begin_login(
     tenant, login_id = user.tenant_snapshot, new_id()
     refresh_token = new_refresh_token(tenant.id, login_id)
     access_token = await resources.tokens.issue(tenant.id, login_id, user)
-    new_hash = None
-    if password is not None and user.password_hash is not None and is_outdated(user.password_hash):
-        new_hash = await resources.passwords.hash(password)
+    new_hash = await _renewed_hash(resources, user, password)
     async with tenant_tx(resources.core.pool, tenant.id) as db:
-        login_key, origin = (tenant.id, login_id), {"address": client_info.address, "client": client_info.client}
-        await add_login(db, *login_key, user.id, lasts=LOGIN_LIFETIME, **origin)
+        await _add_login(db, login_id, user, client_info, method, new_hash)
         await add_refresh_token(db, tenant.id, login_id, _digest(refresh_token))
-        if new_hash is not None:
-            await change_user(db, tenant.id, user.id, {"password_hash": new_hash})
-        await _record(db, tenant.id, login_id, user.id, "login.succeeded", client_info, detail={"how": method})
     return LoggedIn(access_token, refresh_token, signed_in_user_out(user), tenant)
+
+
+async def begin_browser_login(
+    resources: Resources,
+    user: SignInUser,
+    client_info: ClientInfo,
+    *,
+    method: str = "password",
+    password: str | None = None,
+) -> str:
+    """Sign a user in by cookie, without tokens, and return the cookie's value."""
+    tenant_id, login_id = user.tenant_snapshot.id, new_id()
+    new_hash = await _renewed_hash(resources, user, password)
+    async with tenant_tx(resources.core.pool, tenant_id) as db:
+        await _add_login(db, login_id, user, client_info, method, new_hash)
+        return await start_browser_session(db, tenant_id, login_id=login_id)
+
+
+async def start_browser_session(
+    db: Db, tenant_id: UUID, *, login_id: UUID | None = None, key_id: UUID | None = None
+) -> str:
+    """Store that a browser is signed in, with a sign-in or an API key, and return the value of its cookie."""
+    session_id = new_id()
+    cookie = new_bound_secret(COOKIE_PREFIX, tenant_id, session_id)
+    parts = read_bound_secret(COOKIE_PREFIX, cookie)
+    assert parts is not None
+    owner = {"login_id": login_id, "key_id": key_id}
+    await add_browser_session(db, tenant_id, session_id, parts.digest, lasts=LIFETIME, **owner)
+    return cookie
+
+
+async def _renewed_hash(resources: Resources, user: SignInUser, password: str | None) -> str | None:
+    """Return a new hash of a verified password if the parameters of hashes have changed."""
+    if password is None or user.password_hash is None or not is_outdated(user.password_hash):
+        return None
+    return await resources.passwords.hash(password)
+
+
+async def _add_login(
+    db: Db, login_id: UUID, user: SignInUser, client_info: ClientInfo, method: str, new_hash: str | None
+) -> None:
+    tenant_id, origin = user.tenant_snapshot.id, {"address": client_info.address, "client": client_info.client}
+    await add_login(db, tenant_id, login_id, user.id, lasts=LOGIN_LIFETIME, **origin)
+    if new_hash is not None:
+        await change_user(db, tenant_id, user.id, {"password_hash": new_hash})
+    await _record(db, tenant_id, login_id, user.id, "login.succeeded", client_info, detail={"how": method})
 
 
 async def renew_login(resources: Resources, text: str, client_info: ClientInfo) -> LoggedIn:
@@ -173,13 +197,13 @@ async def renew_login(resources: Resources, text: str, client_info: ClientInfo) 
     if user is None:
         resources.forget(presented.tenant_id)  # the sign-in may have been ended
         raise Unauthenticated(CANNOT_REFRESH)
-    access_token = await resources.tokens.issue(presented.tenant_id, presented.login_id, user)
+    access_token = await resources.tokens.issue(presented.tenant_id, presented.row_id, user)
     return LoggedIn(access_token, refresh_token, signed_in_user_out(user), user.tenant_snapshot)
 
 
-async def _exchange(db: Db, presented: RefreshToken, new_digest: str, client_info: ClientInfo) -> SignInUser | None:
+async def _exchange(db: Db, presented: BoundSecret, new_digest: str, client_info: ClientInfo) -> SignInUser | None:
     """Return the user if the sign-in continues, else None. A token that was used before `GRACE` ends the sign-in."""
-    login_key = (presented.tenant_id, presented.login_id)
+    login_key = (presented.tenant_id, presented.row_id)
     use = await use_refresh_token(db, *login_key, presented.digest, grace=GRACE)
     if use in ("first", "repeated"):
         user = await extend_login(db, *login_key, lasts=LOGIN_LIFETIME)

@@ -12,7 +12,7 @@ from api.auth.login_throttle import guess_throttle, short_hash
 from api.auth.oidc.code_flow import TokensIn, escape_for_display
 from api.auth.oidc.login_state import LoginState, read_login_state
 from api.auth.role_checks import ClientInfo
-from api.identity.login_sessions import SUSPENDED, LoggedIn, begin_login
+from api.identity.login_sessions import SUSPENDED
 from api.identity.oidc_paths import redirect_uri
 from api.resources import Resources
 from schema.errors import EgressFailed, HeadraceError, TenantSuspended, Unauthenticated, Unavailable
@@ -61,9 +61,9 @@ async def finish_login(
     parameters: CallbackParameters,
     cookies: Mapping[str, str],
     client_info: ClientInfo,
-) -> tuple[LoggedIn, LoginState]:
-    """Sign in the user that the provider identifies. Raises Unauthenticated, TenantSuspended, LimitReached, EgressFailed if
-    the provider is at fault, or Unavailable."""
+) -> tuple[SignInUser, LoginState]:
+    """Return the user that the provider identifies, who may sign in. Raises Unauthenticated, TenantSuspended, LimitReached,
+    EgressFailed if the provider is at fault, or Unavailable."""
     state = parameters.state or ""
     throttle = guess_throttle(resources.core.redis, provider.tenant_id, f"oidc {state}", client_info.address)
     await throttle.count_attempt()
@@ -76,7 +76,7 @@ async def finish_login(
         await _record_failure(resources, provider, error, client_info)
         raise
     await throttle.reset()
-    return await begin_login(resources, user, client_info, method="oidc"), login_state
+    return user, login_state
 
 
 async def _resume(resources: Resources, provider: SignInProvider, state: str, cookies: Mapping[str, str]) -> LoginState:

@@ -10,14 +10,15 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta
 
+from api.auth.browser_cookie import session_cookie
 from api.auth.oidc import login_state as login_states
 from api.auth.principals import PUBLIC
-from api.auth.role_checks import read_client_info
+from api.auth.role_checks import ClientInfo, read_client_info
 from api.http.errors import problems
 from api.identity.login import NO_STORE, TOKENS_EXAMPLE, TokensOut, tokens_out
-from api.identity.login_sessions import LoggedIn
+from api.identity.login_sessions import LoggedIn, begin_browser_login, begin_login
 from api.identity.oidc_callback import CallbackParameters, finish_login
-from api.identity.oidc_paths import absolute_url, read_return_to, redirect_uri, sign_in_url
+from api.identity.oidc_paths import absolute_url, leads_to_console, read_return_to, redirect_uri, sign_in_url
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from schema.errors import NotFound
@@ -25,11 +26,14 @@ from schema.ids import new_id
 from schema.postgres.connections import tenant_tx
 from schema.queries.identity.callers import find_tenant_id
 from schema.queries.identity.identity_providers import SignInProvider, find_sign_in, list_sign_ins
+from schema.queries.identity.users import SignInUser
 
 NO_SIGN_IN = "No such identity provider. GET /api/auth/oidc/{tenant} lists the providers of a tenant."
 REDIRECT = {
     302: ResponseSpec(
-        None, description="Redirect to `return_to`, with the tokens in the fragment.", media_type="text/plain"
+        None,
+        description="Redirect to `return_to`, with the tokens in the fragment; to the console, with its cookie instead.",
+        media_type="text/plain",
     )
 }
 CALLBACK_FAILURES = (
@@ -41,8 +45,8 @@ TAGS = ["auth"]
 ReturnTo = Annotated[
     str | None,
     QueryParameter(
-        description="Path on this server to redirect to afterwards, with the tokens in the fragment. Without it, the callback "
-        "returns them as JSON."
+        description="Path on this server to redirect to afterwards, with the tokens in the fragment, or signed in by cookie "
+        "if it is below `/console/`. Without it, the callback returns the tokens as JSON."
     ),
 ]
 Tenant = Annotated[str, PathParameter(description="The tenant's slug.")]
@@ -135,12 +139,25 @@ async def complete_oidc_sign_in(
     start."""
     row = await _find(resources, tenant, provider)
     parameters = CallbackParameters(code, oidc_state, error, error_description, iss)
-    logged_in, login_state = await finish_login(resources, row, parameters, request.cookies, read_client_info(request))
-    response = tokens_out(resources, logged_in)
-    if login_state.return_to is not None:
-        response = _redirect(_return_url(resources, login_state.return_to, logged_in))
+    client_info = read_client_info(request)
+    user, login_state = await finish_login(resources, row, parameters, request.cookies, client_info)
+    response = await _sign_in(resources, user, login_state.return_to, client_info)
     response.set_cookie(login_states.expired_cookie(login_state, secure=_is_secure(resources)))
     return response
+
+
+async def _sign_in(
+    resources: Resources, user: SignInUser, return_to: str | None, client_info: ClientInfo
+) -> Response[Any]:
+    """Sign the user in, with tokens or for the console with its cookie, and return where to go from here."""
+    issuer = resources.settings.issuer
+    if return_to is not None and leads_to_console(issuer, return_to):
+        cookie = await begin_browser_login(resources, user, client_info, method="oidc")
+        return _redirect(absolute_url(issuer, return_to), session_cookie(cookie, issuer))
+    logged_in = await begin_login(resources, user, client_info, method="oidc")
+    if return_to is None:
+        return tokens_out(resources, logged_in)
+    return _redirect(_return_url(resources, return_to, logged_in))
 
 
 async def _find(resources: Resources, tenant: str, name: str) -> SignInProvider:

@@ -40,6 +40,11 @@ def read_return_to(text: str) -> str:
     return text
 
 
+def leads_to_console(issuer: str, return_to: str) -> bool:
+    """Whether a path is one of the console's pages, which sign in by cookie."""
+    return urlsplit(return_to).path.startswith(f"{urlsplit(issuer).path}/console/")
+
+
 def absolute_url(origin: str, return_to: str) -> str:
     """Return the absolute URL of a path on this server."""
     parts = urlsplit(origin)

@@ -81,6 +81,11 @@ class Client:
         health = await self.get("/health")
         return health["parts"]["language_model"].get("hint") or ""
 
+    async def console_link(self) -> str:
+        """The address of the console, which signs a browser in once, with this client's key."""
+        code = await self.post("/api/auth/codes", None)
+        return code["url"]
+
     async def chat(
         self,
         message: str,

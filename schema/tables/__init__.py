@@ -19,6 +19,7 @@ from schema.tables.documents import (
     VectorSpace,
 )
 from schema.tables.files import File
+from schema.tables.identity.browser_sessions import BrowserSession, SignInCode
 from schema.tables.identity.secrets import Credential, JobSecret, SigningKey
 from schema.tables.identity.users import IdentityProvider, Login, RefreshToken, User
 from schema.tables.jobs.checkpoints import Checkpoint, CheckpointBlob, CheckpointWrite
@@ -40,7 +41,18 @@ from schema.tables.webhooks import CallbackSecret, WebhookAttempt, WebhookDelive
 metadata = SQLModel.metadata
 TENANT_TABLES = (
     *(ApiKey, EgressGrant, Grant, Session, Message, Job, Attempt, JobLog, IdempotencyKey),
-    *(User, Login, RefreshToken, IdentityProvider, Credential, JobSecret, UsageRecord, AuditEntry),
+    *(
+        User,
+        Login,
+        RefreshToken,
+        BrowserSession,
+        SignInCode,
+        IdentityProvider,
+        Credential,
+        JobSecret,
+        UsageRecord,
+        AuditEntry,
+    ),
     *(Agent, ToolRow, DataSource, Configuration, Pipeline, PipelineVersion),
     *(MemoryRow, CachedAnswer, Feedback, LearnedExample, ToolEffect),
     *(Tally, TallyMark, UsageDay),
@@ -66,6 +78,7 @@ __all__ = [
     "BenchmarkItem",
     "BenchmarkIteration",
     "BenchmarkResult",
+    "BrowserSession",
     "CachedAnswer",
     "CallbackSecret",
     "Checkpoint",
@@ -107,6 +120,7 @@ __all__ = [
     "ScheduleRun",
     "ServicePart",
     "Session",
+    "SignInCode",
     "SigningKey",
     "Tally",
     "TallyMark",

@@ -13,6 +13,7 @@ PUBLIC = {
     "POST /api/hooks/{trigger_id}/{secret}",
     "POST /api/auth/login",
     "POST /api/auth/refresh",
+    *(f"{method} /api/auth/session" for method in ("POST", "GET", "DELETE")),
     "GET /api/auth/oidc/{tenant}",
     "GET /api/auth/oidc/{tenant}/{provider}",
     "GET /api/auth/oidc/{tenant}/{provider}/callback",
@@ -188,6 +189,7 @@ CALLS: dict[str, Call] = {
     "DELETE /api/memories/{memory_id}": Call("self", {"path.memory_id": thing("memory")}, gets=404),
     "POST /api/auth/logout": Call("self", gets=204),
     "GET /api/auth/me": Call("self"),
+    "POST /api/auth/codes": Call("self", gets=403),  # of a user: only keys have codes
     "GET /api/auth/keys": Call("keys.own", plain="query.cursor"),
     "POST /api/auth/keys": Call("keys.own", plain="body.name", send={"body.name": "k"}, gets=201),
     "GET /api/auth/keys/{key_id}": Call("keys.own", {"path.key_id": thing("key")}),

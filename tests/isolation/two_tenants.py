@@ -109,6 +109,7 @@ class Holder:
         login_id, later = new_id(), datetime.now(UTC) + timedelta(days=1)
         self.insert("logins", id=login_id, user_id=user_id, expires_at=later, client=self.marker)
         self.insert("refresh_tokens", login_id=login_id, digest=uuid4().hex)
+        self.insert("browser_sessions", id=new_id(), login_id=login_id, digest=uuid4().hex, expires_at=later)
         return login_id
 
     def api_key(self, **columns: Any) -> tuple[UUID, str]:
@@ -117,6 +118,8 @@ class Holder:
         assert parts is not None
         row = {"find": parts.find, "digest": parts.digest, "name": self.marker, "user_id": self.user_id, **columns}
         self.insert("api_keys", id=key_id, **row)
+        later = datetime.now(UTC) + timedelta(days=1)
+        self.insert("sign_in_codes", key_id=key_id, digest=uuid4().hex, expires_at=later)
         return key_id, key
 
     def service(self) -> str:

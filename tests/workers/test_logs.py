@@ -40,6 +40,7 @@ def test_values_with_the_name_of_a_secret_are_masked(name: str) -> None:
     [
         ("key hr_0123456789abcdefABCDEF was sent", "key *** was sent"),
         ("hrr_AZ-f_abcdefghijklmnopqrstuv", "***"),
+        ("hrs_AZ-f_abcdefghijklmnopqrstuv hrc_AZ-f_abcdefghijklmnopqrstuv", "*** ***"),
         ("sk-abcdefghijkl", "***"),
         ("key=sk-ant-api03-a_b-c1234567", "key=***"),
         ("AIzaSyA-1234567890abcdefghijklmnop_qrs", "***"),

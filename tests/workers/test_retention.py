@@ -94,6 +94,8 @@ def add_login(database_url: str, tenant: TestTenant, user_id: UUID, *, ended: ti
     login_id = new_id()
     add(database_url, "logins", tenant, id=login_id, user_id=user_id, expires_at=datetime.now(UTC) - ended)
     add(database_url, "refresh_tokens", tenant, login_id=login_id, digest="d")
+    until = {"expires_at": datetime.now(UTC) - ended}
+    add(database_url, "browser_sessions", tenant, id=login_id, login_id=login_id, digest="d", **until)
     return login_id
 
 
@@ -185,6 +187,19 @@ async def test_expired_sign_ins_go_a_day_later_with_their_tokens(
         assert set(kept) == {row["id"] for row in found}
 
 
+async def test_cookies_and_codes_go_when_their_time_is_over(
+    retention: Retention, database_url: str, tenant: TestTenant
+) -> None:
+    for hours in (1, -1):
+        until = {"expires_at": datetime.now(UTC) - timedelta(hours=hours)}
+        key_id = new_id()
+        add(database_url, "api_keys", tenant, id=key_id, find=str(key_id)[-8:], digest="d", name="k", role="member")
+        add(database_url, "browser_sessions", tenant, id=new_id(), key_id=key_id, digest="d", **until)
+        add(database_url, "sign_in_codes", tenant, key_id=key_id, digest="d", **until)
+    await retention.sweep()
+    assert [1, 1] == [count(database_url, table, tenant) for table in ("browser_sessions", "sign_in_codes")]
+
+
 async def test_idempotency_keys_are_good_for_a_day(
     core: JobCore, retention: Retention, database_url: str, tenant: TestTenant
 ) -> None:
@@ -237,6 +252,10 @@ async def fill(core: JobCore, database_url: str, redis_url: str, tenant: TestTen
     """Give a tenant a row in every table and a key of every sort."""
     user_id = add_user(database_url, tenant)
     add_login(database_url, tenant, user_id, ended=timedelta(hours=-1))
+    (key,) = rows(database_url, "SELECT id FROM api_keys WHERE tenant_id = %s", tenant.id)
+    add(
+        database_url, "sign_in_codes", tenant, key_id=key["id"], digest="d", expires_at=datetime.now(UTC) + timedelta(1)
+    )
     job_id = await ended_chat(core, database_url, redis_url, tenant)
     waiting = await submit(core, turn(tenant, job_row(database_url, job_id)["session_id"]))
     sealed = {"key_id": VAULT.key_ids[0], "sealed": b"s"}

@@ -94,10 +94,15 @@ class AccessTokens:
         verified = verify(token, key, issuer=self._issuer, audience=self._audience)
         with raising_unauthenticated():
             claims = msgspec.convert(verified, OwnClaims)
-        login_key = (claims.tenant_id, claims.sid)
+        principal = await self.find_login(claims.tenant_id, claims.sid, fresh=fresh)
+        if principal is None or principal.id != claims.sub:
+            raise Unauthenticated(INVALID_OR_EXPIRED)
+        return principal
+
+    async def find_login(self, tenant_id: UUID, login_id: UUID, *, fresh: bool = False) -> Principal | None:
+        """Return the principal of a sign-in; None if it has ended. `fresh`: read it again."""
+        login_key = (tenant_id, login_id)
         if fresh:
             self._users.discard(login_key)
         user = await self._users.load(login_key, lambda: self._logins.find(login_key))
-        if user is None or user.id != claims.sub:
-            raise Unauthenticated(INVALID_OR_EXPIRED)
-        return principal_of_user(user, login_id=claims.sid)
+        return principal_of_user(user, login_id=login_id) if user else None

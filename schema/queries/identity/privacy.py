@@ -131,6 +131,8 @@ PERSONAL_DATA: dict[str, PersonalData] = {
         erasures=(Erasure(WHERE_USER),),
     ),
     "refresh_tokens": PersonalData(description="Hashes of tokens; deleted with the sign-in."),
+    "browser_sessions": PersonalData(description="Hashes of cookies; deleted with the sign-in or the key."),
+    "sign_in_codes": PersonalData(description="Hashes of codes; deleted with the key."),
     "users": PersonalData(
         description="Who they are; deleted last (`delete_user`), so that an erasure that was interrupted can be begun again.",
         where="id = %(user_id)s",

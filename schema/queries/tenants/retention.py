@@ -38,6 +38,18 @@ DELETE FROM logins WHERE expires_at < now() - interval '1 day' AND (tenant_id, i
 RETURNING tenant_id
 """
 
+EXPIRED_BROWSERS = """
+DELETE FROM browser_sessions WHERE expires_at < now() AND (tenant_id, id) IN (
+  SELECT tenant_id, id FROM browser_sessions WHERE expires_at < now() ORDER BY expires_at LIMIT %(limit)s)
+RETURNING tenant_id
+"""
+
+EXPIRED_CODES = """
+DELETE FROM sign_in_codes WHERE expires_at < now() AND (tenant_id, key_id) IN (
+  SELECT tenant_id, key_id FROM sign_in_codes WHERE expires_at < now() ORDER BY expires_at LIMIT %(limit)s)
+RETURNING tenant_id
+"""
+
 EXPIRED_KEYS = """
 DELETE FROM idempotency_keys WHERE (tenant_id, route, key) IN (
   SELECT tenant_id, route, key FROM idempotency_keys
@@ -218,7 +230,8 @@ async def delete_expired(db: Db, *, delivery_days: int) -> int:
     """
     values = {"limit": BATCH, "hours": IDEMPOTENCY_HOURS, "delivery_days": delivery_days, "run_days": RUN_DAYS}
     await db.execute(TAKE_LOCK)
-    expired = (EXPIRED_LOGINS, EXPIRED_KEYS, EXPIRED_ANSWERS, EXPIRED_FILES, OLD_DELIVERIES, OLD_RUNS, OLD_AUDIT)
+    signed_in = (EXPIRED_LOGINS, EXPIRED_BROWSERS, EXPIRED_CODES)
+    expired = (*signed_in, EXPIRED_KEYS, EXPIRED_ANSWERS, EXPIRED_FILES, OLD_DELIVERIES, OLD_RUNS, OLD_AUDIT)
     return sum([len(await fetch_all(db, sql, values)) for sql in expired])
 
 

@@ -282,7 +282,7 @@ async def test_a_refresh_token_is_stored_as_its_hash(
     parts = read_refresh_token(tokens["refresh_token"])
     assert parts is not None
     with psycopg.connect(database_url) as db:
-        rows = db.execute("SELECT digest FROM refresh_tokens WHERE login_id = %s", (parts.login_id,)).fetchall()
+        rows = db.execute("SELECT digest FROM refresh_tokens WHERE login_id = %s", (parts.row_id,)).fetchall()
     assert [(parts.digest,)] == rows
 
 
@@ -298,8 +298,8 @@ async def test_what_is_no_refresh_token_is_refused(
         tokens["access_token"][:200],
         tokens["refresh_token"][4:],
         tokens["refresh_token"] + "x",
-        new_refresh_token(tenant.id, parts.login_id),
-        new_refresh_token(stranger.id, parts.login_id),
+        new_refresh_token(tenant.id, parts.row_id),
+        new_refresh_token(stranger.id, parts.row_id),
         new_refresh_token(tenant.id, new_id()),
     ]
     assert [401] * len(wrong) == [(await refresh(api, token)).status_code for token in wrong]
