@@ -12,6 +12,7 @@ from api.http.bodies.budget import BodyBudget
 from api.http.connections import check_connections, connection_class, quiet_malformed
 from api.http.sse import OpenStreams
 from api.settings import ApiSettings
+from graphs.providers.langchain.described import describe_listed_models
 from schema.installation.settings_check import require_valid
 from schema.postgres.logins import check_login
 from tools.langchain.listing import list_langchain_tools
@@ -35,6 +36,7 @@ def serve() -> None:
     quiet_malformed()
     raise_file_limit()
     list_langchain_tools(os.environ)
+    describe_listed_models(settings.providers.langchain_models, dict(settings.providers.langchain_env))
     check_login(settings.database_url, "headrace_app")
     app = create_app(settings)
     relax_garbage_collection()

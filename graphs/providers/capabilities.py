@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol, cast
 
 from graphs.providers.contract import Provider
 from graphs.providers.errors import ModelUnknown
+from graphs.providers.langchain.described import described_model
+from graphs.providers.langchain.listing import NAME
 from schema.errors import ProviderError
 from schema.ttl_cache import TtlCache
 
@@ -116,7 +118,11 @@ def can_chat(model: str) -> bool:
 
 
 def named_capabilities(provider: str, model: str) -> tuple[Literal["chat", "tools", "images", "embeddings"], ...]:
-    """Return what a listed model can do, as far as its name tells."""
+    """Return what a listed model can do, as far as its name tells, or its class, if that was asked."""
+    if provider == NAME and (said := described_model(model)) is not None:
+        if said.kind == "embeddings":
+            return ("embeddings",)
+        return ("chat", *(("tools",) if said.tools else ()), *(("images",) if said.images else ()))
     if _EMBEDS.search(model.lower()):
         return ("embeddings",)
     if not can_chat(model):

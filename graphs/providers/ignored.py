@@ -12,6 +12,9 @@ from graphs.providers.anthropic.model_facts import facts_by_name
 from graphs.providers.anthropic.request_body import build_body
 from graphs.providers.contract import ModelRequest
 from graphs.providers.extras import OLLAMA_GENERATE, ignored_extras
+from graphs.providers.langchain import listing as langchain
+from graphs.providers.langchain.described import described_model
+from graphs.providers.langchain.options import ignored_by
 
 OFFLINE_TAKES = frozenset(
     {"max_tokens", "max_tokens_name", "stop", "tools", "tool_choice", "response_format", "completion", "extra", "n"}
@@ -37,6 +40,9 @@ def ignored_options(model: str, options: Mapping[str, Any], *, by_responses: boo
     `by_responses`: it is called by OpenAI's Responses API. What is refused is not ignored."""
     provider, _, name = model.partition("/")
     extras = options.get("extra", {})
+    if provider == langchain.NAME:
+        described = described_model(name)
+        return [] if described is None else sorted(ignored_by({*described.takes, *KEPT_HERE}, options))
     taken = OLLAMA_GENERATE if provider == "ollama" and "completion" in options else frozenset[str]()
     ignored = {*ignored_extras(provider, extras.keys() - taken - KEPT_HERE)}
     ignored |= NOT_TAKEN.get(provider, frozenset()) & options.keys()

@@ -16,6 +16,9 @@ from aiohttp.abc import AbstractResolver
 from graphs.providers.capabilities import can_chat
 from graphs.providers.contract import ModelInfo, Provider
 from graphs.providers.errors import ModelUnknown, ProviderTimeout
+from graphs.providers.langchain import listing as langchain
+from graphs.providers.langchain.process import ModelProcess
+from graphs.providers.langchain.provider import LangChain
 from graphs.providers.native import NATIVE
 from graphs.providers.offline import provider as offline
 from graphs.providers.offline.provider import Offline
@@ -68,7 +71,10 @@ class Providers:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        of_langchain = self._built.get(langchain.NAME)
         self._built.clear()
+        if isinstance(of_langchain, LangChain):
+            await of_langchain.close()
         if self._owns_session and self._session is not None:
             await self._session.close()
             self._session = None
@@ -110,6 +116,8 @@ class Providers:
         if listed.failure is not None:
             raise listed.failure
         available = [model.name for model in listed.models]
+        if name == langchain.NAME and available:
+            return available[0]
         native = NATIVE.get(name)
         row = native or VENDORS[name].at(self.settings.get_access(name).base_url)
         candidates = [m for m in row.preferred if m in available] or [
@@ -142,6 +150,10 @@ class Providers:
     def _build(self, name: str) -> Provider:
         if name == offline.NAME:
             return Offline(self.settings.offline_tokens_per_s)
+        if name == langchain.NAME:
+            models = {one.name: one for one in self.settings.langchain_models}
+            timeouts = self.settings.timeouts_for(self.settings.get_access(name))
+            return LangChain(models, timeouts=timeouts, process=ModelProcess(dict(self.settings.langchain_env)))
         return build_provider(self.settings.get_access(name), self.session, self.settings)
 
 

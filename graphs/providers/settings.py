@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from graphs.providers.contract import ProviderTimeouts
 from graphs.providers.errors import ModelUnknown, ProviderIsHeadrace, ProviderUnknown
+from graphs.providers.langchain import listing as langchain
+from graphs.providers.langchain.listing import LangChainModel, read_listed_models
 from graphs.providers.native import NATIVE, NativeProvider
 from graphs.providers.offline import provider as offline
 from graphs.providers.openai.vendors import VENDORS, Vendor
@@ -21,7 +23,10 @@ PREFERENCE = ("ollama", "openai", "anthropic", "google", "cohere", "azure")
 """The first configured one of these is the default provider; others come after them. Ollama is local and free."""
 
 _NAMES = (*NATIVE, *VENDORS)
-SUPPORTED = (*(n for n in PREFERENCE if n in _NAMES), *(n for n in _NAMES if n not in PREFERENCE), offline.NAME)
+_UNCALLED = (langchain.NAME, offline.NAME)
+"""Providers without an address and a key."""
+
+SUPPORTED = (*(n for n in PREFERENCE if n in _NAMES), *(n for n in _NAMES if n not in PREFERENCE), *_UNCALLED)
 AUTO = "auto"
 FIRST_LIMIT = "HEADRACE_MODEL_FIRST_TOKEN_S"
 LOCAL_FIRST_TOKEN_S = 300.0
@@ -67,7 +72,8 @@ class ProviderSettings:
     """The configured providers in order of preference: as in `PREFERENCE`, then as in `vendors.py`.
 
     `default_model` is HEADRACE_DEFAULT_MODEL and may be empty; `own_url` is HEADRACE_URL, to detect calls to ourselves;
-    `responses_models` are patterns of `provider/name` that are called by OpenAI's Responses API.
+    `responses_models` are patterns of `provider/name` that are called by OpenAI's Responses API, `langchain_models` what the
+    operator lists, `langchain_env` what their process inherits.
     `local_timeouts` are those for model servers that run nearby (`is_local`), if they differ.
     """
 
@@ -78,20 +84,25 @@ class ProviderSettings:
     timeouts: ProviderTimeouts = field(default_factory=ProviderTimeouts)
     local_timeouts: ProviderTimeouts | None = None
     responses_models: tuple[str, ...] = ()
+    langchain_models: tuple[LangChainModel, ...] = ()
+    langchain_env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "ProviderSettings":
         """Reads OLLAMA_HOST, the vendors' names, HEADRACE_DEFAULT_MODEL, HEADRACE_URL, HEADRACE_OFFLINE_TOKENS_PER_S
         and the time-outs HEADRACE_MODEL_CONNECT_S, HEADRACE_MODEL_FIRST_TOKEN_S, HEADRACE_MODEL_BETWEEN_TOKENS_S,
-        HEADRACE_MODEL_PULL_S, HEADRACE_MODEL_END_MARK_S and HEADRACE_MODEL_MANAGE_S, and HEADRACE_RESPONSES_MODELS.
+        HEADRACE_MODEL_PULL_S, HEADRACE_MODEL_END_MARK_S and HEADRACE_MODEL_MANAGE_S, HEADRACE_RESPONSES_MODELS, and the list
+        of HEADRACE_LANGCHAIN_MODELS.
 
         The wait for the first token is LOCAL_FIRST_TOKEN_S for servers nearby, unless it is set. An empty value counts as
         unset. Raises ValueError that names the setting and what it must be.
         """
         timeouts = _timeouts(env)
-        accesses = (_access(name, env) for name in SUPPORTED if name != offline.NAME)
+        accesses = (_access(name, env) for name in SUPPORTED if name not in _UNCALLED)
+        listed = read_listed_models(env)
+        of_langchain = (ProviderAccess(langchain.NAME, ""),) if listed else ()
         return cls(
-            configured=tuple(access for access in accesses if access is not None),
+            configured=(*(access for access in accesses if access is not None), *of_langchain),
             default_model=_default_model(env),
             own_url=env.get("HEADRACE_URL", "").strip(),
             offline_tokens_per_s=_number(env, "HEADRACE_OFFLINE_TOKENS_PER_S", offline.TOKENS_PER_S),
@@ -100,6 +111,8 @@ class ProviderSettings:
             if env.get(FIRST_LIMIT, "").strip()
             else replace(timeouts, first_token_s=LOCAL_FIRST_TOKEN_S),
             responses_models=_responses_models(env),
+            langchain_models=listed,
+            langchain_env=langchain.inherited(env) if listed else (),
         )
 
     def timeouts_for(self, access: "ProviderAccess") -> ProviderTimeouts:
@@ -136,6 +149,8 @@ class ProviderSettings:
 
     def _unknown(self, name: str) -> str:
         configured = ", ".join(self.names) or f"none but {offline.NAME}"
+        if name == langchain.NAME:
+            return f"No models of LangChain are listed here ({langchain.SETTING}). Connected: {configured}."
         if name in SUPPORTED:
             return (
                 f"The provider {name!r} is not connected here. Connected: {configured}. An owner of your tenant can store a "
@@ -284,6 +299,8 @@ def _vendor_url(vendor: Vendor, set_name: str, env: Mapping[str, str]) -> str:
 
 
 def _check_complete(access: ProviderAccess) -> None:
+    if access.name == langchain.NAME:
+        return
     has_key = bool(access.key or access.sealed)
     if (native := NATIVE.get(access.name)) is not None:
         if native.demands_key_at(access.base_url) and not has_key:

@@ -105,7 +105,7 @@ def modules_with(name: str) -> Iterator[str]:
 
 def test_every_provider_is_in_the_list_of_those_with_a_protocol_of_their_own() -> None:
     folders = {path.parent.name for path in (ROOT / "graphs/providers").glob("*/provider.py")}
-    assert folders == NATIVE.keys() | {"openai", "offline", "prompted_tools"}
+    assert folders == NATIVE.keys() | {"openai", "offline", "prompted_tools", "langchain"}
 
 
 def test_every_kind_of_job_has_its_row_and_its_celery_task() -> None:

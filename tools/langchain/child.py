@@ -94,9 +94,13 @@ def _reply(made: Made, call: dict[str, Any] | None, guard: Guard) -> dict[str, A
 
 def build(class_name: str, arguments: Any) -> Any:
     """Return an object of the class, and of those among its arguments. Raises whatever they raise."""
+    return load_class(class_name)(**{key: _built(value) for key, value in arguments.items()})
+
+
+def load_class(class_name: str) -> Any:
+    """Return the class `module:Class`. Raises whatever its import raises."""
     module, _, name = class_name.partition(":")
-    made = getattr(importlib.import_module(module), name)
-    return made(**{key: _built(value) for key, value in arguments.items()})
+    return getattr(importlib.import_module(module), name)
 
 
 def _built(value: Any) -> Any:

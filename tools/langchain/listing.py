@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from msgspec import Meta
@@ -21,7 +21,7 @@ from msgspec import Meta
 SETTING = "HEADRACE_LANGCHAIN_TOOLS"
 CLASS = re.compile(r"[A-Za-z_][\w.]{0,199}:[A-Za-z_]\w{0,99}", re.ASCII)
 MAX_FILE = 256 * 1024
-MAX_TOOLS = 64
+MAX_LISTED = 64
 
 ClassName = Annotated[str, Meta(pattern=rf"^{CLASS.pattern}$(?!\n)")]
 
@@ -40,6 +40,8 @@ class ListedTool(msgspec.Struct, frozen=True, rename={"class_name": "class"}, fo
         return f"ListedTool({self.class_name})"
 
 
+Listed = TypeVar("Listed", bound=msgspec.Struct)
+
 _listed: list[ListedTool] = []
 
 
@@ -56,23 +58,34 @@ def listed_tools() -> Sequence[ListedTool]:
 
 def read_listed_tools(env: Mapping[str, str]) -> list[ListedTool]:
     """Return the tools of the file, none without the setting. Raises ValueError that names the setting and what is wrong."""
-    path = env.get(SETTING, "").strip()
+    listed = read_list(env, SETTING, ListedTool, "tools")
+    return [msgspec.structs.replace(one, arguments=open_arguments(one.arguments, env)) for one in listed]
+
+
+def read_list(env: Mapping[str, str], setting: str, kind: type[Listed], noun: str) -> list[Listed]:
+    """Return what the file of a setting lists, with arguments that can be opened; nothing without the setting. Raises
+    ValueError that names the setting and what is wrong."""
+    path = env.get(setting, "").strip()
     if not path:
         return []
     try:
         data = Path(path).expanduser().read_bytes()
         if len(data) > MAX_FILE:
             raise ValueError(f"it is larger than {MAX_FILE >> 10} KB")
-        listed = msgspec.json.decode(data, type=list[ListedTool])
-        if len(listed) > MAX_TOOLS:
-            raise ValueError(f"it lists more than {MAX_TOOLS} tools")
-        return [msgspec.structs.replace(one, arguments=_opened(one.arguments, env)) for one in listed]
+        listed = msgspec.json.decode(data, type=list[kind])
+        if len(listed) > MAX_LISTED:
+            raise ValueError(f"it lists more than {MAX_LISTED} {noun}")
+        for one in cast(list[Any], listed):
+            open_arguments(one.arguments, env)
+        return listed
     except (OSError, ValueError) as error:  # msgspec's are ValueErrors
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise ValueError(f"{SETTING} is {path!r}; it must be a JSON file with a list of tools: {why}.") from None
+        raise ValueError(f"{setting} is {path!r}; it must be a JSON file with a list of {noun}: {why}.") from None
 
 
-def _opened(value: Any, env: Mapping[str, str]) -> Any:
+def open_arguments(value: Any, env: Mapping[str, str]) -> Any:
+    """Return arguments with the values of the settings that they name. Raises ValueError for one that isn't set, and for what
+    is no class."""
     match value:
         case {"env": str(name)} if len(cast(dict[str, Any], value)) == 1:
             if not env.get(name, "").strip():
@@ -81,8 +94,8 @@ def _opened(value: Any, env: Mapping[str, str]) -> Any:
         case {"class": named} if not (isinstance(named, str) and CLASS.fullmatch(named)):
             raise ValueError(f"{json.dumps(named)[:80]} is no class; write module:Class")
         case dict():
-            return {name: _opened(one, env) for name, one in cast(dict[str, Any], value).items()}
+            return {name: open_arguments(one, env) for name, one in cast(dict[str, Any], value).items()}
         case list():
-            return [_opened(one, env) for one in cast(list[Any], value)]
+            return [open_arguments(one, env) for one in cast(list[Any], value)]
         case _:
             return value
