@@ -26,8 +26,14 @@ MAX_DAYS = 400
 DEFAULT_DAYS = 30
 MAX_ROWS = 5000
 
-Grouping = Literal["day", "user", "agent", "model"]
-COLUMNS: dict[Grouping, GroupBy] = {"day": "day", "user": "user_id", "agent": "agent", "model": "model"}
+Grouping = Literal["day", "user", "key", "agent", "model"]
+COLUMNS: dict[Grouping, GroupBy] = {
+    "day": "day",
+    "user": "user_id",
+    "key": "key_id",
+    "agent": "agent",
+    "model": "model",
+}
 
 From = Annotated[
     date | None,
@@ -59,6 +65,17 @@ class UsageRowOut(UsageTotalsOut, frozen=True, kw_only=True):
     day: Annotated[date, Meta(description="The UTC day.")] | UnsetType = UNSET
     user: (
         Annotated[UUID, Meta(description="The user; null for keys of the tenant and erased users.")] | UnsetType | None
+    ) = UNSET
+    key: (
+        Annotated[
+            UUID,
+            Meta(
+                description="The API key (`GET /api/keys`); null for logins, for what headrace did by itself, for erased "
+                "users, and for usage from before keys were recorded."
+            ),
+        ]
+        | UnsetType
+        | None
     ) = UNSET
     agent: Annotated[str, Meta(description="The agent; empty if none was involved.")] | UnsetType = UNSET
     model: Annotated[str, Meta(description="The model, as `provider/name`.")] | UnsetType = UNSET
@@ -140,7 +157,7 @@ async def get_tenant_usage(
     last: To = None,
     by: Groups = None,
 ) -> TenantUsageOut:
-    """Returns usage and cost by day, user, agent or model, and how much of the budgets is spent."""
+    """Returns usage and cost by day, user, key, agent or model, and how much of the budgets is spent."""
     date_range = _date_range(first, last)
     async with reading_tenant(resources.core.pool, tenant) as (db, found):
         return await _tenant_usage(db, found, date_range, by)
@@ -150,7 +167,7 @@ async def get_tenant_usage(
 async def get_usage(
     principal: MayReadUsage, resources: AppResources, first: From = None, last: To = None, by: Groups = None
 ) -> TenantUsageOut:
-    """Returns usage and cost by day, user, agent or model, and how much of the budgets is spent."""
+    """Returns usage and cost by day, user, key, agent or model, and how much of the budgets is spent."""
     date_range = _date_range(first, last)
     async with principal.tx(resources.core.pool) as db:
         found = await find_tenant(db, principal.tenant_id)

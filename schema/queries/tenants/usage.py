@@ -1,4 +1,4 @@
-"""What was used and what it cost, per day, user, agent and model. Money is in nano-USD; tokens become money in
+"""What was used and what it cost, per day, user, key, agent and model. Money is in nano-USD; tokens become money in
 `schema/model_catalog/prices.py`."""
 
 from collections.abc import Sequence
@@ -13,14 +13,15 @@ from schema.identity.budgets import Owner
 from schema.ids import new_id
 from schema.postgres.connections import Db, fetch_all, fetch_one
 
-GroupBy = Literal["day", "user_id", "agent", "model"]
+GroupBy = Literal["day", "user_id", "key_id", "agent", "model"]
 
 
 class UsageSum(msgspec.Struct, frozen=True, kw_only=True):
-    """What was used and what it cost, in all or for the day, user, agent or model that it was grouped by."""
+    """What was used and what it cost, in all or for the day, user, key, agent or model that it was grouped by."""
 
     day: date | None = None
     user_id: UUID | None = None
+    key_id: UUID | None = None
     agent: str | None = None
     model: str | None = None
     jobs: int = 0
@@ -31,7 +32,7 @@ class UsageSum(msgspec.Struct, frozen=True, kw_only=True):
     own_key_output_tokens: int = 0
 
 
-USED = ", ".join(UsageSum.__struct_fields__[4:])
+USED = ", ".join(UsageSum.__struct_fields__[5:])
 USED_IN_ALL = f"""(
   SELECT tenant_id, day, {USED} FROM usage_days UNION ALL
   SELECT tenant_id, day, {USED} FROM usage_records WHERE NOT merged) AS used"""

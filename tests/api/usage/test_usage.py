@@ -27,11 +27,13 @@ class Ledger:
     def __init__(self, database_url: str, tenant: TestTenant) -> None:
         self.url, self.tenant = database_url, tenant
 
-    def add(self, day: date, nanos: int, *, model: str = "openai/a", agent: str = "", user: UUID | None = None) -> None:
-        sql = """INSERT INTO usage_records (tenant_id, id, day, user_id, agent, model, jobs, input_tokens, output_tokens,
-          cost_nanos) VALUES (%s, %s, %s, %s, %s, %s, 1, 10, 20, %s)"""
+    def add(self, day: date, nanos: int, *, model: str = "openai/a", agent: str = "", **ids: UUID | None) -> None:
+        """Of `ids` there are `user` and `key`."""
+        sql = """INSERT INTO usage_records (tenant_id, id, day, user_id, key_id, agent, model, jobs, input_tokens,
+          output_tokens, cost_nanos) VALUES (%s, %s, %s, %s, %s, %s, %s, 1, 10, 20, %s)"""
         with psycopg.connect(self.url) as db:
-            db.execute(sql, (self.tenant.id, new_id(), day, user, agent, model, nanos))
+            who = (ids.get("user"), ids.get("key"))
+            db.execute(sql, (self.tenant.id, new_id(), day, *who, agent, model, nanos))
 
     def person(self, email: str) -> tuple[UUID, dict[str, str]]:
         """Make a member with a key; return the id and the headers."""
@@ -77,6 +79,18 @@ async def test_usage_is_told_by_whatever_is_asked_for(api: httpx.AsyncClient, le
     assert {"model": "openai/a", "user": str(ada), "agent": "sql"} == rows[0]
     assert {"model": "openai/b", "user": None, "agent": ""} == rows[1]
     assert "day" not in told["rows"][0]
+
+
+async def test_usage_is_told_by_key_so_that_each_customer_of_a_reseller_has_a_bill(
+    api: httpx.AsyncClient, ledger: Ledger
+) -> None:
+    shop, stall = new_id(), new_id()
+    for key, nanos in ((shop, 3_000_000_000), (stall, 1_000_000_000), (shop, 2_000_000_000), (None, 500_000_000)):
+        ledger.add(TODAY, nanos, key=key)
+    told = await ledger.read(api, by=["key"])
+    assert [(str(shop), 5.0), (str(stall), 1.0), (None, 0.5)] == [(r["key"], r["cost_usd"]) for r in told["rows"]]
+    told = await ledger.read(api, by=["key", "day"])
+    assert {"key", "day"} < told["rows"][0].keys()
 
 
 async def test_both_days_of_a_span_are_included(api: httpx.AsyncClient, ledger: Ledger) -> None:
