@@ -1,4 +1,9 @@
 # One image for every process; compose.yaml says which one a container runs.
+FROM node:24-slim AS console
+WORKDIR /web
+COPY api/console/web ./
+RUN npm ci --omit=dev --ignore-scripts && npm run build
+
 FROM python:3.13-slim
 
 ENV PYTHONUNBUFFERED=1
@@ -10,6 +15,7 @@ RUN pip install --no-cache-dir uv==0.13.8 \
 COPY pyproject.toml constraints.txt ./
 RUN uv pip install --system --no-cache --compile-bytecode -r pyproject.toml -c constraints.txt
 COPY . .
+COPY --from=console /web/dist api/console/web/dist
 
 RUN useradd --create-home headrace && mkdir /data && chown headrace /data
 USER headrace

@@ -1,7 +1,7 @@
 # Shortcuts for ./headrace, which does the work and does not need make.
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check bench chaos doctor lock
+.PHONY: help up demo test check bench chaos console doctor lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ bench: ## measure speed and throughput against a simulated model
 
 chaos: ## kill processes under load and verify that no job is lost
 	@./headrace chaos
+
+console: ## build the web console
+	@./headrace console
 
 doctor: ## check this machine and say how to fix what is wrong
 	@./headrace doctor

@@ -25,6 +25,7 @@ COMMANDS = {
     "bench": ("checks", "measure speed and throughput against a simulated model"),
     "chaos": ("checks", "kill processes under load and verify that no job is lost"),
     "clients": ("checks", "run clients that others made against it: SDKs and frameworks"),
+    "console": ("console", "build the web console, which up does by itself"),
     "doctor": ("doctor", "check this machine and say how to fix what is wrong"),
     "serve": ("serve", "run the API process alone, as the Procfile does"),
     "migrate": ("migrate", "migrate the database at HEADRACE_DATABASE_URL to the current schema"),

@@ -8,6 +8,7 @@ from api.audit import routes as audit
 from api.batches import routes as batches
 from api.benchmarks import routes as benchmarks
 from api.chat import routes as chat
+from api.console.routes import show_console
 from api.datasets import quality
 from api.datasets import routes as datasets
 from api.documents import collections, content, document_stats
@@ -92,5 +93,5 @@ OPENAI = (
 ANTHROPIC = (messages.routes, count_tokens.routes)
 """Under `/v1` too."""
 
-ROOT = (get_about, health.routes, well_known.routes)
+ROOT = (get_about, show_console, health.routes, well_known.routes)
 """At the root."""

@@ -36,7 +36,17 @@ def run(arguments: argparse.Namespace) -> int:
     make_private_folder(draft.parent)
     draft.write_text(target.read_text() if target.exists() and not arguments.upgrade else "")
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
-    options = ["--generate-hashes", "--no-header", "--no-annotate", "--group", "dev", "--output-file", str(draft)]
+    options = [
+        "--generate-hashes",
+        "--no-header",
+        "--no-annotate",
+        "--group",
+        "dev",
+        "--group",
+        "console",
+        "--output-file",
+        str(draft),
+    ]
     done = subprocess.run([*command, *options, "pyproject.toml"], cwd=ROOT, check=False)
     if done.returncode:
         draft.unlink()

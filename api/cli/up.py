@@ -8,11 +8,13 @@ import sys
 from collections.abc import Mapping
 
 from api.cli.all_settings import check_all_settings
+from api.console.build import is_current
 from api.local.demo.documents import ensure_handbook
 from api.local.http_client import Client
 from api.local.model_server import PREFIX, ModelServer, find_model_server, wait_until_loaded
 from api.local.ports import StackPorts, choose_ports
 from api.local.process_output import TerminalOutput
+from api.local.processes import launch_command
 from api.local.stack import RunningStack, prepare_demo, prepared_stores, refuse_second, running_stack
 from api.local.stack_settings import ROOT, StackSettings, settings_from
 from api.local.stores.local_stores import Stores
@@ -83,8 +85,9 @@ async def serve_until_stopped(
 ) -> None:
     stop, stop_now = stop_signals()
     beside = [server.process] if server else []
-    names = [*(line.name for line in (*read_procfile(ROOT / "Procfile"), *beside)), "erp"]
+    names = [*(line.name for line in (*read_procfile(ROOT / "Procfile"), *beside)), "erp", "console"]
     output = TerminalOutput(names, environ=environ)
+    building = asyncio.create_task(build_console(output))
     prepare_demo(where, ports)
     stack = running_stack(
         settings,
@@ -106,7 +109,31 @@ async def serve_until_stopped(
                 print(banner(running, settings, hint, console), flush=True)
                 await ensure_handbook(client, settings.home)
         await stop.wait()
+        building.cancel()
         print("headrace: stopping; press Ctrl-C again to stop at once.", file=sys.stderr, flush=True)
+
+
+async def build_console(output: TerminalOutput) -> None:
+    """Build the web console in a process of its own, unless it is current; nothing waits for it, and its failure is one of its
+    own lines. It ends with this process."""
+    if await asyncio.to_thread(is_current):
+        return
+    process = await asyncio.create_subprocess_exec(
+        *launch_command([sys.executable, "-m", "api", "console"], death_signal=signal.SIGTERM),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    try:
+        async for line in process.stdout:
+            output.write("console", line.decode(errors="replace").rstrip())
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
 
 
 def stop_signals() -> tuple[asyncio.Event, asyncio.Event]:

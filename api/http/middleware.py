@@ -11,7 +11,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from schema.ids import new_id
 
-ROOTS = frozenset({"", "api", "v1", "health", "schema", ".well-known"})
+ROOTS = frozenset({"", "api", "v1", "health", "schema", "console", ".well-known"})
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 """On every response, whatever its type: browsers must not guess another one."""
 

@@ -90,6 +90,15 @@ async def system(shared: System) -> AsyncIterator[System]:
 
 
 @pytest.fixture
+async def worker(system: System) -> str:
+    """The name of a running worker for ingestion; whoever stops it waits for its end."""
+    if KEPT not in system.processes:
+        system.start(KEPT)
+    await system.ready(KEPT)
+    return KEPT
+
+
+@pytest.fixture
 def tenant(shared_url: str) -> TestTenant:
     return make_tenant(shared_url)
 

@@ -1,0 +1,202 @@
+/** Jobs, live. The filters are in the address and nowhere else: a link shows the same rows. */
+
+import { useLocation } from "preact-iso";
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { download, to } from "../../address";
+import { api, need, type Schemas } from "../../api";
+import { between, count } from "../../format";
+import { type Changes, useChanges } from "../../live";
+import { Ago, Badge, Empty, ErrorNote, Loading, PageTitle } from "../../parts/basics";
+import { confirmed } from "../../parts/dialog";
+import { failed, told } from "../../parts/toasts";
+import { may } from "../../session";
+import { words } from "../../words";
+import { Filters, type JobFilters, queryOf, readFilters } from "./filters";
+
+type Job = Schemas["JobOut"];
+const PAGE = 50;
+
+export default function JobsPage() {
+  const w = words.value.jobs;
+  const { url } = useLocation();
+  const filters = readFilters(url);
+  const list = useJobs(filters, url);
+  const filtered = Object.values(filters).some((value) => value.length > 0);
+  return (
+    <div class="page">
+      <PageTitle text={w.title}>
+        <Live connected={list.connected} />
+        <a class="button" href={download(`/api/jobs?${new URLSearchParams(flat(queryOf(filters)))}`)} download="jobs.csv" onClick={csv}>
+          {w.csv}
+        </a>
+      </PageTitle>
+      <Filters filters={filters} />
+      <Summary filters={filters} url={url} changed={list.changed} />
+      {list.fresh.length > 0 && (
+        <button type="button" class="button fresh" onClick={list.showFresh}>{w.fresh(list.fresh.length)}</button>
+      )}
+      {list.error !== undefined && <ErrorNote error={list.error} retry={list.reload} />}
+      {!list.jobs && list.error === undefined && <Loading />}
+      {list.jobs?.length === 0 && list.error === undefined && (
+        <Empty>
+          <p>{filtered ? w.noMatch : w.empty}</p>
+          <a class="button" href={to(filtered ? "jobs" : "chat")}>{filtered ? w.clear : words.value.nav.chat}</a>
+        </Empty>
+      )}
+      {list.jobs && list.jobs.length > 0 && <JobTable jobs={list.jobs} />}
+      {list.cursor && <button type="button" class="button" onClick={list.more}>{words.value.more}</button>}
+    </div>
+  );
+}
+
+/** A link can't ask for a format, so the file is read here. */
+async function csv(event: Event): Promise<void> {
+  event.preventDefault();
+  const link = event.currentTarget as HTMLAnchorElement;
+  try {
+    const response = await fetch(link.href, { headers: { Accept: "text/csv" } });
+    if (!response.ok) throw new Error(words.value.errors.status(response.status));
+    const file = document.createElement("a");
+    file.href = URL.createObjectURL(await response.blob());
+    file.download = "jobs.csv";
+    file.click();
+    URL.revokeObjectURL(file.href);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+function flat(query: Record<string, unknown>): string[][] {
+  return Object.entries(query).flatMap(([name, value]) => [value].flat().map((one) => [name, String(one)]));
+}
+
+export function Live({ connected }: { connected: boolean }) {
+  return (
+    <span class={connected ? "live" : "live lost"} role="status">
+      {connected ? words.value.live : words.value.notLive}
+    </span>
+  );
+}
+
+function useJobs(filters: JobFilters, url: string) {
+  const [jobs, setJobs] = useState<Job[]>();
+  const [fresh, setFresh] = useState<Job[]>([]);
+  const [cursor, setCursor] = useState<string | null>(null);
+  const [error, setError] = useState<unknown>();
+  const [changed, setChanged] = useState(0);
+  const shown = useRef<Set<string>>(new Set());
+  shown.current = new Set(jobs?.map((job) => job.id));
+  const read = useCallback(
+    async (after?: string) => {
+      const query = { ...queryOf(filters), limit: PAGE, ...(after ? { cursor: after } : {}) };
+      const page = await need(api.GET("/api/jobs", { params: { query: query as any } }));
+      setJobs((old) => (after ? [...(old ?? []), ...page.items] : page.items));
+      setCursor(page.next_cursor);
+      setError(undefined);
+      if (!after) setFresh([]);
+      setChanged((n) => n + 1);
+    },
+    [url],
+  );
+  const reload = useCallback(() => void read().catch(setError), [read]);
+  useEffect(reload, [reload]);
+  const onChanges = useCallback(
+    (changes: Changes) => {
+      if (changes.reload.includes("jobs")) return reload();
+      const byId = new Map<string, Job>(changes.jobs.map((job) => [job.id, job]));
+      if (!byId.size && !changes.deleted.jobs.length) return;
+      const gone = new Set(changes.deleted.jobs);
+      setJobs((old) => old?.filter((job) => !gone.has(job.id)).map((job) => byId.get(job.id) ?? job));
+      const isNew = (job: Job) => !shown.current.has(job.id) && matches(job, filters);
+      setFresh((old) => [...changes.jobs.filter(isNew), ...old.filter((job) => !byId.has(job.id))]);
+      setChanged((n) => n + 1);
+    },
+    [reload, url],
+  );
+  const connected = useChanges(onChanges, reload);
+  return {
+    jobs, cursor, error, fresh, connected, changed, reload,
+    more: () => void read(cursor ?? undefined).catch(failed),
+    showFresh: reload,
+  };
+}
+
+function matches(job: Job, filters: JobFilters): boolean {
+  return (
+    (!filters.state.length || filters.state.includes(job.state)) &&
+    (!filters.kind || filters.kind === job.kind) &&
+    (!filters.agent || filters.agent === job.agent) &&
+    (!filters.error || filters.error === job.error?.code)
+  );
+}
+
+/** How many there are, and what can be done with all of them. */
+function Summary({ filters, url, changed }: { filters: JobFilters; url: string; changed: number }) {
+  const w = words.value.jobs;
+  const [total, setTotal] = useState<{ count: number; more: boolean }>();
+  const [dead, setDead] = useState(0);
+  useEffect(() => {
+    const timer = setTimeout(() => {
+      const query = queryOf(filters);
+      need(api.GET("/api/jobs/count", { params: { query: query as any } })).then(setTotal, () => undefined);
+      need(api.GET("/api/jobs/count", { params: { query: { ...query, state: ["failed"] } as any } })).then(
+        (found) => setDead(found.count), () => undefined,
+      );
+    }, 150);
+    return () => clearTimeout(timer);
+  }, [url, changed]);
+  const retryAll = async () => {
+    if (!(await confirmed(w.retryAllSure(count(dead)), w.retryAll))) return;
+    const kind = filters.kind ? { kind: filters.kind as "chat" } : {};
+    let retried = 0;
+    for (let more = true; more; ) {
+      const done = await need(api.POST("/api/jobs/retry", { body: { states: ["failed"], ...kind } }));
+      retried += done.retried;
+      more = done.more;
+    }
+    told(w.retried(retried));
+  };
+  const all = !filters.agent && !filters.error && !filters.since && !filters.model;
+  return (
+    <div class="summary">
+      {total && <span class="soft">{w.found(total.count, total.more)}</span>}
+      {dead > 0 && all && may("jobs.write") && (
+        <button type="button" class="button" onClick={() => retryAll().catch(failed)}>{w.retryAll} ({count(dead)})</button>
+      )}
+    </div>
+  );
+}
+
+function JobTable({ jobs }: { jobs: Job[] }) {
+  const w = words.value.jobs;
+  return (
+    <table class="rows">
+      <thead>
+        <tr>
+          <th>{w.state}</th><th>{w.kind}</th><th>{w.who}</th><th>{w.created}</th><th>{w.took}</th><th>{w.tries}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {jobs.map((job) => (
+          <tr key={job.id}>
+            <td>
+              <a class="row-link" href={to(`jobs/${job.id}`)}>
+                <Badge state={job.state} label={w.states[job.state]} />
+                <span class="visually-hidden">{job.kind} {job.id}</span>
+              </a>
+            </td>
+            <td>{job.kind}</td>
+            <td class="wide">
+              {job.agent ?? job.model ?? "–"}
+              {job.waiting_for && <span class="soft"> · {w.waits(w.waitingFor[job.waiting_for] ?? job.waiting_for)}</span>}
+              {job.error && <span class="soft"> · {job.error.code}</span>}
+            </td>
+            <td><Ago at={job.created_at} /></td>
+            <td>{between(job.started_at, job.finished_at)}</td>
+            <td>{job.tries}/{job.max_tries}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}

@@ -1,0 +1,26 @@
+/** Reads something for a page, again when what it depends on changes; an answer that comes too late is dropped. */
+
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+
+export type Loaded<T> = { data?: T; error?: unknown; loading: boolean; reload: () => void; set: (change: (old: T) => T) => void };
+
+export function useLoad<T>(read: () => Promise<T>, dependencies: unknown[]): Loaded<T> {
+  const [state, setState] = useState<{ data?: T; error?: unknown; loading: boolean }>({ loading: true });
+  const turn = useRef(0);
+  const reload = useCallback(() => {
+    const mine = ++turn.current;
+    setState((old) => ({ ...old, loading: true }));
+    read().then(
+      (data) => mine === turn.current && setState({ data, loading: false }),
+      (error) => mine === turn.current && setState((old) => ({ ...old, error, loading: false })),
+    );
+  }, dependencies);
+  useEffect(() => {
+    reload();
+    return () => void turn.current++;
+  }, [reload]);
+  const set = useCallback((change: (old: T) => T) => {
+    setState((old) => (old.data === undefined ? old : { ...old, data: change(old.data) }));
+  }, []);
+  return { ...state, reload, set };
+}

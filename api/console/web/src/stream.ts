@@ -1,0 +1,117 @@
+/** Follows a stream of Server-Sent Events: goes on after the last event when the connection breaks, rests while the tab is hidden.
+ *
+ * A browser has six connections to a server over all its tabs, so a hidden tab gives its own back.
+ */
+
+import { EventSourceParserStream } from "eventsource-parser/stream";
+import { errorOf, signedOut } from "./api";
+import { ORIGIN } from "./address";
+
+export type StreamEvent = { id: string; type: string; data: any };
+export type StreamOptions = {
+  path: string;
+  onEvent: (event: StreamEvent) => void;
+  onConnection?: (connected: boolean) => void;
+  /** Whether this event is the last one. */
+  isLast?: (event: StreamEvent) => boolean;
+  signal: AbortSignal;
+  after?: string;
+};
+
+const HIDDEN_PATIENCE_MS = 5_000;
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 10_000;
+
+/** Follows until the last event, or until `signal` aborts. Throws ApiError when the server refuses for good. */
+export async function follow(options: StreamOptions): Promise<void> {
+  let last = options.after ?? "";
+  let pause = FIRST_PAUSE_MS;
+  while (!options.signal.aborted) {
+    await visible(options.signal);
+    let came = false;
+    const ended = await readOnce(options, last, (event) => {
+      came = true;
+      if (event.id) last = event.id;
+    });
+    if (ended || options.signal.aborted) return;
+    if (document.hidden) continue;
+    if (came) pause = FIRST_PAUSE_MS;
+    else options.onConnection?.(false);
+    await rest(pause * (0.75 + Math.random() / 2), options.signal);
+    pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+  }
+}
+
+/** Reads one connection; returns whether there is nothing more to come. */
+async function readOnce(options: StreamOptions, last: string, seen: (event: StreamEvent) => void): Promise<boolean> {
+  const closing = new AbortController();
+  const close = () => closing.abort();
+  options.signal.addEventListener("abort", close);
+  const unwatch = whenHidden(close);
+  try {
+    const headers: Record<string, string> = { Accept: "text/event-stream" };
+    if (last) headers["Last-Event-ID"] = last;
+    const response = await fetch(ORIGIN + options.path, { headers, signal: closing.signal });
+    if (response.status === 204) return true;
+    if (!response.ok || !response.body) return await refused(response);
+    options.onConnection?.(true);
+    const events = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
+    const reader = events.getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return false;
+      const event = { id: value.id ?? "", type: value.event ?? "message", data: JSON.parse(value.data || "null") };
+      if (event.type === "stream.closed") return event.data?.reason === "signed_out";
+      seen(event);
+      options.onEvent(event);
+      if (options.isLast?.(event)) return true;
+    }
+  } catch (error) {
+    if (error instanceof TypeError || (error instanceof DOMException && error.name === "AbortError")) return false;
+    throw error;
+  } finally {
+    closing.abort();
+    unwatch();
+    options.signal.removeEventListener("abort", close);
+  }
+}
+
+/** A server that is starting or busy is asked again; a refusal is thrown. */
+async function refused(response: Response): Promise<boolean> {
+  if (response.status >= 500 || response.status === 429) return false;
+  if (response.status === 401) signedOut.value = true;
+  throw errorOf(response.status, await response.json().catch(() => undefined));
+}
+
+function whenHidden(close: () => void): () => void {
+  let timer = 0;
+  const watch = () => {
+    clearTimeout(timer);
+    if (document.hidden) timer = window.setTimeout(close, HIDDEN_PATIENCE_MS);
+  };
+  document.addEventListener("visibilitychange", watch);
+  return () => {
+    clearTimeout(timer);
+    document.removeEventListener("visibilitychange", watch);
+  };
+}
+
+function visible(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (!document.hidden || signal.aborted) return resolve();
+    const go = () => {
+      if (document.hidden && !signal.aborted) return;
+      document.removeEventListener("visibilitychange", go);
+      resolve();
+    };
+    document.addEventListener("visibilitychange", go);
+    signal.addEventListener("abort", go, { once: true });
+  });
+}
+
+function rest(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+  });
+}
