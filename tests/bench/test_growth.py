@@ -1,4 +1,4 @@
-"""What users and the scheduler ask for reads as much after forty thousand ended jobs as after ten thousand."""
+"""What users and the scheduler ask for reads as much after twenty thousand ended jobs as after five thousand."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from tests.bench.benchmarks.growth import explain
 from tests.bench.benchmarks.growth_asks import GROW_WITH_WHAT_IS_ASKED
 from tests.bench.load.ended_jobs import create_past, drop_past
 
-FEW, MANY = 10_000, 40_000
+FEW, MANY = 5_000, 20_000
 ROOM = 1_000
 """Rows of what came while it was measured, and of days and minutes that a shorter past does not have."""
 
