@@ -14,6 +14,7 @@ from api.auth.oidc.code_flow import CodeFlow
 from api.auth.passwords import Passwords
 from api.auth.tokens.access_tokens import AccessTokens
 from api.auth.tokens.jwks import RemoteKeys
+from api.events.feeds import ChangeFeeds
 from api.http.sse import BackgroundTasks, OpenStreams
 from api.settings import ApiSettings
 from graphs.providers.registry import Providers
@@ -45,7 +46,7 @@ class Resources:
     """What handlers use. `providers` have the installation's keys and `tenant_providers` those of tenants; `storage` holds
     the bytes of documents; `embedding` asks workers for vectors; `credentials` (by tenant) are cached for a second; `rates`
     counts reads and searches; `egress` tells what each tenant may reach; `streams` are the open ones; `background` runs tasks
-    that outlive their request.
+    that outlive their request; `feeds` follow what changes in tenants.
     `health_pool` is one connection, so that health doesn't wait behind requests; `health` remembers its checks."""
 
     settings: ApiSettings
@@ -67,6 +68,7 @@ class Resources:
     credentials: TtlCache[UUID, list[TenantCredential]]
     streams: OpenStreams
     background: BackgroundTasks
+    feeds: ChangeFeeds
     health_pool: Pool
     health: TtlCache[str, Any]
 
@@ -134,6 +136,8 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
         stack.push_async_callback(health_pool.close)
         background = BackgroundTasks()
         stack.push_async_callback(background.close)
+        feeds = ChangeFeeds(RedisAddress.from_url(settings.redis_url), core.redis, core.pool)
+        stack.push_async_callback(feeds.close)
         rates = Rates(core.redis)
         stack.push_async_callback(rates.close)
         yield Resources(
@@ -156,6 +160,7 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
             credentials=TtlCache(MAX_CACHED_TENANTS, CACHE_TTL_S),
             streams=streams,
             background=background,
+            feeds=feeds,
             health_pool=health_pool,
             health=TtlCache(16, HEALTH_TTL_S),
         )

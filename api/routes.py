@@ -18,6 +18,7 @@ from api.documents import routes as documents
 from api.documents import search as search_documents
 from api.documents import update as update_documents
 from api.documents.upload import routes as upload_documents
+from api.events import routes as events
 from api.files import routes as files
 from api.grants import egress
 from api.grants import routes as grants
@@ -48,7 +49,7 @@ from api.webhooks import deliveries
 from api.webhooks import routes as webhooks
 
 NATIVE = (
-    *(chat.routes, jobs.routes, trace.routes, sessions.routes, feedback.routes, memories.routes),
+    *(chat.routes, jobs.routes, events.routes, trace.routes, sessions.routes, feedback.routes, memories.routes),
     *(
         login.routes,
         browser_login.routes,

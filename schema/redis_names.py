@@ -37,6 +37,21 @@ def job_channel(tenant_id: UUID, job_id: UUID) -> str:
     return f"headrace:{tenant_id}:job:{job_id}:live"
 
 
+def changes(tenant_id: UUID) -> str:
+    """The stream of what has changed in a tenant, while somebody watches it."""
+    return f"headrace:{tenant_id}:changes"
+
+
+def changes_watched(tenant_id: UUID) -> str:
+    """Is there while somebody watches a tenant's changes, and for a while after."""
+    return f"headrace:{tenant_id}:changes:watched"
+
+
+def changes_channel(tenant_id: UUID) -> str:
+    """The pub/sub channel of a tenant's changes."""
+    return f"headrace:{tenant_id}:changes:live"
+
+
 def inbox(process: str) -> str:
     """The pub/sub channel of one API process: the events of all jobs that were submitted through it."""
     return f"headrace:inbox:{process}"

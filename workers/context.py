@@ -51,6 +51,7 @@ from workers.retrieval.search import Searcher
 from workers.settings import WorkerSettings
 from workers.signing_keys import SigningKeys
 from workers.storage.factory import open_storage
+from workers.stream.changes import Changes
 from workers.stream.pubsub import Subscriber
 from workers.stream.relay import Relay
 from workers.webhooks.deliverer import Deliverer
@@ -94,7 +95,8 @@ async def open_worker_context(settings: WorkerSettings, queue: str, node: str) -
         egress = agents.models.egress
         ingestion = None
         if queue == INGESTION:
-            ingestion = await _open_ingestion(stack, settings, pool, embedding.embedders, egress)
+            changes = Changes(redis)
+            ingestion = await _open_ingestion(stack, settings, pool, embedding.embedders, egress, changes)
         if queue == CHAT:
             address = RedisAddress.from_url(settings.redis_url)
             ready = routing_ready(agents.router, agents.configurations, agents.routed, address)
@@ -217,11 +219,16 @@ async def _open_agents(
 
 
 async def _open_ingestion(
-    stack: AsyncExitStack, settings: WorkerSettings, pool: Pool, embedders: EmbedderPool, egress: TenantEgress
+    stack: AsyncExitStack,
+    settings: WorkerSettings,
+    pool: Pool,
+    embedders: EmbedderPool,
+    egress: TenantEgress,
+    changes: Changes,
 ) -> IngestionContext:
     storage = await stack.enter_async_context(open_storage(settings.storage))
     reader = await stack.enter_async_context(ReaderPool(slots=READERS))
-    return IngestionContext(pool, storage, reader, embedders, egress, settings.uploads)
+    return IngestionContext(pool, storage, reader, embedders, egress, settings.uploads, changes)
 
 
 async def _open_deliverer(stack: AsyncExitStack, settings: WorkerSettings, pool: Pool, egress: TenantEgress) -> None:

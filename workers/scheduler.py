@@ -241,6 +241,8 @@ class Scheduler:
         owners = sorted({back.job.lease_owner for back in returns})
         spent = [str(back.job.id) for back in returns if not back.refund]
         log.warning("workers_lost", requeued=requeued, owners=owners, spent_a_try=spent)
+        for back in returns:
+            self._relay.changes.note(back.job.tenant_id, "jobs", back.job.id)
         for queue, delay_s in {(back.job.queue, back.delay_s) for back in returns}:
             self._dispatcher.kick_later(queue, delay_s)
 

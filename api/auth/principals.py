@@ -204,7 +204,7 @@ def presented_secret(headers: Headers) -> str | None:
     return secret.strip() or None
 
 
-async def _authenticate(connection: ASGIConnection[Any, Any, Any, Any], right: Right) -> Principal:
+async def authenticate_caller(connection: ASGIConnection[Any, Any, Any, Any], right: Right) -> Principal:
     """Return the principal of a key or a token, or else of a browser's cookie, which counts under `/api` alone."""
     state, headers = connection.app.state, connection.headers
     authenticator, issuer = state.resources.authenticator, state.settings.issuer
@@ -232,7 +232,7 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     scope: Any = connection.scope
     principal: Principal | None = scope.get(CALLED_AS)
     if principal is None:
-        principal = await _authenticate(connection, right)
+        principal = await authenticate_caller(connection, right)
     connection.scope["user"] = principal  # before the refusal, which is recorded with its name
     if right not in principal.rights:
         raise Forbidden(f"This requires the right {right!r}; {_describe_credential(principal)} does not include it.")

@@ -71,6 +71,7 @@ async def delete_rows(resources: Resources, principal: Principal, rows: Sequence
     for batch in document_deletion.deletion_batches(rows):
         attempts, names = await retry_on_deadlock(lambda ids=batch: _delete_batch(resources, principal, ids))
         deleted += attempts
+        resources.core.relay.changes.note(principal.tenant_id, "documents", *batch)
         await delete_bytes(resources, principal.tenant_id, names)
     return deleted
 

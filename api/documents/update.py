@@ -48,7 +48,9 @@ async def update_document(
                 raise NotFound(NO_DOCUMENT)
             if share:
                 await record(db, principal, principal.tenant_id, "document.shared", f"document:{document_id}")
-            return document_out(await require_document(db, principal, document_id))
+            changed = document_out(await require_document(db, principal, document_id))
+        resources.core.relay.changes.note(principal.tenant_id, "documents", document_id)
+        return changed
     except psycopg.errors.UniqueViolation as error:
         raise Conflict(NAME_TAKEN, field="private") from error
 
@@ -70,7 +72,9 @@ async def cancel_document(
     async with principal.tx(resources.core.pool) as db:
         await require_changeable(db, principal, [document_id])
         await documents.cancel_document(db, principal.tenant_id, document_id)
-        return document_out(await require_document(db, principal, document_id))
+        cancelled = document_out(await require_document(db, principal, document_id))
+    resources.core.relay.changes.note(principal.tenant_id, "documents", document_id)
+    return cancelled
 
 
 def _should_share(data: DocumentChangeIn, principal: Principal, user_id: UUID | None) -> bool:

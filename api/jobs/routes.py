@@ -21,14 +21,14 @@ from api.jobs.schemas import (
     AttemptOut,
     CancelIn,
     JobDetailOut,
-    JobOut,
     JobsOut,
     JobStateOut,
+    job_out,
+    shown_fields,
 )
 from api.openapi.events import describe_events
 from api.openapi.operations import EVENTS, described
 from api.resources import AppResources, Resources
-from graphs.providers.settings import AUTO
 from schema.errors import Conflict, NotFound
 from schema.job_kinds import Kind
 from schema.queries.jobs import job_lists, jobs
@@ -36,7 +36,6 @@ from schema.states import (
     WAITING,
     PublicState,
     State,
-    priority_name,
     public_state,
 )
 from workers.queue.cancel import cancel, retry
@@ -44,16 +43,6 @@ from workers.queue.cancel import cancel, retry
 NO_JOB = "No such job."
 JobId = Annotated[UUID, PathParameter(description="Id of the job.")]
 INTERNAL_STATES: dict[PublicState, list[State]] = {"queued": list(WAITING)}
-
-
-def _shown_fields(job: jobs.Job) -> dict[str, Any]:
-    """Return what is shown otherwise than it is stored. The row keeps `auto`, so that a retry selects again."""
-    answered = ((job.result or {}).get("agent") or (job.error or {}).get("agent")) if job.agent == AUTO else None
-    return {
-        "state": public_state(job.state),
-        "priority": priority_name(job.priority),
-        "agent": answered or job.agent,
-    }
 
 
 @get(
@@ -88,7 +77,7 @@ async def list_jobs(
             session_id=session_id,
             user_id=principal.visible_user_id,
         )
-    items = [from_row(JobOut, row, **_shown_fields(row)) for row in rows[:limit]]
+    items = [job_out(row) for row in rows[:limit]]
     return JobsOut(items, write_cursor("jobs", items[-1].id) if len(rows) > limit else None)
 
 
@@ -117,7 +106,7 @@ async def get_job(job_id: JobId, principal: MayReadJobs, resources: AppResources
     if row is None:
         raise NotFound(NO_JOB)
     return from_row(
-        JobDetailOut, row, **_shown_fields(row), attempts=[from_row(AttemptOut, attempt) for attempt in attempts]
+        JobDetailOut, row, **shown_fields(row), attempts=[from_row(AttemptOut, attempt) for attempt in attempts]
     )
 
 
@@ -210,6 +199,7 @@ async def delete_job(job_id: JobId, principal: MayWriteJobs, resources: AppResou
     """Deletes a job that has ended, with its events. Its messages stay in their session."""
     async with principal.tx(resources.core.pool) as db:
         deleted = await jobs.delete_job(db, principal.tenant_id, job_id)
+    resources.core.relay.changes.note(principal.tenant_id, "jobs", job_id)
     if not deleted:
         await _raise_conflict(principal, resources, job_id, "Only a job that has ended can be deleted; cancel it first")
 

@@ -8,7 +8,10 @@ import msgspec
 from msgspec import Meta
 
 from api.http.paging import NextCursor
-from schema.states import CancelMode, Priority, PublicState, WaitingFor
+from api.http.rows import from_row
+from graphs.providers.settings import AUTO
+from schema.queries.jobs.jobs import Job
+from schema.states import CancelMode, Priority, PublicState, WaitingFor, priority_name, public_state
 
 ERROR = "Why it failed: `code` and `message`, and `agent` if one was chosen; null if it did not."
 
@@ -140,3 +143,18 @@ DETAIL_EXAMPLE = JOB_EXAMPLE | {
         }
     ]
 }
+
+
+def job_out(job: Job) -> JobOut:
+    """Return a job as lists show it."""
+    return from_row(JobOut, job, **shown_fields(job))
+
+
+def shown_fields(job: Job) -> dict[str, Any]:
+    """Return what is shown otherwise than it is stored. The row keeps `auto`, so that a retry selects again."""
+    answered = ((job.result or {}).get("agent") or (job.error or {}).get("agent")) if job.agent == AUTO else None
+    return {
+        "state": public_state(job.state),
+        "priority": priority_name(job.priority),
+        "agent": answered or job.agent,
+    }

@@ -1,7 +1,6 @@
 """Routes of deliveries: what was sent, when, and how that ended; and sending again."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -16,6 +15,7 @@ from api.http.query_params import Since, Until, default_to_utc, parse_time
 from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
+from api.webhooks.delivery_rows import delivery_out, held_fields, waits
 from api.webhooks.schemas import (
     ATTEMPT_EXAMPLE,
     DELIVERY_EXAMPLE,
@@ -30,10 +30,10 @@ from api.webhooks.targets import check_delivered_type
 from schema.errors import Conflict, InputError, NotFound
 from schema.queries.pages import LAST_ID
 from schema.queries.webhooks import deliveries
-from schema.queries.webhooks.deliveries import DeliveryFilter, StoredDelivery
+from schema.queries.webhooks.deliveries import DeliveryFilter
 from schema.webhooks import DeliveryState
 from workers.queue.dispatch import wake_deliverers
-from workers.webhooks.holds import Hold, read_holds
+from workers.webhooks.holds import read_holds
 from workers.webhooks.payload import message_name
 
 DELIVERY_PATH = "/{delivery_id:uuid}"
@@ -78,7 +78,7 @@ async def list_webhook_deliveries(
     )
     async with principal.tx(resources.core.pool) as db:
         rows = await deliveries.list_deliveries(db, principal.tenant_id, wanted, limit=limit + 1, before=before)
-    holds = await read_holds(resources.core.redis, principal.tenant_id, [row.lane for row in rows if _waits(row)])
+    holds = await read_holds(resources.core.redis, principal.tenant_id, [row.lane for row in rows if waits(row)])
     items = [delivery_out(row, holds) for row in rows[:limit]]
     return DeliveriesOut(items, write_cursor("webhook_deliveries", items[-1].id) if len(rows) > limit else None)
 
@@ -99,8 +99,8 @@ async def get_webhook_delivery(
     if row is None:
         raise NotFound(NO_DELIVERY)
     log = [from_row(DeliveryAttemptOut, attempt) for attempt in attempts]
-    holds = await read_holds(resources.core.redis, principal.tenant_id, [row.lane] if _waits(row) else [])
-    return from_row(DeliveryDetailOut, row, webhook_id=message_name(row.event_id), log=log, **_held(row, holds))
+    holds = await read_holds(resources.core.redis, principal.tenant_id, [row.lane] if waits(row) else [])
+    return from_row(DeliveryDetailOut, row, webhook_id=message_name(row.event_id), log=log, **held_fields(row, holds))
 
 
 @post(
@@ -125,6 +125,7 @@ async def redeliver_webhook(
         raise NotFound(NO_DELIVERY)
     if row.state == "paused":
         raise Conflict("This delivery is paused until its endpoint is enabled. Enable it, and it is sent.")
+    resources.core.relay.changes.note(principal.tenant_id, "deliveries", delivery_id)
     await wake_deliverers(resources.core.redis)
     return Response(delivery_out(row, await read_holds(resources.core.redis, principal.tenant_id, [row.lane])))
 
@@ -169,20 +170,6 @@ async def redeliver_webhooks(
         await record(db, principal, principal.tenant_id, "webhook.redelivered", target, {"deliveries": count})
     await wake_deliverers(resources.core.redis)
     return Response(RedeliveredOut(redelivered=count))
-
-
-def delivery_out(row: StoredDelivery, holds: Mapping[str, Hold]) -> DeliveryOut:
-    """Return a delivery as it is shown."""
-    return from_row(DeliveryOut, row, webhook_id=message_name(row.event_id), **_held(row, holds))
-
-
-def _waits(row: StoredDelivery) -> bool:
-    return row.state == "pending"
-
-
-def _held(row: StoredDelivery, holds: Mapping[str, Hold]) -> dict[str, Any]:
-    hold = holds.get(row.lane) if _waits(row) else None
-    return {"held_until": hold and hold.until, "held_for": hold and hold.why}
 
 
 routes = Router(

@@ -128,7 +128,7 @@ def test_every_code_that_has_a_status_has_an_example() -> None:
 
 def test_streams_say_what_their_events_are() -> None:
     own = {" /v1/responses": "ResponseEvent", " /v1/messages": "MessageEvent", " /v1/completions": "TextCompletionOut"}
-    own |= {" /v1/": "CompletionChunk"}
+    own |= {" /v1/": "CompletionChunk", " /api/events": "ChangedRowsOut"}
     kinds = {name: one["responses"].get("200", {}).get("content", {}) for name, one in operations().items()}
     streams = {name: kind["text/event-stream"] for name, kind in kinds.items() if "text/event-stream" in kind}
     right = {name: next((event for path, event in own.items() if path in name), "JobEvent") for name in streams}

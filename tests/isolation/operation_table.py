@@ -156,6 +156,7 @@ CALLS: dict[str, Call] = {
     "GET /api/jobs": Call("jobs.read", {"query.session_id": word("session")}, "query.cursor"),
     "GET /api/jobs/{job_id}": Call("jobs.read", {"path.job_id": thing("running job")}),
     "DELETE /api/jobs/{job_id}": Call("jobs.write", {"path.job_id": thing("ended job")}, gets=204),
+    "GET /api/events": Call("jobs.read", {}, "query.after", {"query.after": "x"}, 400),  # right, it never ends
     "GET /api/jobs/{job_id}/events": Call(
         "jobs.read", {"path.job_id": thing("ended job")}, "query.after header.Last-Event-ID"
     ),

@@ -105,6 +105,7 @@ class _Batch:
                 self._context.pool, self._tenant_id, self._job_id, self._attempt, limit_s=FILE_TIMEOUT_S
             )
             if row is not None:
+                self._context.changes.note(self._tenant_id, "documents", row.document_id)
                 await self._ingest(row)
             elif not (await self._counts()).queued:
                 return

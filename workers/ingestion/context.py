@@ -7,12 +7,14 @@ from tools.documents.reader_pool import ReaderPool
 from tools.egress import TenantEgress
 from workers.embedding.pool import EmbedderPool
 from workers.storage.contract import Storage
+from workers.stream.changes import Changes
 from workers.uploads.limits import UploadLimits
 
 
 @dataclass(frozen=True)
 class IngestionContext:
-    """Resources of an ingestion worker. `pool` has the role `headrace_app`. `uploads` limits what a job fetches."""
+    """Resources of an ingestion worker. `pool` has the role `headrace_app`. `uploads` limits what a job fetches;
+    `changes` tells who watches."""
 
     pool: Pool
     storage: Storage
@@ -20,3 +22,4 @@ class IngestionContext:
     embedders: EmbedderPool
     egress: TenantEgress
     uploads: UploadLimits
+    changes: Changes

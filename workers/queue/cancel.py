@@ -39,6 +39,7 @@ async def cancel(
         if job.state in TERMINAL:
             return job.state
         if running is not None:
+            core.relay.changes.note(tenant_id, "jobs", job_id)
             await _send_command(core, CancelCommand(job_id, running, mode))
             return "running"
         ended = await end_job(
@@ -86,5 +87,6 @@ async def retry(core: JobCore, tenant_id: UUID, job_id: UUID, *, visible_user_id
     async with tenant_tx(core.pool, tenant_id) as db:
         requeued = await requeue_ended_job(db, tenant_id, job_id)
     if requeued:
+        core.relay.changes.note(tenant_id, "jobs", job_id)
         await wake_dispatchers(core.redis, job.queue)
     return requeued

@@ -254,4 +254,5 @@ async def _requeue(
         return
     if requeued:
         log.info("job_requeued", outcome=outcome, delay_s=round(delay_s, 2))
+        context.relay.changes.note(job.tenant_id, "jobs", job.id)
         context.dispatcher.kick_later(job.queue, delay_s)

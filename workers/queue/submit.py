@@ -55,6 +55,7 @@ async def submit(core: JobCore, submission: Submission) -> Submitted:
         return await _replay(core, job.tenant_id, job.idempotency)
     core.capacity.record(job.tenant_id, added.room)
     core.throttle.record(job.tenant_id, at_cap=added.state == "queued" and bool(added.capped))
+    core.relay.changes.note(job.tenant_id, "jobs", job.job_id)
     await _enqueue(core, job, added)
     if added.live:
         await _clear_session(core, job, added.live)

@@ -22,8 +22,13 @@ import structlog
 
 from schema import redis_names
 from schema.events import (
+    DocumentFailed,
+    DocumentReady,
     Event,
+    JobProgress,
     JobQueued,
+    JobRestarted,
+    JobStarted,
     MessageDelta,
     ReasoningDelta,
     encode_frame,
@@ -35,6 +40,7 @@ from schema.queries.jobs.jobs import JobStatus
 from workers.redis.client import RedisClient, RedisUnavailable
 from workers.redis.connection import Command, ReplyError
 from workers.stream.batches import StreamBatch, pack_batch, read_batch
+from workers.stream.changes import Changes
 
 log = structlog.get_logger()
 
@@ -47,6 +53,10 @@ ENDED_TTL_MS = 5 * 60 * 1000  # after the job's end; later readers get the log i
 ENDED_FENCE_TTL_MS = 3600 * 1000  # a worker that was suspended may come back later than readers do
 RETRY_DELAY_S = 0.2
 REFUSED = -1
+
+CHANGES_JOB = (JobStarted, JobRestarted)
+CHANGES_DOCUMENT = (JobProgress, DocumentReady, DocumentFailed)
+"""Events after which the row of a job or of a document is another."""
 
 BUSY_STREAMS, MAX_REST_S = 3, 0.003
 """After a write of at least BUSY_STREAMS streams, the next one waits for as long as that took, to gather more: writing one
@@ -89,6 +99,10 @@ class JobStream:
         self._pending.append(event)
         self._flushed.clear()
         self._relay.wake(self)
+        if isinstance(event, CHANGES_JOB):
+            self._relay.changes.note(self.tenant_id, "jobs", self.job_id)
+        elif isinstance(event, CHANGES_DOCUMENT) and event.document_id is not None:
+            self._relay.changes.note(self.tenant_id, "documents", UUID(event.document_id))
 
     def _encode_pending(self) -> None:
         """Number and encode the pending events, merging adjacent deltas."""
@@ -115,6 +129,7 @@ class JobStream:
         self.frames, self.ended = frames, True
         self._flushed.clear()
         self._relay.wake(self)
+        self._relay.changes.note(self.tenant_id, "jobs", self.job_id)
 
     async def flush(self, timeout_s: float) -> bool:
         """Wait until all published events are in Redis; False if it takes too long."""
@@ -182,6 +197,8 @@ class Relay:
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
+        self.changes = Changes(redis)
+        """Notes what has changed, for those who watch the tenant."""
         self._dirty: dict[JobStream, None] = {}
         self._task: asyncio.Task[None] | None = None
         self._shas: dict[str, bytes] = {}

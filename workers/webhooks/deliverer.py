@@ -31,6 +31,7 @@ from tools.egress import TenantEgress
 from workers.queue.leases import has_died
 from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress
+from workers.stream.changes import Changes
 from workers.stream.pubsub import Subscriber
 from workers.webhooks.holds import note_hold
 from workers.webhooks.payload import build_body, message_name
@@ -78,6 +79,7 @@ class Deliverer:
         self._looked_at = 0.0
         self._subscriber = Subscriber(address, lambda *_: self._kicked.set())
         self._redis = RedisClient(address)
+        self._changes = Changes(self._redis)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> "Deliverer":
@@ -172,6 +174,7 @@ class Deliverer:
             messages = {
                 message.id: message for message in await outbox.read_messages(db, tenant_id, [c.id for c in claimed])
             }
+        self._changes.note(tenant_id, "deliveries", *(one.id for one in claimed))
         for one in claimed:
             if message := messages.get(one.id):  # deleted in between, or not
                 task = asyncio.get_running_loop().create_task(self._deliver(one, message), name=one.lane_name)
@@ -243,6 +246,7 @@ class Deliverer:
         )
         ended = await self._end(claimed, message.endpoint_id, outcome)
         event = "webhook_delivered" if answer.is_success else "webhook_not_delivered"
+        self._changes.note(claimed.tenant_id, "deliveries", claimed.id)
         facts = {"delivery_id": str(claimed.id), "attempt": claimed.attempt, "status": answer.status}
         log.info(event, **facts, ms=outcome.duration_ms, error=answer.error, state=state if ended else "lost")
         if ended and not answer.is_success and message.endpoint_id is not None:

@@ -240,6 +240,12 @@ async def find_document(db: Db, tenant_id: UUID, document_id: UUID) -> Document 
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": document_id}, into=Document)
 
 
+async def list_documents_by_id(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> list[Document]:
+    """Return those of these documents that are there."""
+    sql = f"{VIEW} WHERE d.tenant_id = %(tenant_id)s AND d.id = ANY(%(ids)s::uuid[])"
+    return await fetch_all(db, sql, {"tenant_id": tenant_id, "ids": list(ids)}, into=Document)
+
+
 async def list_ownership(db: Db, tenant_id: UUID, ids: Sequence[UUID], editor: DocumentEditor) -> list[OwnedDocument]:
     """Return those of the documents that the transaction's user can see."""
     values = {"tenant_id": tenant_id, "ids": list(ids), **vars(editor)}

@@ -4,7 +4,7 @@ more rows than `limit` for each kind and state that is asked for.
 One statement that takes every filter, or none, would be planned once for all of them, and then reads every job of the tenant.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -59,3 +59,9 @@ async def list_jobs(
     values |= {"kinds": [kind] if kind else list(KINDS), "states": list(set(states) or STATES)}
     sql = f"{VIEW} JOIN ({page}) AS page ON page.id = j.id WHERE j.tenant_id = %(tenant_id)s ORDER BY j.id DESC"
     return await fetch_all(db, sql, {**values, "before": before or LAST_ID, "limit": limit}, into=Job)
+
+
+async def list_jobs_by_id(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> list[Job]:
+    """Return those of these jobs that are there."""
+    sql = f"{VIEW} WHERE j.tenant_id = %(tenant_id)s AND j.id = ANY(%(ids)s::uuid[])"
+    return await fetch_all(db, sql, {"tenant_id": tenant_id, "ids": list(ids)}, into=Job)

@@ -34,7 +34,7 @@ CASE WHEN j.state = 'dispatched' THEN 'worker'
 VIEW = f"""
 SELECT j.id, j.kind, j.state, j.priority, j.session_id, j.model, j.agent, j.result, j.error, j.run_at, j.deadline_at,
   j.attempt, j.tries, j.max_tries, j.cancel_requested, j.request_id, j.created_at, j.started_at, j.finished_at,
-  j.metadata, {WAITING_FOR}
+  j.metadata, j.user_id, {WAITING_FOR}
 FROM jobs j JOIN tenants t ON t.id = j.tenant_id
 """
 
@@ -72,6 +72,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None
     finished_at: datetime | None
     metadata: dict[str, str] | None
+    user_id: UUID | None
     waiting_for: WaitingFor | None
 
 

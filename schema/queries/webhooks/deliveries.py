@@ -122,6 +122,14 @@ async def find_delivery(db: Db, tenant_id: UUID, delivery_id: UUID) -> StoredDel
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": delivery_id}, into=StoredDelivery)
 
 
+async def list_deliveries_by_id(db: Db, tenant_id: UUID, ids: Sequence[UUID]) -> list[StoredDelivery]:
+    """Return those of these deliveries that are there."""
+    sql = (
+        f"SELECT {COLUMNS} FROM webhook_deliveries d WHERE d.tenant_id = %(tenant_id)s AND d.id = ANY(%(ids)s::uuid[])"
+    )
+    return await fetch_all(db, sql, {"tenant_id": tenant_id, "ids": list(ids)}, into=StoredDelivery)
+
+
 async def has_endpoint(db: Db, tenant_id: UUID, endpoint_id: UUID) -> bool:
     """Whether a tenant has this endpoint."""
     sql = "SELECT 1 FROM webhook_endpoints WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
