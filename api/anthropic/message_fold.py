@@ -178,9 +178,14 @@ def usage_out(usage: UsageRecorded | None) -> MessageUsageOut:
     if usage is None:
         return MessageUsageOut(input_tokens=0, output_tokens=0)
     cached, written = usage.cached_tokens, usage.cache_write_tokens
+    for_an_hour = min(usage.cache_write_1h_tokens, written)
     return MessageUsageOut(
         input_tokens=max(0, usage.input_tokens - cached - written),
         cache_creation_input_tokens=written,
+        cache_creation={
+            "ephemeral_5m_input_tokens": written - for_an_hour,
+            "ephemeral_1h_input_tokens": for_an_hour,
+        },
         cache_read_input_tokens=cached,
         output_tokens=usage.output_tokens,
         output_tokens_details={"thinking_tokens": usage.reasoning_tokens},

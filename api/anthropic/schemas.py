@@ -149,6 +149,12 @@ class MessageUsageOut(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(description="Tokens of the prompt that were neither read from the cache nor put in.")
     ]
     cache_creation_input_tokens: Annotated[int, Meta(description="Tokens put into the provider's cache.")] = 0
+    cache_creation: Annotated[
+        dict[str, int],
+        Meta(
+            description="Of these, those kept for five minutes, and for an hour: `ephemeral_5m_…`, `ephemeral_1h_input_tokens`."
+        ),
+    ] = msgspec.field(default_factory=lambda: {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0})
     cache_read_input_tokens: Annotated[int, Meta(description="Tokens read from the provider's cache.")] = 0
     output_tokens: Annotated[int, Meta(description="Tokens in the answer, those of its thoughts included.")]
     output_tokens_details: Annotated[dict[str, int], Meta(description="`thinking_tokens`: those of its thoughts.")] = (

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from schema.model_catalog.catalog import Kind
+from schema.model_catalog.prices import LONG_PROMPT
 
 MAX_TOKENS = 2**31 - 1
 
@@ -25,12 +26,23 @@ OutputUsd = Annotated[float, _usd("of output", example=0.6)]
 AS_INPUT, AS_OUTPUT = "; null if they cost what input does", "; null if they cost what output does"
 CachedInputUsd = Annotated[float, _usd("read from the provider's cache", otherwise=AS_INPUT, example=0.075)]
 CacheWriteUsd = Annotated[float, _usd("put into the provider's cache", otherwise=AS_INPUT, example=0.1875)]
+AS_WRITTEN = "; null if they cost what others that are put there do"
+CacheWrite1hUsd = Annotated[float, _usd("kept in that cache for an hour", otherwise=AS_WRITTEN, example=0.3)]
+DearerInputUsd = Annotated[float, _usd("of input of a call with such a prompt", example=0.3)]
+DearerOutputUsd = Annotated[float, _usd("of output of such a call", example=0.9)]
+DearerCachedInputUsd = Annotated[float, _usd("read from the cache by such a call", otherwise=AS_INPUT, example=0.15)]
+DearerCacheWriteUsd = Annotated[float, _usd("put into the cache by such a call", otherwise=AS_INPUT, example=0.375)]
+DearerCacheWrite1hUsd = Annotated[
+    float, _usd("kept in the cache for an hour by such a call", otherwise=AS_WRITTEN, example=0.6)
+]
 ReasoningUsd = Annotated[float, _usd("of reasoning", otherwise=AS_OUTPUT, example=0.6)]
 DearerAboveTokens = Annotated[
     int,
     Meta(
-        description="A prompt of more tokens costs more at the provider than these prices say, by which it is charged all the "
-        "same; null if none does."
+        ge=LONG_PROMPT,
+        le=MAX_TOKENS,
+        description="A call whose prompt has more tokens costs the `dearer_` prices, or what others do where those are "
+        "unknown; null if none costs more.",
     ),
 ]
 ModelKind = Annotated[Kind, Meta(description="What it is for: chats, or embedding texts.")]

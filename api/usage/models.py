@@ -16,6 +16,7 @@ from api.jobs.submit import uses_own_key
 from api.openapi.operations import described
 from api.resources import AppResources
 from api.usage import model_fields as fields
+from api.usage.stored_models import DEARER
 from graphs.embeddings.minilm import MODEL
 from graphs.embeddings.registry import DEFAULT
 from graphs.providers.capabilities import from_name, named_capabilities, reasons
@@ -33,8 +34,14 @@ class PriceOut(msgspec.Struct, frozen=True, kw_only=True):
     output_usd: fields.OutputUsd
     cached_input_usd: fields.CachedInputUsd | None
     cache_write_usd: fields.CacheWriteUsd | None
+    cache_write_1h_usd: fields.CacheWrite1hUsd | None
     reasoning_usd: fields.ReasoningUsd | None
     dearer_above_tokens: fields.DearerAboveTokens | None
+    dearer_input_usd: fields.DearerInputUsd | None
+    dearer_output_usd: fields.DearerOutputUsd | None
+    dearer_cached_input_usd: fields.DearerCachedInputUsd | None
+    dearer_cache_write_usd: fields.DearerCacheWriteUsd | None
+    dearer_cache_write_1h_usd: fields.DearerCacheWrite1hUsd | None
 
 
 class UsableModelOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,8 +96,10 @@ EXAMPLE: dict[str, Any] = {
         "output_usd": 0.6,
         "cached_input_usd": 0.075,
         "cache_write_usd": None,
+        "cache_write_1h_usd": None,
         "reasoning_usd": None,
         "dearer_above_tokens": None,
+        **dict.fromkeys(DEARER),
     },
     "price_known": True,
     "own_key": False,
@@ -151,8 +160,10 @@ def _price_out(price: Price, known: Model) -> PriceOut:
         output_usd=float(price.output_usd),
         cached_input_usd=fields.usd(price.cached_input_usd),
         cache_write_usd=fields.usd(price.cache_write_usd),
+        cache_write_1h_usd=fields.usd(price.cache_write_1h_usd),
         reasoning_usd=fields.usd(price.reasoning_usd),
         dearer_above_tokens=known.dearer_above_tokens,
+        **{name: fields.usd(getattr(known, name)) for name in DEARER},
     )
 
 

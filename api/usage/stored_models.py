@@ -42,7 +42,14 @@ Origin = Annotated[
     ),
 ]
 
-PRICES = ("input_usd", "output_usd", "cached_input_usd", "cache_write_usd", "reasoning_usd")
+DEARER = (
+    *("dearer_input_usd", "dearer_output_usd", "dearer_cached_input_usd", "dearer_cache_write_usd"),
+    "dearer_cache_write_1h_usd",
+)
+PRICES = (
+    *("input_usd", "output_usd", "cached_input_usd", "cache_write_usd", "cache_write_1h_usd", "reasoning_usd"),
+    *DEARER,
+)
 Fallbacks = Annotated[
     list[Annotated[str, Meta(max_length=300)]],
     Meta(max_length=10, description="Models to try in order when this one fails before its first token."),
@@ -66,7 +73,14 @@ class ModelIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     output_usd: fields.OutputUsd | UnsetType | None = UNSET
     cached_input_usd: fields.CachedInputUsd | UnsetType | None = UNSET
     cache_write_usd: fields.CacheWriteUsd | UnsetType | None = UNSET
+    cache_write_1h_usd: fields.CacheWrite1hUsd | UnsetType | None = UNSET
     reasoning_usd: fields.ReasoningUsd | UnsetType | None = UNSET
+    dearer_above_tokens: fields.DearerAboveTokens | UnsetType | None = UNSET
+    dearer_input_usd: fields.DearerInputUsd | UnsetType | None = UNSET
+    dearer_output_usd: fields.DearerOutputUsd | UnsetType | None = UNSET
+    dearer_cached_input_usd: fields.DearerCachedInputUsd | UnsetType | None = UNSET
+    dearer_cache_write_usd: fields.DearerCacheWriteUsd | UnsetType | None = UNSET
+    dearer_cache_write_1h_usd: fields.DearerCacheWrite1hUsd | UnsetType | None = UNSET
     kind: fields.ModelKind | UnsetType | None = UNSET
     context_tokens: fields.ContextTokens | UnsetType | None = UNSET
     max_output_tokens: fields.MaxOutputTokens | UnsetType | None = UNSET
@@ -89,8 +103,14 @@ class StoredModelOut(msgspec.Struct, frozen=True, kw_only=True):
     output_usd: fields.OutputUsd | None
     cached_input_usd: fields.CachedInputUsd | None
     cache_write_usd: fields.CacheWriteUsd | None
+    cache_write_1h_usd: fields.CacheWrite1hUsd | None
     reasoning_usd: fields.ReasoningUsd | None
     dearer_above_tokens: fields.DearerAboveTokens | None
+    dearer_input_usd: fields.DearerInputUsd | None
+    dearer_output_usd: fields.DearerOutputUsd | None
+    dearer_cached_input_usd: fields.DearerCachedInputUsd | None
+    dearer_cache_write_usd: fields.DearerCacheWriteUsd | None
+    dearer_cache_write_1h_usd: fields.DearerCacheWrite1hUsd | None
     kind: fields.ModelKind | None
     context_tokens: fields.ContextTokens | None
     max_output_tokens: fields.MaxOutputTokens | None
@@ -126,8 +146,10 @@ NEW_EXAMPLE: dict[str, Any] = {
 EXAMPLE: dict[str, Any] = {
     "name": "openai/gpt-4o-mini",
     "cache_write_usd": None,
+    "cache_write_1h_usd": None,
     "reasoning_usd": None,
     "dearer_above_tokens": None,
+    **dict.fromkeys(DEARER),
     "kind": None,
     "max_output_tokens": 16_384,
     "structured_output": True,
@@ -220,6 +242,10 @@ def _checked(data: ModelIn) -> dict[str, Any]:
         for name in ("input_usd", "output_usd"):
             if sent.get(name) is None:
                 raise InputError(f"{name} is required with other prices. Send 0 for what is free.", field=name)
+    if any(sent.get(name) is not None for name in ("dearer_above_tokens", *DEARER)):
+        for name in ("input_usd", "dearer_above_tokens", "dearer_input_usd", "dearer_output_usd"):
+            if sent.get(name) is None:
+                raise InputError(f"{name} is required with prices of calls that cost more.", field=name)
     return sent
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from graphs.agents.contract import AgentRun, AgentSpec
 from graphs.agents.emitter import Emitter
+from graphs.agents.state import used_key
 from graphs.providers.contract import (
     ExtraDelta,
     Finished,
@@ -45,6 +46,7 @@ class Reply:
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     refusal: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
     resolved_model: str = ""
@@ -60,15 +62,15 @@ class Reply:
         """Take the usage of the call; whose key it was made with is known by the model that answered."""
         self.estimated, self.input_tokens, self.output_tokens = usage.estimated, usage.input_tokens, usage.output_tokens
         self.cached_tokens, self.cache_write_tokens = usage.cached_tokens, usage.cache_write_tokens
-        self.reasoning_tokens = usage.reasoning_tokens
+        self.reasoning_tokens, self.cache_write_1h_tokens = usage.reasoning_tokens, usage.cache_write_1h_tokens
         self.own_key = any(one.own_key for one in candidates if one.full_name == self.model)
 
     @property
     def usage(self) -> dict[str, Any]:
         """The usage as fields of a graph's state: tokens by the tenant's own key are counted once more, apart, and all by the
-        model that was called."""
+        model that was called and, where that may cost more, the length of the prompt."""
         own = [self.input_tokens, self.output_tokens] if self.own_key else [0, 0]
-        parts = [self.cached_tokens, self.cache_write_tokens, self.reasoning_tokens]
+        parts = [self.cached_tokens, self.cache_write_tokens, self.reasoning_tokens, self.cache_write_1h_tokens]
         return {
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
@@ -77,8 +79,9 @@ class Reply:
             "cached_tokens": self.cached_tokens,
             "cache_write_tokens": self.cache_write_tokens,
             "reasoning_tokens": self.reasoning_tokens,
+            "cache_write_1h_tokens": self.cache_write_1h_tokens,
             "estimated": self.estimated,
-            "used": {self.model: [self.input_tokens, self.output_tokens, *own, *parts]},
+            "used": {used_key(self.model, self.input_tokens): [self.input_tokens, self.output_tokens, *own, *parts]},
         }
 
     @property

@@ -9,6 +9,7 @@ import msgspec
 
 from graphs.data_marks import DataMark
 from graphs.providers.contract import Message
+from schema.model_catalog.prices import long_prompt
 
 TOOL_NODES = frozenset({"use_tools", "act"})
 """The nodes that call tools. The ledger stores the state with their first call."""
@@ -54,6 +55,7 @@ class AgentState(TypedDict, total=False):
     cached_tokens: int
     cache_write_tokens: int
     reasoning_tokens: int
+    cache_write_1h_tokens: int
     used: dict[str, list[int]]
     refusal: str
     extra: dict[str, Any]
@@ -68,8 +70,24 @@ class AgentState(TypedDict, total=False):
     trail: Annotated[list[Any], operator.add]
 
 
+_PROMPT = "\n"
+"""Stands between a model and the length of a prompt in the keys of `used`; no name has it."""
+
+
+def used_key(model: str, prompt_tokens: int) -> str:
+    """Return the key of a call in `used`: those with long prompts are kept apart, since they may cost more."""
+    length = long_prompt(prompt_tokens)
+    return f"{model}{_PROMPT}{length}" if length else model
+
+
+def read_used_key(key: str) -> tuple[str, int]:
+    """Return the model, and the length of the prompt, 0 for one that isn't long."""
+    model, _, length = key.partition(_PROMPT)
+    return model, int(length or 0)
+
+
 def merge_used(one: Mapping[str, list[int]], other: Mapping[str, list[int]]) -> dict[str, list[int]]:
-    """Return the tokens of both, by model. What an older worker stored has fewer counts."""
+    """Return the tokens of both, by their keys. What an older worker stored has fewer counts."""
     return {
         model: [a + b for a, b in zip_longest(one.get(model, ()), other.get(model, ()), fillvalue=0)]
         for model in {**one, **other}

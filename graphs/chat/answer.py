@@ -26,6 +26,7 @@ from graphs.providers.contract import (
 from graphs.providers.extras import merge_extra
 from graphs.tool_calls import ToolCalls
 from schema import events
+from schema.model_catalog.prices import long_prompt
 
 
 async def answer(question: Question) -> None:
@@ -83,4 +84,6 @@ def _usage(model: str, usage: Usage) -> events.UsageRecorded:
         cached_tokens=usage.cached_tokens,
         cache_write_tokens=usage.cache_write_tokens,
         reasoning_tokens=usage.reasoning_tokens,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
+        prompt_tokens=long_prompt(usage.input_tokens),
     )

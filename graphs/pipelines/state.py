@@ -18,7 +18,7 @@ State = dict[str, Any]
 
 TOKENS = (
     *("input_tokens", "output_tokens", "own_key_input_tokens", "own_key_output_tokens"),
-    *("cached_tokens", "cache_write_tokens", "reasoning_tokens"),
+    *("cached_tokens", "cache_write_tokens", "reasoning_tokens", "cache_write_1h_tokens"),
 )
 
 

@@ -116,6 +116,13 @@ def _numbered(delta: Delta, first: int) -> Delta | None:
 
 
 def _sum(usages: list[Usage]) -> Usage:
-    names = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
+    names = (
+        "input_tokens",
+        "output_tokens",
+        "cached_tokens",
+        "cache_write_tokens",
+        "reasoning_tokens",
+        "cache_write_1h_tokens",
+    )
     counts: dict[str, Any] = {name: sum(getattr(usage, name) for usage in usages) for name in names}
     return Usage(**counts, estimated=any(usage.estimated for usage in usages))

@@ -150,9 +150,10 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tokens of one call. `estimated`: counted by `tokens.py`, because the vendor didn't.
 
-    Of the input, `cached_tokens` came from the vendor's cache and `cache_write_tokens` went into it; of the output,
-    `reasoning_tokens` were thought. They are parts of the two counts, as OpenAI counts: a vendor that reports them besides
-    (Anthropic) has them added. Make it with `reported.py`, which checks what vendors say.
+    Of the input, `cached_tokens` came from the vendor's cache and `cache_write_tokens` went into it, of which
+    `cache_write_1h_tokens` for an hour; of the output, `reasoning_tokens` were thought. They are parts of the two counts, as
+    OpenAI counts: a vendor that reports them besides (Anthropic) has them added. Make it with `reported.py`, which checks
+    what vendors say.
     """
 
     input_tokens: int
@@ -161,6 +162,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_1h_tokens: int = 0
 
 
 class TextDelta(msgspec.Struct, frozen=True, tag=True, gc=False):

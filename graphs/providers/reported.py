@@ -38,21 +38,24 @@ def usage_from(
     cached: Any = None,
     cache_write: Any = None,
     reasoning: Any = None,
+    cache_write_1h: Any = None,
 ) -> Usage:
     """Return the usage of a call. A count that is missing, or is no whole number from 0 to MAX_TOKENS, is estimated from the
-    prompt's `messages`, or from the `chars` of the answer. `cached`, `cache_write` and `reasoning` are parts of the two; one
-    that is no such number counts as 0, and none is more than its whole."""
+    prompt's `messages`, or from the `chars` of the answer. `cached`, `cache_write` and `reasoning` are parts of the two,
+    `cache_write_1h` one of what was written; one that is no such number counts as 0, and none is more than its whole."""
     input_tokens, output_tokens = reported_count(read), reported_count(written)
     estimated = input_tokens is None or output_tokens is None
     input_tokens = estimate_input(messages) if input_tokens is None else input_tokens
     output_tokens = estimate_tokens(chars) if output_tokens is None else output_tokens
+    written_to_cache = min(reported_count(cache_write) or 0, input_tokens)
     return Usage(
         input_tokens,
         output_tokens,
         estimated,
         cached_tokens=min(reported_count(cached) or 0, input_tokens),
-        cache_write_tokens=min(reported_count(cache_write) or 0, input_tokens),
+        cache_write_tokens=written_to_cache,
         reasoning_tokens=min(reported_count(reasoning) or 0, output_tokens),
+        cache_write_1h_tokens=min(reported_count(cache_write_1h) or 0, written_to_cache),
     )
 
 

@@ -7,12 +7,14 @@ from msgspec import UNSET, Meta
 
 from schema.events.base import (
     CachedTokens,
+    CacheWrite1hTokens,
     CacheWriteTokens,
     CostIfTold,
     Event,
     ModelUsage,
     Notice,
     OwnKeyTokens,
+    PromptTokens,
     ReasoningTokens,
 )
 
@@ -104,6 +106,8 @@ class UsageRecorded(Event, frozen=True):
     cached_tokens: CachedTokens = 0
     cache_write_tokens: CacheWriteTokens = 0
     reasoning_tokens: ReasoningTokens = 0
+    cache_write_1h_tokens: CacheWrite1hTokens = 0
+    prompt_tokens: PromptTokens = 0
     models: Annotated[list[ModelUsage] | None, Meta(description="The tokens by model, if several were called.")] = None
     cost_usd: CostIfTold = UNSET
 

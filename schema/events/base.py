@@ -5,6 +5,8 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta, UnsetType
 
+from schema.model_catalog.prices import LONG_PROMPT
+
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Base of all events; `type` is the wire name. Fields with their default value are omitted from the JSON."""
@@ -51,6 +53,15 @@ CachedTokens = Annotated[int, Meta(description="Of the tokens that were sent, th
 CacheWriteTokens = Annotated[
     int, Meta(description="Of the tokens that were sent, those put into the provider's cache.")
 ]
+CacheWrite1hTokens = Annotated[
+    int, Meta(description="Of the tokens put into the provider's cache, those that it keeps for an hour.")
+]
+PromptTokens = Annotated[
+    int,
+    Meta(
+        description=f"The prompt of each of these calls, where it had more than {LONG_PROMPT:,} tokens: it may cost more."
+    ),
+]
 ReasoningTokens = Annotated[int, Meta(description="Of the tokens that came back, those of the model's reasoning.")]
 
 COST = Meta(
@@ -73,3 +84,5 @@ class ModelUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cached_tokens: CachedTokens = 0
     cache_write_tokens: CacheWriteTokens = 0
     reasoning_tokens: ReasoningTokens = 0
+    cache_write_1h_tokens: CacheWrite1hTokens = 0
+    prompt_tokens: PromptTokens = 0

@@ -90,11 +90,20 @@ def _listed_price(row: sqlite3.Row) -> dict[str, str]:
 
 def _newest_price(history: list[dict[str, Any]]) -> dict[str, Any]:
     rates = history[-1]["rates"]
-    found: dict[str, Any] = _price(
-        rates["input"], rates["output"], rates.get("cache_read"), rates.get("cache_write"), rates.get("reasoning")
-    )
+    found: dict[str, Any] = _rated(rates, rates)
     if found and rates.get("tiers"):
-        found["dearer_above_tokens"] = min(tier["above"] for tier in rates["tiers"])
+        tier = min(rates["tiers"], key=lambda tier: tier["above"])  # these vendors have one
+        dearer = {name: value for name, value in _rated(tier, rates).items() if name != "reasoning_usd"}
+        found["dearer_above_tokens"] = tier["above"]
+        found |= {f"dearer_{name}": value for name, value in dearer.items()}
+    return found
+
+
+def _rated(rates: dict[str, Any], base: dict[str, Any]) -> dict[str, str]:
+    """Return prices. That of what is cached for an hour is a multiple of input's."""
+    found = _price(*(rates.get(name) for name in ("input", "output", "cache_read", "cache_write", "reasoning")))
+    if "cache_write_usd" in found and (multiple := base.get("cache_write_1h_multiple")):
+        found["cache_write_1h_usd"] = f"{multiple * rates['input']:.6f}".rstrip("0").rstrip(".")
     return found
 
 

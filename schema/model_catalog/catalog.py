@@ -47,7 +47,8 @@ MAX_UNPRICED = 1000
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `models`; None is unknown. Prices are in US dollars per million tokens. `source` is None where an admin has set
-    the row, else whose data it is. A prompt above `dearer_above_tokens` costs more than the price says."""
+    the row, else whose data it is. A call whose prompt is above `dearer_above_tokens` costs the `dearer` prices, where they
+    are known."""
 
     name: str
     kind: Kind | None = None
@@ -56,7 +57,13 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     cached_input_usd: Decimal | None = None
     cache_write_usd: Decimal | None = None
     reasoning_usd: Decimal | None = None
+    cache_write_1h_usd: Decimal | None = None
     dearer_above_tokens: int | None = None
+    dearer_input_usd: Decimal | None = None
+    dearer_output_usd: Decimal | None = None
+    dearer_cached_input_usd: Decimal | None = None
+    dearer_cache_write_usd: Decimal | None = None
+    dearer_cache_write_1h_usd: Decimal | None = None
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     tools: bool | None = None
@@ -81,6 +88,20 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
             cached_input_usd=self.cached_input_usd,
             cache_write_usd=self.cache_write_usd,
             reasoning_usd=self.reasoning_usd,
+            cache_write_1h_usd=self.cache_write_1h_usd,
+            above_tokens=self.dearer_above_tokens,
+            dearer=self._dearer(),
+        )
+
+    def _dearer(self) -> Price | None:
+        if self.dearer_input_usd is None or self.dearer_output_usd is None:
+            return None
+        return Price(
+            input_usd=self.dearer_input_usd,
+            output_usd=self.dearer_output_usd,
+            cached_input_usd=self.dearer_cached_input_usd,
+            cache_write_usd=self.dearer_cache_write_usd,
+            cache_write_1h_usd=self.dearer_cache_write_1h_usd,
         )
 
 

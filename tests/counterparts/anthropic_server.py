@@ -84,8 +84,9 @@ class AnthropicServer(CounterpartServer):
             else:
                 exchange.answer(200, whole_message(answer), REQUEST_ID)
 
-    def _usage(self, body: dict[str, Any]) -> dict[str, int]:
-        """Count the prompt; what was marked before is read from the cache, what is marked now is written to it."""
+    def _usage(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Count the prompt; what was marked before is read from the cache, what is marked now is written to it, for an hour if
+        the first mark says so."""
         blocks = marked_blocks(body)
         marked = [i for i, block in enumerate(blocks) if "cache_control" in block]
         marked += [len(blocks) - 1] if "cache_control" in body else []
@@ -95,7 +96,11 @@ class AnthropicServer(CounterpartServer):
         self._cached.update(keys[i] for i in marked)
         counts = [count_words(part) for part in (blocks[:read], blocks[read:written], blocks[max(read, written) :])]
         names = ("cache_read_input_tokens", "cache_creation_input_tokens", "input_tokens")
-        return dict(zip(names, counts, strict=True))
+        marks = [block["cache_control"] for block in (*blocks, body) if "cache_control" in block]
+        time = "1h" if marks and marks[0].get("ttl") == "1h" else "5m"
+        stored = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}
+        stored |= {f"ephemeral_{time}_input_tokens": counts[1]}
+        return {**dict(zip(names, counts, strict=True)), "cache_creation": stored}
 
     def _fails(self, behaviour: Behaviour, body: dict[str, Any]) -> bool:
         if behaviour.kind not in ("rate-limit", "overloaded"):

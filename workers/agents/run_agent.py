@@ -12,7 +12,7 @@ from graphs.agents.checkpointer import LeaseHolder, UnstoredState, lease_holder
 from graphs.agents.citations import find_citations
 from graphs.agents.contract import CHAT_AGENT, AgentRun, AgentSpec, GraphName
 from graphs.agents.graphs import Thread
-from graphs.agents.state import AgentState
+from graphs.agents.state import AgentState, read_used_key
 from graphs.providers.contract import ImagePart, Message
 from graphs.routing.contract import Context, Route
 from graphs.runner import ChatRun, read_chat, read_options
@@ -299,21 +299,24 @@ def _notice(run: AgentRun, state: AgentState) -> Notice | None:
 
 COUNTS = (
     *("input_tokens", "output_tokens", "own_key_input_tokens", "own_key_output_tokens"),
-    *("cached_tokens", "cache_write_tokens", "reasoning_tokens"),
+    *("cached_tokens", "cache_write_tokens", "reasoning_tokens", "cache_write_1h_tokens"),
 )
 """The counts of a model in a state's `used`, in their order."""
 
 
-def _model_usage(model: str, counts: Sequence[int]) -> ModelUsage:
-    return ModelUsage(model=model, **dict(zip(COUNTS, counts, strict=False)))  # older workers stored fewer
+def _model_usage(key: str, counts: Sequence[int]) -> ModelUsage:
+    model, prompt = read_used_key(key)
+    return ModelUsage(
+        model=model, prompt_tokens=prompt, **dict(zip(COUNTS, counts, strict=False))
+    )  # older workers stored fewer
 
 
 def usage_from_state(job: ClaimedJob, state: Mapping[str, Any]) -> UsageRecorded:
     """Return the usage of a run, from its last state."""
-    used = state.get("used") or {}
+    used, model = state.get("used") or {}, state.get("model") or job.model
     return UsageRecorded(
-        models=[_model_usage(model, counts) for model, counts in used.items()] if len(used) > 1 else None,
-        model=state.get("model") or job.model,
+        models=[_model_usage(key, counts) for key, counts in used.items()] if used.keys() - {model} else None,
+        model=model,
         estimated=state.get("estimated", False),
         **{name: state.get(name, 0) for name in COUNTS},
     )

@@ -20,6 +20,7 @@ from graphs.providers.contract import (
 )
 from schema.errors import ProviderError
 from schema.events.base import ModelUsage
+from schema.model_catalog.prices import long_prompt
 from schema.queries.benchmarks.benchmarks import Iteration
 from workers.benchmarks.plan import Step
 
@@ -47,6 +48,7 @@ class Measured:
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_1h_tokens: int = 0
 
     def usage(self, model: str, *, own_key: bool) -> ModelUsage:
         """Return what was used of the model that was called; with the tenant's `own_key` it costs nothing here."""
@@ -59,6 +61,8 @@ class Measured:
             cached_tokens=self.cached_tokens,
             cache_write_tokens=self.cache_write_tokens,
             reasoning_tokens=self.reasoning_tokens,
+            cache_write_1h_tokens=self.cache_write_1h_tokens,
+            prompt_tokens=long_prompt(self.input_tokens),
         )
 
     def as_iteration(self, step: Step, attempt: int, cost_nanos: int) -> Iteration:
@@ -144,6 +148,7 @@ async def measure(
         cached_tokens=_count(usage.cached_tokens),
         cache_write_tokens=_count(usage.cache_write_tokens),
         reasoning_tokens=_count(usage.reasoning_tokens),
+        cache_write_1h_tokens=_count(usage.cache_write_1h_tokens),
     )
 
 

@@ -15,7 +15,7 @@ from schema.queries.jobs.attempts import Charge
 MAX_COUNT = 2**53
 """The largest integer that Redis' Lua counts exactly."""
 
-PARTS = ("cached_tokens", "cache_write_tokens", "reasoning_tokens")
+PARTS = ("cached_tokens", "cache_write_tokens", "reasoning_tokens", "cache_write_1h_tokens")
 """Counts that are parts of the tokens that were sent, or came back."""
 
 
@@ -67,6 +67,7 @@ def usage_by_model(usage: UsageRecorded | None) -> tuple[ModelUsage, ...]:
         own_key_input_tokens=usage.own_key_input_tokens,
         own_key_output_tokens=usage.own_key_output_tokens,
         **{name: getattr(usage, name) for name in PARTS},
+        prompt_tokens=usage.prompt_tokens,
     )
     models = sorted(usage.models or [whole], key=lambda used: used.model != usage.model)
     return tuple(
@@ -77,6 +78,7 @@ def usage_by_model(usage: UsageRecorded | None) -> tuple[ModelUsage, ...]:
             own_key_input_tokens=_count(used.own_key_input_tokens),
             own_key_output_tokens=_count(used.own_key_output_tokens),
             **{name: _count(getattr(used, name)) for name in PARTS},
+            prompt_tokens=used.prompt_tokens,
         )
         for used in models
     )

@@ -247,7 +247,9 @@ class EventReader:
         details = [_object(usage.get("output_tokens_details")) for usage in (*self._usage_before, self._usage)]
         thought = sum(reported_count(one.get("thinking_tokens")) or 0 for one in details)
         read = None if rest is None else rest + (cached or 0) + (written or 0)
-        return read, said, {"cached": cached, "cache_write": written, "reasoning": thought}
+        stored = [_object(usage.get("cache_creation")) for usage in (*self._usage_before, self._usage)]
+        hour = sum(reported_count(one.get("ephemeral_1h_input_tokens")) or 0 for one in stored)
+        return read, said, {"cached": cached, "cache_write": written, "reasoning": thought, "cache_write_1h": hour}
 
     def _sum(self, name: str) -> int | None:
         counts = [reported_count(usage.get(name)) for usage in (*self._usage_before, self._usage)]

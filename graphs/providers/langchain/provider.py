@@ -187,5 +187,7 @@ def _ended(answer: Answer, last: Piece | None, *, is_marked: bool) -> list[Delta
         answer.end(last.reason)
     if last.extra:
         answer.add_extra(last.extra)
-    parts: dict[str, Any] = {name: last.counts.get(name) for name in ("cached", "cache_write", "reasoning")}
+    parts: dict[str, Any] = {
+        name: last.counts.get(name) for name in ("cached", "cache_write", "cache_write_1h", "reasoning")
+    }
     return answer.finish(last.counts.get("read"), last.counts.get("written"), is_marked=is_marked, **parts)

@@ -25,7 +25,13 @@ class Model(Table, table=True):
     cached_input_usd: Decimal | None = Field(default=None, sa_type=Numeric(14, 6))
     cache_write_usd: Decimal | None = Field(default=None, sa_type=Numeric(14, 6))
     reasoning_usd: Decimal | None = Field(default=None, sa_type=Numeric(14, 6))
+    cache_write_1h_usd: Decimal | None = Field(default=None, sa_type=Numeric(14, 6))
     dearer_above_tokens: int | None = None
+    dearer_input_usd: Decimal | None = Field(default=None, sa_type=Numeric(14, 6))
+    dearer_output_usd: Decimal | None = Field(default=None, sa_type=Numeric(14, 6))
+    dearer_cached_input_usd: Decimal | None = Field(default=None, sa_type=Numeric(14, 6))
+    dearer_cache_write_usd: Decimal | None = Field(default=None, sa_type=Numeric(14, 6))
+    dearer_cache_write_1h_usd: Decimal | None = Field(default=None, sa_type=Numeric(14, 6))
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     tools: bool | None = None

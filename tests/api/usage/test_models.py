@@ -48,6 +48,10 @@ async def test_what_an_admin_sets_replaces_the_seed_until_it_is_reset(admin: htt
     assert (None, True) == (put["cached_input_usd"], put["tools"])  # prices belong together, the rest is the seed's
     assert MINI in {model["name"] for model in (await admin.get(STORED)).json()["items"]}
 
+    dearer = {"dearer_above_tokens": 200_000, "dearer_input_usd": 2, "dearer_output_usd": 3, "cache_write_1h_usd": 4}
+    put = (await admin.put(f"{STORED}/{MINI}", json={"input_usd": 1, "output_usd": 2, **dearer})).json()
+    assert dearer == {name: put[name] for name in dearer}
+
     assert 204 == (await admin.delete(f"{STORED}/{MINI}")).status_code
     again = (await admin.get(f"{STORED}/{MINI}")).json()
     assert seed | {"updated_at": ""} == again | {"updated_at": ""}
@@ -74,6 +78,10 @@ async def test_a_deployment_is_told_which_model_it_is(admin: httpx.AsyncClient) 
         ({"cached_input_usd": 1}, "input_usd"),
         ({"input_usd": 1, "output_usd": 1, "cache_write_usd": 0.0000001}, "cache_write_usd"),
         ({"input_usd": 1, "output_usd": 1, "reasoning_usd": -1}, "reasoning_usd"),
+        ({"input_usd": 1, "output_usd": 1, "dearer_input_usd": 2, "dearer_output_usd": 2}, "dearer_above_tokens"),
+        ({"input_usd": 1, "output_usd": 1, "dearer_above_tokens": 200_000}, "dearer_input_usd"),
+        ({"dearer_above_tokens": 200_000, "dearer_input_usd": 2, "dearer_output_usd": 2}, "input_usd"),
+        ({"input_usd": 1, "output_usd": 1, "dearer_above_tokens": 9}, "dearer_above_tokens"),
         ({"kind": "image"}, "kind"),
         ({"like": "openai/of-which-nothing-is-known"}, "like"),
         ({"like": "gpt"}, "like"),

@@ -293,6 +293,14 @@ async def test_what_is_sent_again_is_read_from_the_cache(server: AnthropicServer
     assert (5, 0, 0) == (short.input_tokens, short.cached_tokens, short.cache_write_tokens)
 
 
+async def test_what_the_cache_keeps_for_an_hour_is_counted_apart(server: AnthropicServer, provider: Anthropic):
+    for ttl, counted in (("1h", 2000), ("5m", 0)):
+        mark = {"cache_control": {"type": "ephemeral", "ttl": ttl}}
+        used = (await collect(provider, asks(Message("user", (TextPart(f"{ttl} " * 2000, mark),)))))[-1].usage
+
+        assert (2000, counted) == (used.cache_write_tokens, used.cache_write_1h_tokens)
+
+
 async def test_a_clients_own_marks_are_kept_at_most_four_and_none_is_added(
     server: AnthropicServer, provider: Anthropic
 ):

@@ -6,7 +6,7 @@ import pytest
 
 from schema.events.base import ModelUsage
 from schema.model_catalog.catalog import Catalog, Model
-from schema.model_catalog.prices import FREE
+from schema.model_catalog.prices import FREE, LONG_PROMPT
 from schema.model_catalog.seed import seeds
 
 
@@ -96,8 +96,16 @@ def test_the_data_that_comes_with_headrace_is_sound() -> None:
     haiku = catalog.price("anthropic/claude-haiku-4-5")
     assert haiku is not None
     assert ("0.1", "1.25") == (str(haiku.cached_input_usd), str(haiku.cache_write_usd))
+    sonnet, gemini = catalog.price("anthropic/claude-sonnet-5"), catalog.price("google/gemini-2.5-pro")
+    assert sonnet is not None
+    assert ("2", "2.5", "4") == (str(sonnet.input_usd), str(sonnet.cache_write_usd), str(sonnet.cache_write_1h_usd))
+    assert gemini is not None
+    assert gemini.dearer is not None
+    assert (200_000, "2.5", "15") == (gemini.above_tokens, str(gemini.dearer.input_usd), str(gemini.dearer.output_usd))
     for known in seeds().values():
         price = known.price
+        assert known.dearer_above_tokens is None or known.dearer_above_tokens >= LONG_PROMPT
+        assert (known.dearer_above_tokens is None) == (known.dearer_input_usd is None)
         assert (known.input_usd is None) == (known.output_usd is None)
         assert price is None or price != FREE
         assert price is None or price.charge(ModelUsage(model="x", input_tokens=10**6, output_tokens=0)) > 0

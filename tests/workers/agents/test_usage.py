@@ -1,13 +1,14 @@
 """What an answer costs: the price of the model that gave it, not of the one that was asked for."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from psycopg.types.json import Jsonb
 
 from schema.events import UsageRecorded
 from tests.conftest import TestTenant
-from tests.counterparts.behaviours import calls, fails, says
+from tests.counterparts.behaviours import Turn, calls, fails, says
 from tests.journeys.agent_setup import add_agent, grant_tools
 from tests.workers.agent_runs import MODEL, AgentWorker, open_agent_worker
 from tests.workers.jobs import change, rows
@@ -58,3 +59,33 @@ async def test_calls_of_two_models_have_two_prices(worker: AgentWorker, tenant: 
     (recorded,) = [event for event in answered.events if isinstance(event, UsageRecorded)]
     assert OTHER == recorded.model
     assert [MODEL, OTHER] == [one.model for one in recorded.models or ()]
+
+
+def _calls_once(body: dict[str, Any]) -> Turn:
+    if body["messages"][-1]["role"] == "tool":
+        return says("It is 391.")
+    return calls(("mathematics", {"expression": "17*23"}))
+
+
+async def test_the_prompt_of_each_call_decides_what_it_costs_not_their_sum(
+    worker: AgentWorker, tenant: TestTenant
+) -> None:
+    tiers = (
+        "UPDATE models SET dearer_above_tokens = 70000, dearer_input_usd = 10, dearer_output_usd = 10 WHERE name = %s"
+    )
+    change(worker.url, tiers, MODEL)
+    grant_tools(worker.url, tenant, "mathematics")
+    add_agent(worker.url, tenant, "Guide", graph="react", tools=["mathematics"])
+    found = []
+    for words in (66_000, 72_000):
+        asker = worker.asker(tenant)
+        worker.models.answer_with(_calls_once, model="counting")
+        answered = await asker.ask("What is 17 × 23? " + "a " * words)
+        (recorded,) = [event for event in answered.events if isinstance(event, UsageRecorded)]
+        used = recorded.models or []
+        assert {words} == {one.prompt_tokens // 1000 * 1000 for one in used}
+        assert 2 * words <= sum(one.input_tokens for one in used)
+        found.append(recorded.cost_usd)
+        nanos = sum(one.input_tokens + one.output_tokens for one in used) * (1_000 if words < 70_000 else 10_000)
+        assert nanos / 10**9 == recorded.cost_usd
+    assert 5 * found[0] < found[1]

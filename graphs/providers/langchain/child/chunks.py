@@ -56,7 +56,8 @@ class Chunks:
             "read": usage.get("input_tokens"),
             "written": usage.get("output_tokens"),
             "cached": read.get("cache_read"),
-            "cache_write": read.get("cache_creation"),
+            "cache_write": _written(read),
+            "cache_write_1h": read.get("ephemeral_1h_input_tokens"),
             "reasoning": written.get("reasoning"),
         }
         for name, count in found.items():
@@ -100,6 +101,13 @@ def _thought(chunk: AIMessageChunk) -> str:
         return ""
     blocks = cast(list[Json], chunk.content_blocks)
     return "".join(str(block.get("reasoning") or "") for block in blocks if block.get("type") == "reasoning")
+
+
+def _written(read: Mapping[str, Any]) -> Any:
+    """Return what went into the cache; Anthropic's class says it by how long it stays."""
+    parts = [read.get(f"ephemeral_{time}_input_tokens") for time in ("5m", "1h")]
+    known = [part for part in parts if type(part) is int]
+    return read.get("cache_creation") or (sum(known) if known else None)
 
 
 def _call(said: Mapping[str, Any]) -> CalledTool:
