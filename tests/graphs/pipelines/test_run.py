@@ -314,5 +314,5 @@ async def test_tokens_of_parallel_steps_are_counted_by_model() -> None:
         "c": {"kind": "agent", "agent": "Helper"},
     }
     state = await pipeline.run(steps, "both")
-    assert {"test/first": [3, 2, *([0] * 5)], "test/default": [6, 4, *([0] * 5)]} == state["used"]
+    assert {"test/first": [3, 2, *([0] * 6)], "test/default": [6, 4, *([0] * 6)]} == state["used"]
     assert (9, 6) == (state["input_tokens"], state["output_tokens"])
