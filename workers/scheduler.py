@@ -30,7 +30,7 @@ from workers.health.watch import Check, ServiceWatch
 from workers.queue.capacity import CapacityCache
 from workers.queue.dispatch import Dispatcher, wake_deliverers
 from workers.queue.errors import public_reason
-from workers.queue.finish import end_job
+from workers.queue.finish.waiting_job import end_job
 from workers.queue.job_core import JobCore, limits_over, process_name
 from workers.queue.leases import has_died
 from workers.queue.submit_throttle import SubmitThrottle

@@ -19,8 +19,8 @@ from workers.limits.headers import rate_limit_headers
 from workers.limits.limits import LimitPolicy, Verdict
 from workers.limits.refusals import Wanted, budget_too_small, budget_used_up
 from workers.limits.reservation import limit_policy, reserved_payload, settle_reservation
+from workers.limits.spending import find_overspent
 from workers.queue.budget_warnings import record_budget_warning
-from workers.queue.spending import find_overspent
 from workers.queue.submit import Submitted, submit
 from workers.redis.client import RedisUnavailable
 from workers.stream.follow import Follower

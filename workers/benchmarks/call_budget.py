@@ -18,7 +18,7 @@ from schema.queries.jobs.attempts import ClaimedJob
 from workers.limits.limits import BUDGETS, LimitPolicy, Limits
 from workers.limits.refusals import Wanted, budget_used_up
 from workers.limits.reservation import BUDGETS_FIELD, limit_policy
-from workers.queue.spending import find_overspent
+from workers.limits.spending import find_overspent
 from workers.redis.client import RedisUnavailable
 
 log = structlog.get_logger()

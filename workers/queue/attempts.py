@@ -6,7 +6,7 @@
                              │──► worker stops ────────► queued again, without using up a try
                              └──► fenced ──────────────► nothing: a newer attempt has the job (else queued again)
 
-How each of these is committed and published is in `workers/queue/finish_attempt.py`.
+How each of these is committed and published is in `workers/queue/finish/attempt.py`.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from schema.queries.sessions.sessions import StoredMessage
 from schema.states import CancelMode
 from workers.limits.reservation import Reservation
 from workers.queue.context import QueueContext
-from workers.queue.finish_attempt import AttemptFinisher, give_up_refused
+from workers.queue.finish.attempt import AttemptFinisher, give_up_refused
 from workers.queue.suspects import probation
 from workers.stream.relay import History, JobStream, new_history, new_holder, queued_event
 

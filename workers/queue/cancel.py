@@ -13,7 +13,7 @@ from schema.queries.jobs.jobs import find_job_status, request_cancel, requeue_en
 from schema.states import TERMINAL, WAITING, CancelMode, State
 from workers.queue.control import CancelCommand
 from workers.queue.dispatch import wake_deliverers, wake_dispatchers
-from workers.queue.finish import end_job
+from workers.queue.finish.waiting_job import end_job
 from workers.queue.job_core import JobCore
 from workers.redis.client import RedisUnavailable
 from workers.redis.connection import ReplyError

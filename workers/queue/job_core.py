@@ -11,9 +11,9 @@ from functools import partial
 from schema.model_catalog.catalog import Catalogs
 from schema.postgres.connections import Pool, limit_tenants, pool_for, watch_freezes
 from workers.limits.limits import Limits
+from workers.limits.spending import read_spent
 from workers.queue.capacity import CapacityCache
 from workers.queue.dispatch import WINDOW
-from workers.queue.spending import read_spent
 from workers.queue.submit_throttle import SubmitThrottle
 from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress

@@ -9,9 +9,9 @@ from schema.identity.tenancy import TenantSnapshot
 from workers.limits.limits import BUDGETS, LimitPolicy, Verdict
 from workers.limits.refusals import Wanted, budget_used_up, find_too_large, longest
 from workers.limits.reservation import limit_policy
+from workers.limits.spending import find_overspent
 from workers.queue.budget_warnings import record_budget_warning
 from workers.queue.job_core import JobCore
-from workers.queue.spending import find_overspent
 from workers.redis.client import RedisUnavailable
 from workers.schedules.owners import Permission
 from workers.schedules.template import CompiledJob

@@ -93,7 +93,7 @@ UPDATE jobs SET parked = false WHERE tenant_id = %(tenant_id)s AND id = (
 RETURNING id
 """
 
-# A higher dispatch_seq than the attempt's belongs to someone who is ending the job (`workers/queue/finish.py`).
+# A higher dispatch_seq than the attempt's belongs to someone who is ending the job (`workers/queue/finish/waiting_job.py`).
 REQUEUE = """
 WITH back AS (
   UPDATE jobs SET state = 'queued', run_at = now() + make_interval(secs => %(delay_s)s), lease_owner = NULL,

@@ -150,7 +150,7 @@ async def test_a_job_goes_back_when_postgres_is_back(
 ) -> None:
     job = await submit_one(core, tenant)
     outage = AsyncMock(side_effect=[Unavailable("away"), Unavailable("away"), True])
-    monkeypatch.setattr("workers.queue.finish_attempt.requeue_job", outage)
+    monkeypatch.setattr("workers.queue.finish.attempt.requeue_job", outage)
     await begin(worker, Script(Unavailable("away")), tenant, job)
     assert 3 == outage.await_count
 

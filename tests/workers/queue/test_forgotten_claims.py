@@ -36,7 +36,7 @@ from tests.workers.jobs import (
 from workers.queue.attempts import attempt_job
 from workers.queue.cancel import cancel, retry
 from workers.queue.context import QueueContext
-from workers.queue.finish_retry import finish_with_retries, was_ours
+from workers.queue.finish.retry import finish_with_retries, was_ours
 from workers.queue.job_core import JobCore
 from workers.queue.submit import Submitted
 from workers.scheduler import Scheduler

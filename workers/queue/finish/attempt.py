@@ -2,7 +2,7 @@
 
 The row is committed before the last events are published, so whoever reads `job.succeeded` can rely on it. If a newer
 attempt has the job, nothing is committed and nothing published. Jobs that end without a running attempt are in
-`finish.py`.
+`waiting_job.py`.
 """
 
 from collections.abc import Callable
@@ -34,8 +34,7 @@ from workers.queue.errors import (
     retry_delay_s,
     spends_no_try,
 )
-from workers.queue.finish_retry import finish_with_retries
-from workers.queue.results import (
+from workers.queue.finish.results import (
     answer_parts,
     charge_models,
     job_result,
@@ -46,6 +45,7 @@ from workers.queue.results import (
     vendor_extra,
     with_cost,
 )
+from workers.queue.finish.retry import finish_with_retries
 from workers.stream.relay import JobStream
 
 FLUSH_S = 5.0

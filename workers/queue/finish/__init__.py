@@ -1,0 +1,1 @@
+"""How jobs end: with the attempt that runs, or without one."""
