@@ -140,6 +140,8 @@ def _part(block: Block | ResultBlock, field: str, native: bool) -> Json:
     match block:
         case TextBlockIn(text, mark):
             return {"type": "text", "text": text, **_mark(mark, native)}
+        case ImageBlockIn(source, mark) if source.type == "file" and source.file_id:
+            return {"type": "file", "file": {"file_id": source.file_id, "is_picture": True}, **_mark(mark, native)}
         case ImageBlockIn(source, mark):
             url = _image_url(source, f"{field}.source")
             return {"type": "image_url", "image_url": {"url": url}, **_mark(mark, native)}
@@ -170,7 +172,8 @@ def _image_url(source: SourceIn, field: str) -> str:
             return url
         case _:
             raise InputError(
-                f"{field} must be base64 with media_type and data, or url with url; files are not stored here.",
+                f"{field} must be base64 with media_type and data, or url with url, or file with the file_id of a picture of "
+                "/v1/files.",
                 field=field,
             )
 

@@ -2,9 +2,11 @@
 
     {"type": "file", "file": {"filename": …, "file_data": base64 or a data: URL}}   or   {"file": {"file_id": "file-…"}}
 
-They are read as attachments of `POST /api/chat` are (`attachments.py`).
+They are read as attachments of `POST /api/chat` are (`attachments.py`): a picture is shown to the model, of others the text is
+read. One that must be a picture says so: {"file": {"file_id": …, "is_picture": true}}, with its `detail`.
 """
 
+import base64
 import mimetypes
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,13 +14,14 @@ from typing import Any
 import msgspec
 
 from api.auth.principals import Principal
-from api.chat.attachments import MAX_ATTACHMENTS, read_content
+from api.chat.attachments import MAX_ATTACHMENTS, SHOWN_PICTURES, read_content
 from api.http.file_ids import no_file, parse_file_id
 from api.resources import Resources
 from schema.errors import Forbidden, InputError
-from schema.queries.files.files import find_file
+from schema.queries.files.files import StoredFile, find_file
 
 Json = dict[str, Any]
+MAX_PICTURE_BYTES = 20 * 1024 * 1024
 
 
 async def with_files(
@@ -52,10 +55,17 @@ async def _with_files(resources: Resources, principal: Principal, message: Json,
     if not isinstance(content, list):
         return message
     parts = [
-        await _read(resources, principal, part, f"{field}.content[{i}].file") if "file" in part else part
+        _beside(part) | await _read(resources, principal, part, f"{field}.content[{i}].file")
+        if "file" in part
+        else part
         for i, part in enumerate(content)
     ]
     return {**message, "content": parts}
+
+
+def _beside(part: Json) -> Json:
+    """Return what a part has besides its file, such as marks for a vendor's cache."""
+    return {name: value for name, value in part.items() if name not in ("type", "file")}
 
 
 async def _read(resources: Resources, principal: Principal, part: Json, field: str) -> Json:
@@ -64,7 +74,7 @@ async def _read(resources: Resources, principal: Principal, part: Json, field: s
     if bool(data) == bool(file_id):
         raise InputError(f"{field} must have file_data, or else a file_id of /v1/files.", field=field)
     if file_id:
-        return await _stored(resources, principal, file_id, f"{field}.file_id")
+        return await _stored(resources, principal, file, f"{field}.file_id")
     head, comma, encoded = str(data).partition(",") if str(data).startswith("data:") else ("", "", str(data))
     if comma and not head.endswith(";base64"):
         raise InputError(f"{field}.file_data must be base64, alone or as a data: URL.", field=f"{field}.file_data")
@@ -72,7 +82,8 @@ async def _read(resources: Resources, principal: Principal, part: Json, field: s
     return read_content(name, encoded, field, f"{field}.file_data")
 
 
-async def _stored(resources: Resources, principal: Principal, file_id: str, field: str) -> Json:
+async def _stored(resources: Resources, principal: Principal, file: Json, field: str) -> Json:
+    file_id = file["file_id"]
     if "documents.read" not in principal.rights:
         message = "A file by its id requires the right 'documents.read', which your key does not have."
         raise Forbidden(message, field=field)
@@ -80,4 +91,20 @@ async def _stored(resources: Resources, principal: Principal, file_id: str, fiel
         found = await find_file(db, principal.tenant_id, parse_file_id(file_id, field))
     if found is None:
         raise no_file(file_id, field)
+    if found.media_type in SHOWN_PICTURES:
+        return await _picture(resources, found, file.get("detail"), field)
+    if file.get("is_picture"):
+        message = f"{field} names a file of the type {found.media_type}; a picture must be PNG, JPEG, GIF or WebP."
+        raise InputError(message, field=field)
     return {"type": "file", "name": found.name, "file_id": str(found.id)}
+
+
+async def _picture(resources: Resources, found: StoredFile, detail: str | None, field: str) -> Json:
+    """Return a picture as a client would have sent it: models and their providers have no access to files here."""
+    if found.size_bytes > MAX_PICTURE_BYTES:
+        raise InputError(
+            f"{field} names a picture of more than {MAX_PICTURE_BYTES >> 20} MB, which no model takes.", field=field
+        )
+    content = b"".join([chunk async for chunk in resources.storage.read(found.stored_as)])
+    url = f"data:{found.media_type};base64,{base64.b64encode(content).decode()}"
+    return {"type": "image_url", "image_url": {"url": url, **({"detail": detail} if detail else {})}}

@@ -148,6 +148,9 @@ def _part(part: ContentPartIn, place: str, *, of_user: bool) -> Message:
             return {"type": "text", "text": part.text}
         case "refusal" if part.refusal is not None and not of_user:
             return {"type": "refusal", "refusal": part.refusal}
+        case "input_image" if of_user and part.file_id and not part.image_url:
+            picture = {"file_id": part.file_id, "is_picture": True, **_detail(part)}
+            return {"type": "file", "file": picture}
         case "input_image" | "image_url" if of_user:
             return {"type": "image_url", "image_url": _image(part, place)}
         case "input_file" if of_user and (part.file_data or part.file_id):
@@ -155,7 +158,7 @@ def _part(part: ContentPartIn, place: str, *, of_user: bool) -> Message:
             return {"type": "file", "file": {name: value for name, value in sent.items() if value is not None}}
     raise InputError(
         f"{place} has the type {part.type!r}, which is not supported here, or lacks its content. Use input_text, "
-        "and in messages of the user input_image with an image_url, or input_file with file_data or a file_id.",
+        "and in messages of the user input_image with an image_url or a file_id, or input_file with file_data or a file_id.",
         field=place,
     )
 
@@ -163,6 +166,9 @@ def _part(part: ContentPartIn, place: str, *, of_user: bool) -> Message:
 def _image(part: ContentPartIn, place: str) -> Message:
     url = part.image_url.url if isinstance(part.image_url, ItemImageIn) else part.image_url
     if not url:
-        raise InputError(f"{place} must have an image_url; files by id are not supported.", field=f"{place}.image_url")
-    detail = part.detail if part.detail in ("auto", "low", "high") else None
-    return {"url": url, **({"detail": detail} if detail else {})}
+        raise InputError(f"{place} must have an image_url, or the file_id of a picture.", field=f"{place}.image_url")
+    return {"url": url, **_detail(part)}
+
+
+def _detail(part: ContentPartIn) -> Message:
+    return {"detail": part.detail} if part.detail in ("auto", "low", "high") else {}

@@ -1,12 +1,14 @@
 """Files in messages of `/v1`, in base64 and by their id: their text reaches the model, whichever API they came by."""
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.api.conftest import Running
 from tests.conftest import make_tenant
+from tests.workers.jobs import change
 
 TEXT = b"The sluice opens at dawn."
 DATA = base64.b64encode(TEXT).decode()
@@ -61,3 +63,59 @@ async def test_what_is_no_file_is_refused_by_its_place(running: Running, file: d
 async def test_an_address_is_refused(running: Running) -> None:
     answer = await running.http.post(PATHS[1], json=request(PATHS[1], {"file_url": "https://example.com/a.pdf"}))
     assert (400, "input[0].content[1]") == (answer.status_code, answer.json()["error"]["param"])
+
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+SHOWN = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+
+
+def about_picture(path: str, file_id: str) -> dict[str, Any]:
+    """A question about a picture, as the vendors' packages send it."""
+    if "responses" in path:
+        content = [
+            {"type": "input_text", "text": "What?"},
+            {"type": "input_image", "file_id": file_id, "detail": "low"},
+        ]
+        return {"model": "openai/text-4", "input": [{"role": "user", "content": content}]}
+    if "completions" in path:
+        return request(path, {"file_id": file_id}) | {"model": "openai/text-4"}
+    content = [{"type": "text", "text": "What?"}, {"type": "image", "source": {"type": "file", "file_id": file_id}}]
+    return {"model": "openai/text-4", "max_tokens": 9, "messages": [{"role": "user", "content": content}]}
+
+
+@pytest.fixture
+def model_that_sees(database_url: str) -> Iterator[None]:
+    change(database_url, "INSERT INTO models (name, images) VALUES ('openai/text-4', true)")
+    yield
+    change(database_url, "DELETE FROM models WHERE name = 'openai/text-4'")
+
+
+@pytest.mark.usefixtures("model_that_sees")
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_picture_by_its_id_is_shown_to_the_model(running: Running, database_url: str, path: str) -> None:
+    owner, stranger = make_tenant(database_url, role="owner"), make_tenant(database_url, role="owner")
+    sent = {"file": ("dot.png", PNG)}
+    kept = await running.http.post("/v1/files", files=sent, data={"purpose": "vision"}, headers=owner.headers)
+    assert 200 == kept.status_code, kept.text
+    body = about_picture(path, kept.json()["id"])
+
+    answer = await running.http.post(path, json=body, headers=owner.headers)
+    assert 200 == answer.status_code, answer.text
+    picture = running.models.requests[-1].body["messages"][0]["content"][1]["image_url"]
+    assert {"url": SHOWN, **({"detail": "low"} if "responses" in path else {})} == picture
+    asked = len(running.models.requests)
+    refused = await running.http.post(path, json=body, headers=stranger.headers)
+    assert (404, asked) == (refused.status_code, len(running.models.requests))
+
+
+async def test_what_is_no_picture_is_refused_as_one(running: Running, database_url: str) -> None:
+    owner = make_tenant(database_url, role="owner")
+    kept = await running.http.post(
+        "/v1/files", files={"file": ("gate.txt", TEXT)}, data={"purpose": "user_data"}, headers=owner.headers
+    )
+    for path in ("/v1/responses", "/v1/messages"):
+        answer = await running.http.post(path, json=about_picture(path, kept.json()["id"]), headers=owner.headers)
+        assert 400 == answer.status_code
+        assert "a picture must be PNG, JPEG, GIF or WebP" in answer.text
