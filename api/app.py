@@ -1,5 +1,6 @@
 """Builds the Litestar application from routes, resources, error handlers and OpenAPI. Nothing is opened until it starts."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -29,6 +30,8 @@ from api.resources import get_resources, open_resources
 from api.root_page import NAME, VERSION
 from api.routes import ANTHROPIC, NATIVE, OPENAI, ROOT
 from api.settings import ApiSettings
+from schema.metrics.process import ProcessMetrics
+from workers.health.loop_lag import measure_loop_lag
 from workers.redis.connection import RedisAddress
 
 API_PAGE = [show_api_page, get_asset]
@@ -41,13 +44,14 @@ with `POST /api/auth/keys`. On this page, press **Authorize** and paste the key 
 """
 
 
-def fresh_state(settings: ApiSettings) -> dict[str, Any]:
+def fresh_state(settings: ApiSettings, metrics: ProcessMetrics | None = None) -> dict[str, Any]:
     """What an application knows before it starts. Whoever puts it into a stopped one has a new application."""
     return {
         "settings": settings,
         "streams": OpenStreams(),
         "bodies": budget_for(settings.max_body, settings.body_timeout_s),
         "refusals": RefusalBounds(),
+        "metrics": metrics or ProcessMetrics("api", None, settings.metrics.token),
     }
 
 
@@ -55,8 +59,10 @@ def fresh_state(settings: ApiSettings) -> dict[str, Any]:
 async def _lifespan(app: Litestar) -> AsyncIterator[None]:
     async with open_resources(app.state.settings, app.state.streams) as resources:
         app.state.resources = resources
+        lag = asyncio.create_task(measure_loop_lag("api"), name="loop lag")
         async with LineServer(app, resources, RedisAddress.from_url(app.state.settings.redis_url)):
             yield
+        lag.cancel()
 
 
 class UncopiedRouter(Router):
@@ -67,8 +73,9 @@ class UncopiedRouter(Router):
         return self
 
 
-def create_app(settings: ApiSettings) -> Litestar:
-    """Return the application. `app.state.streams.close()` ends its streams on shutdown."""
+def create_app(settings: ApiSettings, metrics: ProcessMetrics | None = None) -> Litestar:
+    """Return the application. `app.state.streams.close()` ends its streams on shutdown. `metrics` are those of this process
+    alone unless it says otherwise."""
     app = Litestar(
         route_handlers=[
             UncopiedRouter("/api", route_handlers=list(NATIVE)),
@@ -89,7 +96,7 @@ def create_app(settings: ApiSettings) -> Litestar:
         openapi_config=_openapi(),
         request_class=JsonRequest,
         request_max_body_size=min(SMALL_BODY_BYTES, settings.max_body),
-        state=State(fresh_state(settings)),
+        state=State(fresh_state(settings, metrics)),
     )
     allow_large_bodies(app, settings.max_body)
     document_rights(app)
@@ -150,6 +157,7 @@ def _openapi() -> OpenAPIConfig:
             Tag("openai", "Chat completions, embeddings and models, compatible with OpenAI's SDKs."),
             Tag("anthropic", "Messages for any model, compatible with Anthropic's SDKs and the tools built on them."),
             Tag("health", "Health and readiness of this installation."),
+            Tag("operations", "For admins and monitoring: what this installation does, and how fast."),
         ],
         operation_id_creator=operation_id,
         use_handler_docstrings=True,

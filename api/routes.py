@@ -29,6 +29,7 @@ from api.openai import completions, embeddings, models, text_completions
 from api.openai.conversations import routes as conversations
 from api.openai.responses import create as create_response
 from api.openai.responses import stored as stored_responses
+from api.operations import metrics as operations_metrics
 from api.pipelines import routes as pipelines
 from api.root_page import get_about
 from api.schedules import routes as schedules
@@ -94,5 +95,5 @@ OPENAI = (
 ANTHROPIC = (messages.routes, count_tokens.routes)
 """Under `/v1` too."""
 
-ROOT = (get_about, show_console, health.routes, well_known.routes)
+ROOT = (get_about, show_console, health.routes, operations_metrics.routes, well_known.routes)
 """At the root."""

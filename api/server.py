@@ -14,6 +14,7 @@ from api.http.sse import OpenStreams
 from api.settings import ApiSettings
 from graphs.providers.langchain.described import describe_listed_models
 from schema.installation.settings_check import require_valid
+from schema.metrics.process import start_metrics
 from schema.postgres.logins import check_login
 from tools.langchain.listing import list_langchain_tools
 from workers.logs import configure_logging, log_uncaught
@@ -38,7 +39,7 @@ def serve() -> None:
     list_langchain_tools(os.environ)
     describe_listed_models(settings.providers.langchain_models, dict(settings.providers.langchain_env))
     check_login(settings.database_url, "headrace_app")
-    app = create_app(settings)
+    app = create_app(settings, start_metrics(settings.metrics, settings.redis_url, "api", os.environ))
     relax_garbage_collection()
     config = uvicorn.Config(
         app,

@@ -10,6 +10,7 @@ from graphs.embeddings.names import check_embedder
 from graphs.providers.settings import ProviderSettings
 from schema.errors import InputError
 from schema.installation.settings_check import read_choice
+from schema.metrics.settings import MetricsSettings
 from schema.postgres.logins import url_from
 from schema.vault import Vault
 from tools.egress import EgressPolicy
@@ -36,7 +37,7 @@ class ApiSettings:
     access tokens; `token_s`: their lifetime. `trusted_proxies`: proxies whose X-Forwarded-For is trusted. `cors_origins`: other
     sites whose pages may call the API. `embedders`: those that collections
     can choose; the first is the default. `storage`: where the bytes of documents are; `uploads`: limits of uploads.
-    `reranker`: the cross-encoder that workers use. `logs`: `people` or `json`."""
+    `reranker`: the cross-encoder that workers use. `logs`: `people` or `json`. `metrics`: who may read them, and where."""
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
@@ -62,6 +63,7 @@ class ApiSettings:
     uploads: UploadLimits = field(default_factory=UploadLimits)
     reranker: str | None = None
     logs: str | None = None
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
     @property
     def embedder(self) -> str:
@@ -77,6 +79,7 @@ class ApiSettings:
             storage = StorageSettings.from_env(env)
             embedders, logs = _read_embedders(env), read_choice(env, "HEADRACE_LOGS", LOG_STYLES)
             issuer = _read_address(env, "HEADRACE_ISSUER") or _read_address(env, "HEADRACE_URL") or cls.issuer
+            metrics = MetricsSettings.from_env(env)
             trusted_proxies, cors_origins = _read_proxies(env), _read_origins(env)
         except ValueError as error:
             raise InputError(str(error)) from error
@@ -112,6 +115,7 @@ class ApiSettings:
             providers=providers,
             embedders=embedders,
             logs=logs,
+            metrics=metrics,
             storage=storage,
             reranker=env.get("HEADRACE_RERANKER", "").strip() or None,
             uploads=UploadLimits(

@@ -30,7 +30,8 @@ class ToolSpec:
     `parameters` is a JSON Schema of type object. `side_effects`: it changes something outside, so one call never runs twice.
     `untrusted`: its output comes from outside and is data, never instructions. `rights`: what the caller needs beyond access
     to the agent, such as "admin". `finds_passages`: its `data` is {"passages": […]} from the caller's documents, which an
-    answer may cite. Raises ValueError for a name that some vendor rejects.
+    answer may cite. `kind` is what metrics call a tool that is not in our code. Raises ValueError for a name that some vendor
+    rejects.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ToolSpec:
     max_bytes: int = MAX_BYTES
     rights: frozenset[str] = frozenset()
     finds_passages: bool = False
+    kind: str = ""
 
     def __post_init__(self) -> None:
         if not TOOL_NAME.fullmatch(self.name):

@@ -7,12 +7,14 @@ Cancelling the caller cancels the tool. A tool that ignores its cancellation is 
 """
 
 import asyncio
+import time
 from typing import Any
 
 import msgspec
 import structlog
 
 from schema.errors import EgressFailed, EgressRefused, EgressTooLarge, HeadraceError
+from schema.metrics.catalog import TOOL_CALL
 from tools.arguments import read_arguments
 from tools.contract import Tool, ToolContext, ToolResult
 from tools.errors import ToolFailed, ToolRefused, ToolTimeout, ToolTooLarge, ToolUnavailable
@@ -29,6 +31,19 @@ CANCEL_GRACE_S = 2.0
 async def call_tool(tool: Tool, raw_arguments: str | dict[str, Any], context: ToolContext) -> ToolResult:
     """Return the tool's result, no larger than `spec.max_bytes` of UTF-8. Raises ToolFailed and nothing else;
     cancellation passes through."""
+    began, outcome = time.perf_counter(), "cancelled"
+    try:
+        result = await _call(tool, raw_arguments, context)
+        outcome = "ok"
+    except ToolFailed as error:
+        outcome = error.code
+        raise
+    finally:
+        TOOL_CALL.of(tool.spec.kind or tool.spec.name, outcome).observe(time.perf_counter() - began)
+    return result
+
+
+async def _call(tool: Tool, raw_arguments: str | dict[str, Any], context: ToolContext) -> ToolResult:
     spec = tool.spec
     if missing := spec.rights - context.rights:
         raise ToolRefused(f"{spec.name} requires the right {', '.join(sorted(missing))}; ask an admin.")

@@ -14,9 +14,10 @@ from typing import Any
 import structlog
 from dotenv import load_dotenv
 
-from schema.errors import LoginRefused
+from schema.errors import LoginRefused, MetricsPortTaken
 from schema.installation.settings_check import SettingsInvalid, require_valid
 from schema.job_kinds import QUEUES
+from schema.metrics.process import start_metrics
 from schema.postgres.logins import ROLES as ROLES_OF_POSTGRES
 from schema.postgres.logins import check_login
 from tools.langchain.listing import list_langchain_tools
@@ -39,7 +40,8 @@ def main(role: str) -> int:
         settings = settings_from(os.environ)
         if role != "flower":
             check_logins(settings)
-    except (SettingsInvalid, LoginRefused) as error:
+        start_metrics(settings.metrics, settings.redis_url, role, os.environ)
+    except (SettingsInvalid, LoginRefused, MetricsPortTaken) as error:
         print(error.message, file=sys.stderr)
         return 2
     configure_logging(role, style=settings.logs)

@@ -4,6 +4,7 @@ Each folder defines the part that it needs (`queue/context.py`, `agents/context.
 functions take a part, not the whole. Nothing here is global.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from graphs.providers.tenant_providers import TenantProviderPool
 from graphs.routing.router import Router
 from schema import redis_names
 from schema.job_kinds import KINDS
+from schema.metrics.catalog import WORKER_SLOTS
 from schema.model_catalog.catalog import Catalogs
 from schema.postgres.connections import Pool, pool_for
 from schema.postgres.logins import Role
@@ -36,6 +38,7 @@ from workers.batches.context import BatchContext
 from workers.embedding.pool import EmbedderPool
 from workers.embedding.protocol import EmbeddingQueue
 from workers.embedding.server import EmbeddingServer
+from workers.health.loop_lag import measure_loop_lag
 from workers.ingestion.context import IngestionContext
 from workers.job_tokens import JobTokens
 from workers.queue.context import QueueContext
@@ -105,6 +108,8 @@ async def open_worker_context(settings: WorkerSettings, queue: str, node: str) -
         jobs = await _open_queue(stack, settings, pool, redis, catalogs, queue=queue, node=node)
         if queue == DELIVERERS:
             await _open_deliverer(stack, settings, pool, egress)
+        WORKER_SLOTS.of(queue).set(settings.queue_concurrency(queue))
+        stack.callback(asyncio.create_task(measure_loop_lag(queue), name="loop lag").cancel)
         batches = None
         if queue == BATCHES:
             batches = BatchContext(pool, redis, await stack.enter_async_context(open_storage(settings.storage)))

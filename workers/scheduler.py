@@ -16,6 +16,7 @@ from schema import redis_names
 from schema.errors import DeadlinePassed, HeadraceError, Unavailable, WorkerLost
 from schema.events import JobCancelled, JobFailed
 from schema.job_kinds import QUEUES
+from schema.metrics.catalog import REDISPATCHED
 from schema.model_catalog.catalog import Catalogs
 from schema.postgres.connections import Db, Pool, fetch_one, pool_for, system_tx
 from schema.queries.jobs import sweeper as queries
@@ -25,7 +26,9 @@ from schema.states import WAITING
 from schema.vault import PLATFORM
 from workers.batches.context import BatchContext
 from workers.batches.sweep import end_unfinished
+from workers.health.backlog import BacklogFigures
 from workers.health.checks import check_postgres, check_redis, check_routing, check_storage, count_workers
+from workers.health.loop_lag import measure_loop_lag
 from workers.health.watch import Check, ServiceWatch
 from workers.queue.capacity import CapacityCache
 from workers.queue.dispatch import Dispatcher, wake_deliverers
@@ -63,6 +66,7 @@ BOUND_S = 1.0
 USAGE_S = 60.0
 TALLY_S = 30.0
 BATCHES_S = 2.0
+FIGURES_S = 5.0
 SWEEPER_LOCK = 0x48525357  # an advisory lock in Postgres
 TRY_LOCK = "SELECT pg_try_advisory_xact_lock(%(lock)s) AS locked"
 
@@ -120,6 +124,7 @@ class Scheduler:
         }
         wake = partial(wake_deliverers, redis)
         self.service_watch = ServiceWatch(self._system_pool, checks, watcher=process_name(), wake=wake)
+        self.backlog = BacklogFigures(self._system_pool)
         self.schedules = DueSchedules(ScheduledJobs(core, settings.vault), self._system_pool)
         subscriber = Subscriber(address, lambda _, queue: self._dispatcher.kick(queue.decode()))
         subscriber.start()
@@ -137,6 +142,8 @@ class Scheduler:
             tasks.create_task(self._every(SWEEP_S, self.sweep), name="sweep")
             tasks.create_task(self._every(SCHEDULES_S, self.schedules.run_due_schedules), name="schedules")
             tasks.create_task(self._every(WATCH_S, self.service_watch.look), name="service watch")
+            tasks.create_task(self._every(FIGURES_S, self.backlog.measure), name="backlog")
+            tasks.create_task(measure_loop_lag("scheduler"), name="loop lag")
             tasks.create_task(self._every(RESERVATIONS_S, self.retention.settle_reservations), name="reservations")
             tasks.create_task(self._every(BOUND_S, self.keep_redis_below_bound), name="redis")
             tasks.create_task(self._every(RETENTION_S, self.retention.sweep), name="retention")
@@ -201,6 +208,7 @@ class Scheduler:
         async with system_tx(self._system_pool) as db:
             unanswered = await requeue_unanswered(db, after_s=self._settings.unanswered_s)
         if unanswered:
+            REDISPATCHED.of("unanswered").inc(unanswered)
             log.warning("doorbells_unanswered", jobs=unanswered)
 
     async def _sweep_lost(self) -> None:
@@ -238,6 +246,7 @@ class Scheduler:
         async with system_tx(self._system_pool) as db:
             error = {"code": LOST.code, "message": LOST.message}
             requeued = await queries.requeue_lost(db, returns, dead=dead, error=error)
+        REDISPATCHED.of("worker_lost").inc(requeued)
         owners = sorted({back.job.lease_owner for back in returns})
         spent = [str(back.job.id) for back in returns if not back.refund]
         log.warning("workers_lost", requeued=requeued, owners=owners, spent_a_try=spent)

@@ -8,6 +8,7 @@ from graphs.embeddings.names import check_embedder
 from graphs.providers.settings import ProviderSettings
 from schema.installation.settings_check import read_choice
 from schema.job_kinds import KINDS
+from schema.metrics.settings import MetricsSettings
 from schema.postgres.logins import URL_SETTINGS, Role, url_from
 from schema.vault import Vault
 from tools.egress import EgressPolicy
@@ -65,6 +66,7 @@ class WorkerSettings:
     """How long webhook deliveries are kept after they ended."""
     logs: str | None = None
     """`people` or `json`; without it people on a terminal, JSON elsewhere."""
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     flower_host: str = "127.0.0.1"
     flower_port: int = 5555
 
@@ -105,6 +107,7 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
         webhook_days=_whole(env, "HEADRACE_WEBHOOK_DAYS", DELIVERY_DAYS),
         task_events=read_choice(env, "HEADRACE_TASK_EVENTS", (*ON, *OFF)) not in OFF,
         logs=read_choice(env, "HEADRACE_LOGS", LOG_STYLES),
+        metrics=MetricsSettings.from_env(env),
         flower_host=env.get("HEADRACE_FLOWER_HOST", "").strip() or WorkerSettings.flower_host,
         flower_port=_port(env, "HEADRACE_FLOWER_PORT", WorkerSettings.flower_port),
     )

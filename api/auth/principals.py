@@ -36,6 +36,9 @@ from workers.limits.rates import READS
 PUBLIC = {"public": True}
 """`opt` of a handler that anybody may call."""
 
+FOR_SCRAPERS = {"for_scrapers": True}
+"""`opt` of a handler that those may call, too, who send HEADRACE_METRICS_TOKEN."""
+
 IDENTITY_TTL_S = 1.0
 """How long a caller's identity is cached; a revoked key stops working within this time."""
 MAX_CACHED_IDENTITIES = 10_000
@@ -165,6 +168,9 @@ MayManageWebhooks = Annotated[Caller, Requires("webhooks.manage")]
 MayManageTriggers = Annotated[Caller, Requires("triggers.manage")]
 MayManageTenants = Annotated[Caller, Requires("tenants.manage")]
 MayManageModels = Annotated[Caller, Requires("models.manage")]
+MayReadOperations = Annotated[Caller, Requires("operations.read")]
+MayScrape = Annotated[NamedDependency[Principal | None], Requires("operations.read")]
+"""Of handlers for scrapers (FOR_SCRAPERS), who are no principal."""
 
 
 @cache
@@ -228,8 +234,14 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     if right is None:  # identity providers add parameters of their own to the callback of a sign-in
         _check_query(connection.scope, handler)
         return
-    resources = connection.app.state.resources
     scope: Any = connection.scope
+    if handler.opt.get("for_scrapers") and connection.app.state.metrics.accepts(
+        connection.headers.get("authorization", "")
+    ):
+        scope["user"] = None
+        _check_query(scope, handler)
+        return
+    resources = connection.app.state.resources
     principal: Principal | None = scope.get(CALLED_AS)
     if principal is None:
         principal = await authenticate_caller(connection, right)

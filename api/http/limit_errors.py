@@ -2,6 +2,7 @@
 
 from schema.errors import LimitReached
 from schema.identity.tenancy import TenantSnapshot
+from schema.metrics.catalog import RATE_LIMITED
 from workers.limits.headers import rate_limit_headers
 from workers.limits.limits import BUDGETS, WINDOWS, Verdict, Window
 from workers.limits.rates import RATES, Rates
@@ -13,6 +14,8 @@ RATE_EXCEEDED = "This tenant's rate limit is reached ({}). Retry after {} s. The
 def limit_error(verdict: Verdict, wanted: Wanted | None = None) -> LimitReached:
     """Return the error of a refused reservation; an exceeded budget takes precedence over a rate. One of a request that no
     waiting makes fit has no `Retry-After`."""
+    for policy in verdict.violated:
+        RATE_LIMITED.of(policy).inc()
     headers = rate_limit_headers(verdict)
     retry_after_s = float(headers.get("Retry-After") or verdict.retry_after_s)
     budgets = [quota for quota in verdict.quotas if quota.name in BUDGETS and quota.name in verdict.violated]

@@ -5,13 +5,18 @@ lists each route once.
 """
 
 import re
+import time
 from typing import Any, cast
 
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from schema.ids import new_id
+from schema.metrics.catalog import HTTP_DURATION, HTTP_REQUESTS
 
-ROOTS = frozenset({"", "api", "v1", "health", "schema", "console", ".well-known"})
+ROOTS = frozenset({"", "api", "v1", "health", "metrics", "schema", "console", ".well-known"})
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+UNMATCHED, OTHER_METHOD = "unmatched", "_OTHER"
+"""What metrics call paths that no route takes, and methods that are none."""
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 """On every response, whatever its type: browsers must not guess another one."""
 
@@ -46,14 +51,24 @@ class RequestMiddleware:
 def _with_headers(send: Send, scope: Any, request_id: str) -> Send:
     """Return a `send` that calls what must be done before the response, and adds the headers that all have."""
 
+    began = time.perf_counter()
+
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
+            _measure(scope, message["status"], time.perf_counter() - began)
             if (before := scope.pop(BEFORE_RESPONSE, None)) is not None:
                 before()
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), NOSNIFF]
         await send(message)
 
     return send_with_headers
+
+
+def _measure(scope: Any, status: int, duration_s: float) -> None:
+    method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
+    route = scope.get("path_template") or UNMATCHED
+    HTTP_DURATION.of(method, route).observe(duration_s)
+    HTTP_REQUESTS.of(method, route, str(status)).inc()
 
 
 def _without_body(send: Send) -> Send:

@@ -15,6 +15,8 @@ from litestar.response import Stream
 from litestar.response.streaming import ASGIStreamingResponse
 from litestar.types import Receive, Send
 
+from schema.metrics.catalog import SSE_OPEN
+
 log = structlog.get_logger()
 
 EVENT_STREAM = "text/event-stream"
@@ -91,11 +93,13 @@ class _Sender(ASGIStreamingResponse):
         disconnected = loop.create_task(wait_for_disconnect(receive), name="stream-client")
         if self._streams is not None:
             self._streams.add(pump)
+        SSE_OPEN.of().inc()
         try:
             await asyncio.wait((pump, disconnected), return_when=asyncio.FIRST_COMPLETED)
             if pump.cancelled() and not disconnected.done():
                 await send({"type": "http.response.body", "body": SHUTDOWN_NOTICE, "more_body": False})
         finally:
+            SSE_OPEN.of().dec()
             disconnected.cancel()
             pump.cancel()
             await asyncio.wait((pump, disconnected))

@@ -31,6 +31,7 @@ from api.openapi.operations import EVENTS, described
 from api.resources import AppResources, Resources
 from schema.errors import Conflict, NotFound
 from schema.job_kinds import Kind
+from schema.metrics.catalog import SSE_RESUMES
 from schema.queries.jobs import job_lists, jobs
 from schema.states import (
     WAITING,
@@ -136,6 +137,8 @@ async def stream_job_events(
     ] = None,
 ) -> Response[Any]:
     position = read_last_event_id(request.headers, after)
+    if position:
+        SSE_RESUMES.of().inc()
     follower = await resources.core.hub.join(
         principal.tenant_id, job_id, after=position, visible_user_id=principal.visible_user_id
     )

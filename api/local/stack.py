@@ -190,6 +190,9 @@ def child_environment(
         "HEADRACE_REDIS_URL": where.redis_url,
         "HEADRACE_HOME": str(settings.home),
         "HEADRACE_ISSUER": environ.get("HEADRACE_ISSUER") or running.url,
+        # One scrape of the API shows all processes; a port can be one process's only.
+        "HEADRACE_METRICS_PORT": "",
+        "HEADRACE_METRICS_TOKEN": environ.get("HEADRACE_METRICS_TOKEN") or Home(settings.home).secret("metrics.key"),
         EGRESS_SETTING: ",".join(entry for entry in allowed if entry),
         "PYTHONUNBUFFERED": "1",
     }

@@ -12,6 +12,7 @@ import msgspec
 
 from graphs.chat.choices import OtherChoices
 from graphs.chat.context import Question
+from graphs.providers.call_metrics import measured_call
 from graphs.providers.contract import (
     ChoiceDelta,
     ExtraDelta,
@@ -31,6 +32,11 @@ from schema.model_catalog.prices import long_prompt
 
 async def answer(question: Question) -> None:
     """Call the model and emit its deltas; the last events are the whole message and its usage. Raises ProviderError."""
+    with measured_call(question.provider.name):
+        await _answer(question)
+
+
+async def _answer(question: Question) -> None:
     emit = question.emit
     texts: list[str] = []
     refusals: list[str] = []

@@ -14,6 +14,7 @@ from typing import Literal
 
 from graphs.providers.errors import ProviderRateLimited
 from schema.errors import ProviderError
+from schema.metrics.catalog import BREAKERS_OPEN
 
 MAX_FAILURES = 5
 PAUSE_S = 15.0
@@ -64,7 +65,9 @@ class Breakers:
         return max(0.0, breaker.opened_at + self._pause_s - self._now())
 
     def _close(self, key: str) -> None:
-        self._breakers.pop(key, None)
+        breaker = self._breakers.pop(key, None)
+        if breaker is not None and breaker.opened_at is not None:
+            BREAKERS_OPEN.of(_provider(key)).dec()
 
     def _record_failure(self, key: str, call: "BreakerCall") -> None:
         breaker = self._breakers.setdefault(key, Breaker())
@@ -72,6 +75,7 @@ class Breakers:
             breaker.failures += 1
             if breaker.failures >= self._failures:
                 breaker.opened_at = self._now()
+                BREAKERS_OPEN.of(_provider(key)).inc()
         elif breaker.probe is call:  # calls from before it opened are ignored
             breaker.opened_at, breaker.probe = self._now(), None
 
@@ -83,6 +87,10 @@ class Breakers:
     def _is_probe(self, key: str, call: "BreakerCall") -> bool:
         breaker = self._breakers.get(key)
         return breaker is not None and breaker.probe is call
+
+
+def _provider(key: str) -> str:
+    return key.rpartition("/")[2]
 
 
 class BreakerCall:

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from graphs.providers.breakers import Breakers
+from graphs.providers.call_metrics import measured_call
 from graphs.providers.contract import (
     ChoiceDelta,
     Delta,
@@ -117,13 +118,13 @@ async def _stream(candidate: ChainModel, request: ModelRequest, breakers: Breake
             f"{candidate.provider.name} failed too often and is paused; retry in {wait_s:.0f} s.", wait_s
         )
     try:
-        async with aclosing(
-            candidate.provider.stream(msgspec.structs.replace(request, model=candidate.model))
-        ) as stream:
-            async for delta in stream:
-                if isinstance(delta, _TOKEN_DELTAS):
-                    call.first_token()
-                yield delta
+        stream = candidate.provider.stream(msgspec.structs.replace(request, model=candidate.model))
+        with measured_call(candidate.provider.name):
+            async with aclosing(stream) as deltas:
+                async for delta in deltas:
+                    if isinstance(delta, _TOKEN_DELTAS):
+                        call.first_token()
+                    yield delta
         call.succeeded()
     except ProviderError as error:
         call.failed(error)

@@ -45,6 +45,7 @@ Right = Literal[
     "triggers.manage",
     "tenants.manage",
     "models.manage",
+    "operations.read",
 ]
 """`self` is the right of every authenticated caller: to see who they are, and to sign out."""
 
@@ -82,7 +83,7 @@ OWNER: tuple[Right, ...] = (
     "webhooks.manage",
     "triggers.manage",
 )
-ADMIN: tuple[Right, ...] = (*OWNER, "tenants.manage", "models.manage")
+ADMIN: tuple[Right, ...] = (*OWNER, "tenants.manage", "models.manage", "operations.read")
 
 RIGHTS_BY_ROLE: dict[Role, frozenset[Right]] = {
     "viewer": frozenset(VIEWER),

@@ -21,6 +21,7 @@ def build_tool(definition: ToolDefinition, *, secrets: Mapping[str, str] = NO_SE
         side_effects=kind.side_effects if definition.side_effects is None else definition.side_effects,
         untrusted=True,
         finds_passages=kind.finds_passages,
+        kind=definition.kind,
         timeout_s=definition.timeout_s,
         max_bytes=definition.max_bytes,
     )

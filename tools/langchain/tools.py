@@ -69,6 +69,7 @@ def _tool(listed: ListedTool, described: Mapping[str, Any]) -> Tool:
         side_effects=listed.side_effects,
         untrusted=True,
         timeout_s=listed.timeout_s,
+        kind="langchain",
     )
 
     async def call(arguments: dict[str, Any], context: ToolContext) -> ToolResult:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from schema.metrics.catalog import SERVICE_UP
 from schema.postgres.connections import Db, Pool, system_tx
 from schema.queries.webhooks.service_parts import PartStatus, WatchedPart, change_part, watch_parts
 from workers.health.checks import CHECK_TIMEOUT_S, describe_failure
@@ -57,6 +58,7 @@ class ServiceWatch:
         """Check all parts once, and tell of what has changed for long enough. Raises Unavailable while Postgres is."""
         errors = dict(zip(self._checks, await asyncio.gather(*map(_failure, self._checks.values())), strict=True))
         for part, error in errors.items():
+            SERVICE_UP.of(part).set(0 if error else 1)
             if part in CONSEQUENCES and errors.get(REDIS):
                 self._seen.pop(part, None)
             else:

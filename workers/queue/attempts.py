@@ -33,13 +33,16 @@ from schema.events import (
     read_frames,
 )
 from schema.identity.tenancy import TenantSnapshot
+from schema.metrics.catalog import JOB_WAIT, JOBS_RUNNING
 from schema.postgres.outages import patience
 from schema.queries.jobs.attempts import ClaimedJob, claim_job
 from schema.queries.sessions.sessions import StoredMessage
 from schema.states import CancelMode
 from workers.limits.reservation import Reservation
+from workers.queue.attempt_times import AttemptTimes
 from workers.queue.context import QueueContext
 from workers.queue.finish.attempt import AttemptFinisher, give_up_refused
+from workers.queue.finish.metrics import count_fenced
 from workers.queue.suspects import probation
 from workers.stream.relay import History, JobStream, new_history, new_holder, queued_event
 
@@ -101,11 +104,16 @@ async def _claim_and_run(context: QueueContext, work: Work, tenant_id: UUID, job
     job, messages = claimed
     attempt = Attempt(context, job, messages)
     context.running.register(attempt)
+    running = JOBS_RUNNING.of(context.name)
+    running.inc()
+    if job.is_first:
+        JOB_WAIT.of(job.kind).observe(job.waited_s)
     try:
         async with probation(context.pool, context.dispatcher, job):
             await attempt.run(work)
     finally:
         context.running.unregister(attempt)
+        running.dec()
 
 
 class Attempt:
@@ -124,8 +132,7 @@ class Attempt:
         self._stop_reason: StopReason | None = None
         self._cancel_mode: CancelMode = "keep"
         self._task: asyncio.Task[None] | None = None
-        self._began = asyncio.get_running_loop().time()
-        self._is_heard = False
+        self._times = AttemptTimes(job.kind, asyncio.get_running_loop().time)
         self._finishing = False
         self._log = log.bind(tenant_id=str(self.tenant_id), job_id=str(self.job_id), attempt=self.number)
 
@@ -229,10 +236,12 @@ class Attempt:
         match event:
             case MessageCompleted():
                 self._completed = event
+                self._times.completed(parts=len(self._deltas))
             case UsageRecorded():
                 self._usage = event
             case _:
-                self._is_heard = self._is_heard or isinstance(event, ANSWER)
+                if not self._times.is_heard and isinstance(event, ANSWER):
+                    self._times.heard()
                 if isinstance(event, ChoiceDelta) and self._reservation is not None:
                     self._reservation.count(len(event.delta.get("content") or ""))
                 if isinstance(event, ReasoningDelta) and self._reservation is not None:
@@ -256,12 +265,12 @@ class Attempt:
             self._log,
             catalog=self._catalog,
             is_fenced=lambda: self._stop_reason == "fenced",
-            ran_s=asyncio.get_running_loop().time() - self._began,
-            is_heard=self._is_heard,
+            times=self._times,
         )
         if reason == "fenced" and self._stream.fenced:
             await give_up_refused(self._context, self.job, self._log)
         elif reason == "fenced":
+            count_fenced(self.job)
             self._log.info("attempt_fenced")
         elif reason == "cancel" and completed is None:
             usage = self._estimate_usage() if self._deltas else None

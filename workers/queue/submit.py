@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from schema.errors import HeadraceError, NotFound
 from schema.events import JobQueued
 from schema.ids import new_id
+from schema.metrics.catalog import JOBS_ACCEPTED
 from schema.postgres.connections import tenant_tx
 from schema.queries.jobs import submissions
 from schema.queries.jobs.jobs import find_job_status
@@ -53,6 +54,7 @@ async def submit(core: JobCore, submission: Submission) -> Submitted:
     except submissions.KeyTaken:
         assert job.idempotency is not None
         return await _replay(core, job.tenant_id, job.idempotency)
+    JOBS_ACCEPTED.of(job.kind.name).inc()
     core.capacity.record(job.tenant_id, added.room)
     core.throttle.record(job.tenant_id, at_cap=added.state == "queued" and bool(added.capped))
     core.relay.changes.note(job.tenant_id, "jobs", job.job_id)

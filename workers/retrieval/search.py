@@ -7,6 +7,7 @@ No database connection is held while a query is embedded. If that fails, only wo
 """
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +17,7 @@ import msgspec
 import structlog
 
 from schema.errors import HeadraceError, InputError
+from schema.metrics.catalog import RETRIEVAL
 from schema.postgres.connections import Db, Pool, tenant_tx
 from schema.queries.documents.search import (
     Scope,
@@ -65,6 +67,13 @@ class Searcher:
     async def search(self, request: SearchRequest) -> SearchResult:
         """Return the `k` best passages. Raises NotFound for a collection or document that the reader can't see, InputError if
         re-ranking is not available and, in mode `vector`, the errors of embedding."""
+        began = time.perf_counter()
+        try:
+            return await self._search(request)
+        finally:
+            RETRIEVAL.of(request.mode).observe(time.perf_counter() - began)
+
+    async def _search(self, request: SearchRequest) -> SearchResult:
         if request.rerank and self.reranker is None:
             raise InputError("This installation has no reranker. Omit rerank.", field="rerank")
         text, phrases = read_query(request.query)

@@ -23,6 +23,7 @@ import structlog
 
 from schema import redis_names
 from schema.errors import HeadraceError, Unavailable
+from schema.metrics.catalog import WEBHOOK_ATTEMPTS, WEBHOOK_DURATION
 from schema.postgres.connections import Pool, system_tx, tenant_tx
 from schema.queries.webhooks import outbox
 from schema.queries.webhooks.outbox import AttemptOutcome, ClaimedDelivery, OutboxMessage
@@ -234,6 +235,9 @@ class Deliverer:
         delay_s = None if gone else next_delay_s(claimed.tries, self._uniform, answer.retry_after_s)
         state = "delivered" if answer.is_success else "exhausted" if delay_s is None else "pending"
         await self._note_lane(claimed, answer)
+        counted_as = "delivered" if answer.is_success else "failed"
+        WEBHOOK_ATTEMPTS.of(counted_as).inc()
+        WEBHOOK_DURATION.of(counted_as).observe(answer.duration_s)
         outcome = AttemptOutcome(
             state=state,
             delay_s=delay_s or 0.0,

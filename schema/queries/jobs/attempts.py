@@ -109,9 +109,9 @@ RETURNING job_id
 
 class ClaimedJob(msgspec.Struct, frozen=True):
     """A job as its attempt runs it. `lease_owner` is the worker's name; `is_first`: no earlier claim is known. `left_s` is the
-    time up to its deadline, `credential` the tenant's own for the model's provider. A `suspect` is cleared when it has run for
-    `probation_s`. `models_version` is that of the rows of models. `tenant` is read for jobs that run within limits, and without
-    its grants."""
+    time up to its deadline, `waited_s` that from its submit to its first attempt, `credential` the tenant's own for the
+    model's provider. A `suspect` is cleared when it has run for `probation_s`. `models_version` is that of the rows of models.
+    `tenant` is read for jobs that run within limits, and without its grants."""
 
     id: UUID
     tenant_id: UUID
@@ -132,6 +132,7 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     error: dict[str, Any] | None
     created_at: datetime
     left_s: float
+    waited_s: float
     user_id: UUID | None
     suspect: bool
     probation_s: float | None

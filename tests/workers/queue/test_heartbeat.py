@@ -118,5 +118,7 @@ async def test_a_worker_whose_slots_are_all_busy_is_not_deaf(
         with psycopg.connect(database_url) as db:
             assert heartbeat._is_stalled(db)
             for _ in range(2):
-                worker.queue.running.register(Attempt(worker.queue, SimpleNamespace(**ATTEMPT, id=new_id()), ()))
+                worker.queue.running.register(
+                    Attempt(worker.queue, SimpleNamespace(**ATTEMPT, id=new_id(), kind="chat"), ())
+                )
             assert not heartbeat._is_stalled(db)

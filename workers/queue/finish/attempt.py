@@ -26,6 +26,7 @@ from schema.queries.jobs.jobs import compress_frames
 from schema.states import CancelMode
 from schema.storable import storable, storable_text
 from workers.limits.reservation import settle_reservation
+from workers.queue.attempt_times import AttemptTimes
 from workers.queue.context import QueueContext
 from workers.queue.errors import (
     interactive_delay_s,
@@ -34,6 +35,7 @@ from workers.queue.errors import (
     retry_delay_s,
     spends_no_try,
 )
+from workers.queue.finish.metrics import count_ended, count_fenced, count_retry
 from workers.queue.finish.results import (
     answer_parts,
     charge_models,
@@ -68,14 +70,12 @@ class AttemptFinisher:
         *,
         catalog: Catalog,
         is_fenced: Callable[[], bool],
-        ran_s: float = 0.0,
-        is_heard: bool = True,
+        times: AttemptTimes,
     ) -> None:
-        """`catalog` has the prices of models. `ran_s`: how long the attempt has run; `is_heard`: it has sent a part of the
-        answer."""
+        """`catalog` has the prices of models."""
         self._catalog = catalog
         self._context, self._job, self._stream, self._log, self._is_fenced = context, job, stream, log, is_fenced
-        self._ran_s, self._is_heard = ran_s, is_heard
+        self._times, self._ran_s = times, times.ran_s
 
     async def succeeded(self, completed: MessageCompleted, usage: UsageRecorded | None) -> None:
         """Store the message and the result."""
@@ -155,7 +155,7 @@ class AttemptFinisher:
 
     def _delay_s(self, error: Exception, is_free: bool) -> float | None:
         job = self._job
-        if isinstance(error, ProviderError) and job.payload.get(INTERACTIVE) and not self._is_heard:
+        if isinstance(error, ProviderError) and job.payload.get(INTERACTIVE) and not self._times.is_heard:
             age_s = (datetime.now(UTC) - job.created_at).total_seconds()
             return interactive_delay_s(error, job.tries, ran_s=self._ran_s, age_s=age_s)
         return retry_delay_s(error, job.attempt if is_free else job.tries)
@@ -193,8 +193,10 @@ class AttemptFinisher:
             await self._end_unstorable(error, facts)
             return
         if ended is None:
+            count_fenced(job)
             self._log.info("attempt_fenced")
             return
+        count_ended(job, ending, ended, ran_s=self._ran_s)
         self._stream.end(frames)
         self._log.info("job_ended", state=state, events=len(frames))
         if ended.more or ended.next_turn:
@@ -216,6 +218,7 @@ async def give_up_refused(context: QueueContext, job: ClaimedJob, log: structlog
     If the row is ours all the same, another worker has our number by a claim that Postgres forgot, or a standby that knows less
     has become Postgres. Then the job is queued again, and its next dispatch has a higher number.
     """
+    count_fenced(job)
     log.info("attempt_fenced")
     error = {"code": LOST.code, "message": LOST.message}
     await _requeue(context, job, log, outcome="lost", error=error, delay_s=REFUSED_DELAY_S, refund=True)
@@ -253,6 +256,7 @@ async def _requeue(
         log.warning("requeue_postponed")  # the lease expires, and the sweeper requeues the job
         return
     if requeued:
+        count_retry(job, outcome)
         log.info("job_requeued", outcome=outcome, delay_s=round(delay_s, 2))
         context.relay.changes.note(job.tenant_id, "jobs", job.id)
         context.dispatcher.kick_later(job.queue, delay_s)

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from schema.events import JobCancelled, JobFailed
+from schema.metrics.catalog import JOBS_FINISHED
 from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.jobs.attempts import Ended, Ending, finish_job, reserve_ending
 from schema.queries.jobs.jobs import compress_frames
@@ -48,17 +49,19 @@ async def end_job(
         history = new_history(job_id, job.created_at, queued_event(job), origin=history.origin)
     stream = JobStream(relay, tenant_id, job_id, attempt=number, holder=holder, inbox=job.inbox, history=history)
     frames = stream.preview([event])
+    ending = _ending(event, frames)
     ended = await finish_job(
         pool,
         tenant_id,
         job_id,
         attempt,
-        _ending(event, frames),
+        ending,
         session_id=job.session_id,
         dispatch_seq=number,
         from_states=from_states,
     )
     if ended is not None:
+        JOBS_FINISHED.of(job.kind, ending.state).inc()
         stream.end(frames)
         await stream.flush(FLUSH_S)
         await settle_reservation(limits, tenant_id, job_id, tokens=ended.booked_tokens, nanos=ended.cost_nanos)

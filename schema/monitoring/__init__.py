@@ -1,0 +1,1 @@
+"""What Prometheus and Grafana are given: `alerts.yaml`, `prometheus.yaml`, and `dashboard.json`, which `dashboard.py` makes."""
