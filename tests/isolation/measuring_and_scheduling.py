@@ -31,6 +31,7 @@ ITEMS = """body.items[].question body.items[].agent body.items[].passages[] body
   body.items[].answer.rubric"""
 
 CALLS: dict[str, Call] = {
+    **dict.fromkeys(("GET /metrics", "GET /metrics/prometheus"), Call("operations.read")),
     "GET /api/datasets": Call("agents.manage", plain="query.cursor"),
     "POST /api/datasets": Call(
         "agents.manage",
