@@ -48,7 +48,7 @@ def _base(name: str) -> str:
 def _send_page(request: Request[Any, Any, Any], body: bytes) -> Response[Any]:
     headers = PAGE_HEADERS | {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "ETag": etag_of(body)}
     if _is_known(request, headers["ETag"]):
-        return Response(None, status_code=304, headers=headers, media_type="text/html")
+        return Response(b"", status_code=304, headers=headers, media_type="text/html")
     return Response(body, media_type="text/html", headers=headers)
 
 
@@ -58,7 +58,7 @@ def _send_file(request: Request[Any, Any, Any], asset: Asset | None, name: str) 
     kept = FOREVER if name.startswith("assets/") else {"Cache-Control": "no-cache"}
     headers = {**kept, "ETag": asset.etag, "Vary": "Accept-Encoding"}
     if _is_known(request, asset.etag):
-        return Response(None, status_code=304, headers=headers, media_type=asset.media_type)
+        return Response(b"", status_code=304, headers=headers, media_type=asset.media_type)
     encoding, body = asset.choose(request.headers.get("accept-encoding", ""))
     encoded = {} if encoding == "identity" else {"Content-Encoding": encoding}
     return Response(body, media_type=asset.media_type, headers={**headers, **encoded})

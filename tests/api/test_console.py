@@ -28,6 +28,7 @@ def built(dist: Path) -> Path:
     (dist / "assets").mkdir()
     (dist / "assets/index-abc.js").write_text(SCRIPT)
     (dist / "assets/index-abc.js.gz").write_bytes(gzip.compress(SCRIPT.encode()))
+    (dist / "icon.svg").write_text("<svg/>")
     (dist / "index.html").write_text(PAGE)
     return dist
 
@@ -88,7 +89,7 @@ async def test_files_are_kept_for_ever_and_sent_compressed_to_those_who_can_read
 
 
 @pytest.mark.usefixtures("built")
-@pytest.mark.parametrize("path", ["/console/", "/console/assets/index-abc.js"])
+@pytest.mark.parametrize("path", ["/console/", "/console/assets/index-abc.js", "/console/icon.svg"])
 async def test_what_a_browser_has_is_not_sent_again(api: httpx.AsyncClient, path: str) -> None:
     etag = (await api.get(path)).headers["etag"]
     for known in (etag, f"W/{etag}", f'"other", {etag}'):
@@ -118,3 +119,8 @@ async def test_a_file_that_is_gone_is_a_404_and_never_the_page(api: httpx.AsyncC
 )
 def test_a_node_that_vite_does_not_run_on_is_not_taken(version: str, fits: bool) -> None:
     assert fits == is_new_enough(version)
+
+
+def test_the_page_has_the_place_where_its_base_is_put() -> None:
+    """Without it, every page but the first level would look for its files beside itself."""
+    assert routes.BASE.decode() in (assets.WEB / "index.html").read_text()

@@ -213,7 +213,7 @@ function Details({ answer }: { answer: Answer }) {
     started && ended ? duration(Date.parse(ended) - Date.parse(started)) : "",
     started && first ? `${duration(Date.parse(first) - Date.parse(started))} → 1` : "",
     usage ? w.tokens(usage.input_tokens, usage.output_tokens) : "",
-    usage?.cost_usd !== undefined ? money(usage.cost_usd) : "",
+    usage?.cost_usd != null ? money(usage.cost_usd) : "",
     read.cached.value ? w.cached : "",
     read.reason.value,
   ].filter(Boolean);

@@ -45,6 +45,7 @@ export function ConversationView({ conversation }: { conversation: Conversation 
     const begun = open(next);
     if (next) route(to(`chat/${next}`));
     else route(to("chat"));
+    await begun.ready;
     await begun.ask(text, [], { agent: "", model: "", collections: [], ...choice });
   };
 

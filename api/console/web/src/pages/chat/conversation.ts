@@ -25,7 +25,7 @@ export function open(id: string): Conversation {
   if (current && (current.id.value === id || (!id && current.isNew))) return current;
   current?.close();
   current = new Conversation(id);
-  if (id) void current.load();
+  if (id) current.ready = current.load();
   return current;
 }
 
@@ -53,6 +53,8 @@ export class Conversation {
   readonly key = crypto.randomUUID();
   /** Whether the page's address does not name it yet. */
   isNew: boolean;
+  /** When the messages have been read. */
+  ready: Promise<void> = Promise.resolve();
   private closing = new AbortController();
   private following = new Set<string>();
 
@@ -86,10 +88,12 @@ export class Conversation {
   /** Keeps the answers that this page streams already, or has in full. */
   private merge(read: Turn[]): Turn[] {
     const known = new Map(this.turns.value.map((turn) => [turn.jobId, turn]));
-    return read.map((turn) => {
+    const found = read.map((turn) => {
       const old = known.get(turn.jobId);
+      known.delete(turn.jobId);
       return old ? { ...turn, key: old.key, answer: old.answer } : turn;
     });
+    return [...found, ...[...known.values()].filter((turn) => isActive(turn.answer.state.value))];
   }
 
   /** Asks; the turn is shown at once, and taken back if it is refused. Throws ApiError. */

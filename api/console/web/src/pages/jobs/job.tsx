@@ -75,7 +75,7 @@ function Facts({ job }: { job: Job }) {
           <dt>{w.cost}</dt>
           <dd>
             {words.value.chat.tokens(usage.input_tokens, usage.output_tokens)}
-            {usage.cost_usd !== undefined && ` · ${money(usage.cost_usd)}`}
+            {usage.cost_usd != null && ` · ${money(usage.cost_usd)}`}
           </dd>
         </>
       )}

@@ -1,0 +1,247 @@
+"""Chats in the browser: what is seen while an answer comes, whatever dies meanwhile."""
+
+import json
+
+import pytest
+from playwright.async_api import Route, expect
+
+from tests.conftest import TestTenant
+from tests.counterparts.behaviours import text
+from tests.journeys.agent_setup import add_agent, grant_tools, script
+from tests.journeys.client import Client
+from tests.journeys.console.conftest import Visit
+from tests.journeys.console.visitor import PHONE, Visitor
+from tests.system import ModelProcess, System
+
+WORDS = 120
+TABLE = """The **totals**:
+
+| item | sum |
+|---|---:|
+| gates | 12 |
+
+```python
+print("hello")
+```
+"""
+
+
+async def choose(visitor: Visitor, model: str) -> None:
+    """Have this model answer, as somebody who chose it before."""
+    choice = json.dumps({"agent": "", "model": f"openai/{model}", "collections": []})
+    await visitor.page.evaluate("choice => localStorage.setItem('headrace.choice', choice)", choice)
+    await visitor.page.reload()
+
+
+async def ask(visitor: Visitor, question: str) -> None:
+    await visitor.page.get_by_label("Message").fill(question)
+    await visitor.page.keyboard.press("Enter")
+
+
+async def complete(visitor: Visitor, said: str) -> None:
+    """Wait until the last answer is complete, and assert what it says."""
+    answer = visitor.page.locator(".answer").last
+    await expect(answer).to_have_attribute("aria-busy", "false")
+    await expect(answer.locator(".markdown")).to_have_text(said)
+
+
+@pytest.mark.parametrize("size", [{}, PHONE])
+async def test_a_first_question_is_answered_and_kept(visit: Visit, size: dict) -> None:
+    visitor = await visit(locale="en-GB", **({"size": size} if size else {}))
+    page = visitor.page
+    await choose(visitor, "text-40")
+    await visitor.assert_fit()
+    await ask(visitor, "Where does the water go?")
+    await complete(visitor, text(40))
+    await expect(page.get_by_label("Message")).to_have_value("")
+    await visitor.assert_fit()
+    await page.reload()
+    await complete(visitor, text(40))
+    await expect(page.locator(".question-text")).to_have_text("Where does the water go?")
+    await visitor.button("Steps and cost").click()
+    await expect(page.locator(".details")).to_contain_text("tokens in")
+
+
+async def test_a_reload_in_the_middle_of_an_answer_goes_on_where_it_is(visit: Visit) -> None:
+    visitor = await visit(locale="en-GB")
+    await choose(visitor, f"text-{WORDS}-at-40")
+    await ask(visitor, "Tell me slowly.")
+    await expect(visitor.page.locator(".markdown")).to_contain_text(text(20))
+    await visitor.page.reload()
+    await expect(visitor.page.locator(".markdown")).to_contain_text(text(20))
+    await complete(visitor, text(WORDS))
+
+
+async def test_two_tabs_show_the_same_answer_as_it_comes(visit: Visit) -> None:
+    visitor = await visit(locale="en-GB")
+    await choose(visitor, f"text-{WORDS}-at-40")
+    await ask(visitor, "Tell both.")
+    await expect(visitor.page.locator(".markdown")).to_contain_text(text(10))
+    other = await Visitor.come(visitor.page.context, visitor.url)
+    await other.page.goto(visitor.page.url)
+    await complete(other, text(WORDS))
+    await complete(visitor, text(WORDS))
+    other.assert_calm()
+
+
+async def test_a_killed_worker_is_shown_and_its_answer_comes_whole(visit: Visit, system: System) -> None:
+    visitor = await visit(locale="en-GB")
+    await choose(visitor, f"text-{WORDS}-at-30")
+    await ask(visitor, "Tell me in spite of it.")
+    await expect(visitor.page.locator(".markdown")).to_contain_text(text(20))
+    system.kill("chat")
+    system.start("chat")
+    await expect(visitor.page.get_by_text("A worker was lost")).to_be_visible()
+    await complete(visitor, text(WORDS))
+
+
+async def test_a_killed_api_is_shown_and_the_answer_goes_on(visit: Visit, system: System) -> None:
+    visitor = await visit(locale="en-GB")
+    visitor.allowed += ["ERR_", "Failed to load resource"]
+    await choose(visitor, f"text-{WORDS}-at-20")
+    await ask(visitor, "Tell me in spite of that.")
+    await expect(visitor.page.locator(".markdown")).to_contain_text(text(10))
+    system.kill("api")
+    await expect(visitor.page.get_by_text("The connection is lost.")).to_be_visible()
+    system.start("api")
+    await complete(visitor, text(WORDS))
+
+
+async def test_an_answer_is_stopped_by_the_escape_key_and_says_that_it_is_incomplete(visit: Visit) -> None:
+    visitor = await visit(locale="en-GB")
+    await choose(visitor, "text-5000-at-20")
+    await ask(visitor, "Never end.")
+    await expect(visitor.page.locator(".markdown")).to_contain_text(text(5))
+    await visitor.page.get_by_label("Message").press("Escape")
+    await expect(visitor.page.get_by_text("Incomplete: it was stopped.")).to_be_visible()
+    await visitor.page.reload()
+    await expect(visitor.page.get_by_text("Incomplete: it was stopped.")).to_be_visible()
+
+
+async def test_a_question_is_edited_and_asked_again_in_a_conversation_of_its_own(visit: Visit, client: Client) -> None:
+    visitor = await visit(locale="en-GB")
+    page = visitor.page
+    await choose(visitor, "text-5")
+    await ask(visitor, "First?")
+    await complete(visitor, text(5))
+    await ask(visitor, "Second?")
+    await expect(page.locator(".turn")).to_have_count(2)
+    await complete(visitor, text(5))
+    first = page.url
+    await page.get_by_text("Second?").last.hover()
+    await page.locator(".turn").last.get_by_role("button", name="Edit and ask again").click()
+    await page.get_by_role("textbox", name="Edit and ask again").fill("Third?")
+    await visitor.button("Ask again").click()
+    await expect(page.locator(".question-text").last).to_have_text("Third?")
+    await expect(page.locator(".turn")).to_have_count(2)
+    await expect(page.locator(".answer").last).to_have_attribute("aria-busy", "false")
+    assert first != page.url
+    said = await client.said(first.rsplit("/", 1)[1])
+    assert ["First?", "Second?"] == [words for role, words in said if role == "user"]
+
+
+async def test_a_conversation_is_renamed_found_exported_and_deleted(visit: Visit, client: Client) -> None:
+    visitor = await visit(locale="en-GB")
+    page = visitor.page
+    await choose(visitor, "text-5")
+    await ask(visitor, "About weirs")
+    await complete(visitor, text(5))
+    await visitor.button("Actions for About weirs").click()
+    await visitor.assert_fit()
+    await visitor.button("Rename").click()
+    await page.get_by_role("textbox", name="Name").fill("About dams")
+    await visitor.button("Save").click()
+    await expect(page.locator(".session")).to_have_text(["About dams"])
+    await visitor.button("Actions for About dams").click()
+    async with page.expect_download() as coming:
+        await visitor.link("Export as Markdown").click()
+    assert (await (await coming.value).path()).read_text().startswith("# About dams")
+    await visitor.button("Actions for About dams").click()
+    await visitor.button("Delete").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(page.get_by_text("No conversations yet.")).to_be_visible()
+    assert [] == (await client.get("/api/sessions"))["items"]
+
+
+async def test_tools_tables_and_code_are_shown_as_what_they_are(
+    visit: Visit, shared_url: str, tenant: TestTenant, provider: ModelProcess
+) -> None:
+    model = "scripted-console"
+    grant_tools(shared_url, tenant, "mathematics")
+    add_agent(shared_url, tenant, "Reckoner", models=[f"openai/{model}"], tools=["mathematics"], graph="react")
+    called = {"calls": [["mathematics", {"operation": "evaluate", "expression": "17*23"}]]}
+    await script(provider.url, model, called, {"said": TABLE})
+    visitor = await visit(locale="en-GB")
+    page = visitor.page
+    await page.get_by_label("Agent", exact=True).select_option("Reckoner")
+    await ask(visitor, "What is 17 × 23?")
+    answer = page.locator(".answer")
+    await expect(answer).to_have_attribute("aria-busy", "false")
+    await expect(answer.locator("summary")).to_contain_text("mathematics")
+    await answer.locator("summary").click()
+    await expect(answer.locator(".lines").last).to_contain_text("391")
+    assert "right" == await answer.locator("td").last.evaluate("cell => getComputedStyle(cell).textAlign")
+    await expect(answer.locator(".hljs-string")).to_have_text('"hello"')
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await answer.locator(".code").get_by_role("button", name="Copy").click()
+    await expect(answer.locator(".code").get_by_role("button", name="Copied")).to_be_visible()
+    assert 'print("hello")' == (await page.evaluate("navigator.clipboard.readText()")).strip()
+    await visitor.assert_fit()
+    await visitor.button("Bad answer").click()
+    await page.get_by_label("Comment (optional)").fill("Too short")
+    await visitor.assert_fit()
+    await visitor.button("Send feedback").click()
+    await expect(page.get_by_text("Thank you.")).to_be_visible()
+
+
+HOSTILE = """<script>window.hit = 1</script><img src=x onerror="window.hit = 1">
+
+[click](javascript:window.hit=1) ![far](https://elsewhere.example/p.png) <b>bold</b>
+
+<a href="data:text/html,x" style="position:fixed">x</a>
+"""
+
+
+async def test_what_a_model_writes_runs_nothing_and_loads_nothing(visit: Visit) -> None:
+    visitor = await visit(locale="en-GB")
+    await choose(visitor, "text-5")
+    await ask(visitor, "Anything")
+    await complete(visitor, text(5))
+
+    async def answer(route: Route) -> None:
+        found = await (await route.fetch()).json()
+        found["items"][-1]["parts"] = [{"type": "text", "text": HOSTILE}]
+        await route.fulfill(json=found)
+
+    await visitor.page.route("**/messages?*", answer)
+    await visitor.page.reload()
+    shown = visitor.page.locator(".markdown")
+    await expect(shown).to_contain_text("<script>window.hit = 1</script>")
+    await expect(shown.get_by_role("link", name="far")).to_have_attribute("href", "https://elsewhere.example/p.png")
+    assert 0 == await shown.locator("img, script, [style], [href^='javascript'], [href^='data']").count()
+    assert await visitor.page.evaluate("window.hit === undefined")
+
+
+async def test_a_draft_outlives_a_reload_and_a_failed_send(visit: Visit) -> None:
+    visitor = await visit(locale="en-GB")
+    visitor.allowed.append("ERR_FAILED")
+    page = visitor.page
+    box = page.get_by_label("Message")
+    await box.fill("not sent yet")
+    await page.reload()
+    await expect(box).to_have_value("not sent yet")
+    await page.route("**/api/chat", lambda route: route.abort())
+    await visitor.button("Send").click()
+    await expect(page.get_by_role("alert")).to_contain_text("can't be reached")
+    await expect(box).to_have_value("not sent yet")
+    await expect(page.locator(".turn")).to_have_count(0)
+
+
+async def test_enter_does_not_send_while_an_input_method_composes(visit: Visit) -> None:
+    visitor = await visit(locale="vi-VN")
+    box = visitor.page.get_by_label("Tin nhắn")
+    await box.fill("tiếng Việ")
+    key = "new KeyboardEvent('keydown', {key: 'Enter', isComposing: true, bubbles: true, cancelable: true})"
+    await box.evaluate(f"area => area.dispatchEvent({key})")
+    await expect(box).to_have_value("tiếng Việ")
+    await expect(visitor.page.locator(".turn")).to_have_count(0)

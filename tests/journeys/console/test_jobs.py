@@ -1,0 +1,69 @@
+"""Jobs in the browser: as they change, why they failed, and again."""
+
+import re
+
+from playwright.async_api import expect
+
+from tests.journeys.client import Client
+from tests.journeys.console.conftest import Visit
+from tests.journeys.console.visitor import PHONE
+
+
+async def test_jobs_are_seen_as_they_change_and_filters_are_in_the_address(visit: Visit, client: Client) -> None:
+    visitor = await visit("jobs", locale="en-GB")
+    page = visitor.page
+    await expect(page.get_by_text("No jobs yet.")).to_be_visible()
+    accepted = await client.submit("text-5000-at-5")
+    await visitor.button("Show 1 new").click()
+    row = page.locator("table.rows tbody tr")
+    await expect(row).to_contain_text("Running")
+    await visitor.assert_fit()
+    await client.cancel(accepted["job_id"])
+    await expect(row).to_contain_text("Cancelled")
+    await visitor.button("Failed").click()
+    await expect(page).to_have_url(re.compile(r"/jobs\?state=failed$"))
+    await expect(page.get_by_text("No job matches these filters.")).to_be_visible()
+    await page.reload()
+    await expect(visitor.button("Failed")).to_have_attribute("aria-pressed", "true")
+    await page.go_back()
+    await expect(row).to_have_count(1)
+
+
+async def test_a_failed_job_says_why_and_runs_again(visit: Visit, client: Client) -> None:
+    accepted = await client.submit("refuse-400")
+    await client.ended(accepted["job_id"])
+    visitor = await visit("jobs?state=failed", locale="en-GB", size=PHONE)
+    page = visitor.page
+    await page.locator(".row-link").click()
+    await expect(page.locator(".note.error")).to_be_visible()
+    await expect(page.locator(".timeline")).to_contain_text("Failed")
+    await expect(page.locator("h2", has_text="Attempts")).to_be_visible()
+    await visitor.assert_fit()
+    await visitor.button("Retry").click()
+    await expect(page.locator(".timeline li", has_text="Started")).to_have_count(1)
+    await client.ended(accepted["job_id"])
+    await expect(visitor.button("Retry")).to_be_visible()
+
+
+async def test_all_that_failed_is_driven_again_at_once(visit: Visit, client: Client) -> None:
+    jobs = [(await client.submit("refuse-400"))["job_id"] for _ in range(3)]
+    for job in jobs:
+        await client.ended(job)
+    visitor = await visit("jobs?state=failed", locale="en-GB")
+    page = visitor.page
+    await visitor.button("Retry all that failed (3)").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("Retry 3 with these filters?")
+    await visitor.assert_fit()
+    await dialog.get_by_role("button", name="Retry all that failed").click()
+    await expect(page.get_by_text("3 started again.")).to_be_visible()
+    for job in jobs:
+        await client.ended(job)
+
+
+async def test_a_running_job_is_cancelled_from_its_page(visit: Visit, client: Client) -> None:
+    accepted = await client.submit("text-5000-at-5")
+    visitor = await visit(f"jobs/{accepted['job_id']}", locale="en-GB")
+    await visitor.button("Cancel job").click()
+    await expect(visitor.page.locator(".facts")).to_contain_text("Cancelled")
+    await expect(visitor.page.locator(".timeline")).to_contain_text("Cancelled")
