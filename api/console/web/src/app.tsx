@@ -22,6 +22,13 @@ export const PAGES: Page[] = [
   { name: "chat", right: "chat" },
   { name: "jobs", right: "jobs.read" },
   { name: "documents", right: "documents.read" },
+  { name: "agents", right: "agents.manage" },
+  { name: "tools", right: "tools.manage" },
+  { name: "webhooks", right: "webhooks.manage" },
+  { name: "usage", right: "usage.read" },
+  { name: "keys", right: "keys.own" },
+  { name: "people", right: "users.read" },
+  { name: "health", right: "self" },
 ];
 
 const ChatPage = lazy(() => import("./pages/chat/page"));
@@ -29,6 +36,13 @@ const JobsPage = lazy(() => import("./pages/jobs/page"));
 const JobPage = lazy(() => import("./pages/jobs/job"));
 const DocumentsPage = lazy(() => import("./pages/documents/page"));
 const DocumentPage = lazy(() => import("./pages/documents/document"));
+const AgentsPage = lazy(() => import("./pages/settings/agents"));
+const ToolsPage = lazy(() => import("./pages/settings/tools"));
+const WebhooksPage = lazy(() => import("./pages/settings/webhooks"));
+const UsagePage = lazy(() => import("./pages/settings/usage"));
+const KeysPage = lazy(() => import("./pages/settings/keys"));
+const PeoplePage = lazy(() => import("./pages/settings/people"));
+const HealthPage = lazy(() => import("./pages/settings/health"));
 
 export function App() {
   if (caller.value === undefined) return null;
@@ -62,6 +76,13 @@ function Frame() {
           <Route path={`${ROOT}jobs/:job`} component={JobPage} />
           <Route path={`${ROOT}documents`} component={DocumentsPage} />
           <Route path={`${ROOT}documents/:document`} component={DocumentPage} />
+          <Route path={`${ROOT}agents`} component={AgentsPage} />
+          <Route path={`${ROOT}tools`} component={ToolsPage} />
+          <Route path={`${ROOT}webhooks`} component={WebhooksPage} />
+          <Route path={`${ROOT}usage`} component={UsagePage} />
+          <Route path={`${ROOT}keys`} component={KeysPage} />
+          <Route path={`${ROOT}people`} component={PeoplePage} />
+          <Route path={`${ROOT}health`} component={HealthPage} />
           <Route default component={NotFound} />
         </Router>
       </main>

@@ -37,7 +37,7 @@ function toFragment(tokens: Token[]): DocumentFragment {
   return DOMPurify.sanitize(marked.parser(tokens), {
     RETURN_DOM_FRAGMENT: true,
     FORBID_ATTR: ["style", "class", "id", "name"],
-    ADD_ATTR: ["align"],
+    ADD_URI_SAFE_ATTR: ["align", "start", "type", "checked", "disabled"],
     FORBID_TAGS: ["style", "form", "img", "svg", "math"],
     ALLOWED_URI_REGEXP: /^(?:https?|mailto|tel):/i,
   });

@@ -33,8 +33,13 @@ export default function DocumentsPage() {
   const filtered = filters.collection || filters.search || filters.state.length;
   const retryFailed = async () => {
     const body = { states: ["failed" as const], ...(filters.collection ? { collection: filters.collection } : {}) };
-    const done: any = await need(api.POST("/api/documents/retry", { body: body as any }));
-    told(words.value.jobs.retried(done.retried ?? 0));
+    let retried = 0;
+    for (let more = true; more; ) {
+      const done = await need(api.POST("/api/documents/retry", { body }));
+      retried += done.documents;
+      more = done.more;
+    }
+    told(words.value.jobs.retried(retried));
     list.reload();
   };
   return (

@@ -18,7 +18,7 @@ export function PassageSearch({ collection }: { collection: string }) {
     setBusy(true);
     setError(undefined);
     need(api.POST("/api/search", { body: { query, ...(collection ? { collections: [collection] } : {}) } as any }))
-      .then((answer: any) => setFound(answer.items ?? answer.passages ?? answer.results), setError)
+      .then((answer) => setFound(answer.passages), setError)
       .finally(() => setBusy(false));
   };
   return (
