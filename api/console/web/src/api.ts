@@ -52,10 +52,10 @@ export function errorOf(status: number, body: unknown): ApiError {
   const problem = (typeof body === "object" && body !== null ? body : {}) as {
     code?: string;
     detail?: string;
-    field?: string;
+    errors?: { field?: string }[];
   };
   const said = problem.detail ?? (status === 401 ? words.value.errors.signedOut : words.value.errors.status(status));
-  return new ApiError(status, problem.code ?? "unknown", said, problem.field);
+  return new ApiError(status, problem.code ?? "unknown", said, problem.errors?.[0]?.field);
 }
 
 /** The sentence for an error of any kind. */

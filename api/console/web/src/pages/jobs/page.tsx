@@ -15,6 +15,7 @@ import { Filters, type JobFilters, queryOf, readFilters } from "./filters";
 
 type Job = Schemas["JobOut"];
 const PAGE = 50;
+const MOST_COUNTED = 100;
 
 export default function JobsPage() {
   const w = words.value.jobs;
@@ -130,23 +131,22 @@ function matches(job: Job, filters: JobFilters): boolean {
   );
 }
 
-/** How many there are, and what can be done with all of them. */
+/** What can be done with all that failed, and how many those are. */
 function Summary({ filters, url, changed }: { filters: JobFilters; url: string; changed: number }) {
   const w = words.value.jobs;
-  const [total, setTotal] = useState<{ count: number; more: boolean }>();
-  const [dead, setDead] = useState(0);
+  const [dead, setDead] = useState("");
   useEffect(() => {
     const timer = setTimeout(() => {
-      const query = queryOf(filters);
-      need(api.GET("/api/jobs/count", { params: { query: query as any } })).then(setTotal, () => undefined);
-      need(api.GET("/api/jobs/count", { params: { query: { ...query, state: ["failed"] } as any } })).then(
-        (found) => setDead(found.count), () => undefined,
+      const query = { ...queryOf(filters), state: ["failed"], limit: MOST_COUNTED };
+      need(api.GET("/api/jobs", { params: { query: query as any } })).then(
+        ({ items, next_cursor }) => setDead(items.length ? `${count(items.length)}${next_cursor ? "+" : ""}` : ""),
+        () => undefined,
       );
     }, 150);
     return () => clearTimeout(timer);
   }, [url, changed]);
   const retryAll = async () => {
-    if (!(await confirmed(w.retryAllSure(count(dead)), w.retryAll))) return;
+    if (!(await confirmed(w.retryAllSure(dead), w.retryAll))) return;
     const kind = filters.kind ? { kind: filters.kind as "chat" } : {};
     let retried = 0;
     for (let more = true; more; ) {
@@ -159,9 +159,8 @@ function Summary({ filters, url, changed }: { filters: JobFilters; url: string; 
   const all = !filters.agent && !filters.error && !filters.since && !filters.model;
   return (
     <div class="summary">
-      {total && <span class="soft">{w.found(total.count, total.more)}</span>}
-      {dead > 0 && all && may("jobs.write") && (
-        <button type="button" class="button" onClick={() => retryAll().catch(failed)}>{w.retryAll} ({count(dead)})</button>
+      {dead && all && may("jobs.write") && (
+        <button type="button" class="button" onClick={() => retryAll().catch(failed)}>{w.retryAll} ({dead})</button>
       )}
     </div>
   );

@@ -45,7 +45,7 @@ function Part({ name, part }: { name: string; part: any }) {
       <dt>{name}</dt>
       <dd>
         <State state={String(status)} />{" "}
-        <span class="soft">{told.map(([key, value]) => `${key.replaceAll("_", " ")}: ${value}`).join(" · ")}</span>
+        <span class="soft">{told.map(([key, value]) => (key === "hint" ? value : `${key.replaceAll("_", " ")}: ${value}`)).join(" · ")}</span>
       </dd>
     </>
   );

@@ -6,6 +6,7 @@ import { to } from "../../address";
 import { api, need, type Schemas } from "../../api";
 import { count, money, size } from "../../format";
 import { Empty, ErrorNote, Loading, PageTitle } from "../../parts/basics";
+import { labelled } from "../../parts/list";
 import { useLoad } from "../../parts/load";
 import { theme } from "../../theme";
 import { words } from "../../words";
@@ -20,6 +21,7 @@ export default function UsagePage() {
   const by = BY.find((one) => one === asked) ?? "day";
   const { data, error, reload } = useLoad(() => need(api.GET("/api/usage", { params: { query: { by: [by] } } as any })), [by]);
   const rows: Row[] = data?.rows ?? [];
+  const heads = [w.byNames[by], w.jobs, w.input, w.output, w.cost];
   return (
     <div class="page">
       <PageTitle text={w.title} />
@@ -37,16 +39,17 @@ export default function UsagePage() {
       {by === "day" && rows.length > 1 && <Chart rows={rows} />}
       {rows.length > 0 && (
         <table class="rows">
-          <thead><tr><th>{w.byNames[by]}</th><th class="number">{w.jobs}</th><th class="number">{w.input}</th><th class="number">{w.output}</th><th class="number">{w.cost}</th></tr></thead>
+          <thead><tr>{heads.map((head, place) => <th key={head} class={place ? "number" : ""}>{head}</th>)}</tr></thead>
           <tbody>
-            {rows.map((row, place) => (
+            {rows.map((row, place) => labelled(
               <tr key={place}>
                 <td class="wide">{String(row[by] ?? "–")}</td>
                 <td class="number">{count(row.jobs)}</td>
                 <td class="number">{count(row.input_tokens)}</td>
                 <td class="number">{count(row.output_tokens)}</td>
                 <td class="number">{money(row.cost_usd)}</td>
-              </tr>
+              </tr>,
+              heads,
             ))}
           </tbody>
         </table>
