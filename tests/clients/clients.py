@@ -38,6 +38,7 @@ VERCEL = "generateText, streamText, tools in two steps, item references, an agen
 OPENAI = "responses: create, stream, retrieve with starting_after, cancel, delete, input items"
 ANTHROPIC = "messages: create, stream, thoughts, tools in two steps, an agent, count_tokens, models, errors"
 LLM = "prompts streamed and not, a conversation that goes on, completions of texts"
+LLAMA_INDEX = "chats, completions of texts, tools, FunctionAgent, embeddings, an index that is asked"
 WEBHOOKS = "1,000 webhooks verified, with both secrets while one is rotated; tampered and stale ones refused"
 
 CLIENTS = (
@@ -49,6 +50,12 @@ CLIENTS = (
     Client("standardwebhooks_node", "node", ("standardwebhooks@1",), WEBHOOKS),
     Client("openai_node@6", "node", ("openai@6",), OPENAI),
     Client("llm_cli", "python", ("llm",), LLM),
+    Client(
+        "llama_index",
+        "python",
+        ("llama-index-core", "llama-index-llms-openai-like", "llama-index-embeddings-openai-like"),
+        LLAMA_INDEX,
+    ),
     Client("anthropic_python", "python", ("anthropic",), ANTHROPIC),
     Client("anthropic_node", "node", ("@anthropic-ai/sdk@1", NODE), ANTHROPIC),
 )

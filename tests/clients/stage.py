@@ -38,7 +38,7 @@ async def open_stage(folder: Path) -> AsyncIterator[Stage]:
             stores.redis_url,
             folder=folder,
             model_url=model.base_url,
-            roles=("api", "chat", "default", "scheduler"),
+            roles=("api", "chat", "default", "ingestion", "scheduler"),
             settings=settings,
         ) as system:
             yield Stage(system.url, tenant.key)
