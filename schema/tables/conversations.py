@@ -35,6 +35,7 @@ class ConversationItem(Table, table=True):
     __table_args__ = (
         within_tenant(["conversation_id"], "conversations", keys=["id"]),
         UniqueConstraint("tenant_id", "conversation_id", "id", name="conversation_items_once"),
+        Index("conversation_items_by_id", "tenant_id", "id"),
     )
 
     tenant_id: UUID = tenant_key(references=False)

@@ -28,7 +28,8 @@ async def read_history(
     if data.previous_response_id is not None:
         conversation = await _continue(resources, principal, data.previous_response_id)
     items = [ItemIn(role="user", content=data.input)] if isinstance(data.input, str) else data.input
-    for place, item in enumerate(await _resolved(resources, principal, items) if data.input else ()):
+    known = frozenset(stored.id for stored in opened.items) if opened is not None else frozenset[str]()
+    for place, item in enumerate(await _resolved(resources, principal, items, known) if data.input else ()):
         if item.type == "reasoning" and item.encrypted_content:
             sealed = item.encrypted_content
             conversation.add_reasoning(open_reasoning(resources.vault, principal.tenant_id, model, sealed))
@@ -40,8 +41,12 @@ async def read_history(
     return _bounded(messages)
 
 
-async def _resolved(resources: Resources, principal: Principal, items: list[ItemIn]) -> list[ItemIn]:
-    """Return items with those that they refer to in their place. Raises NotFound."""
+async def _resolved(
+    resources: Resources, principal: Principal, items: list[ItemIn], known: frozenset[str]
+) -> list[ItemIn]:
+    """Return items with those that they refer to in their place, but for items of the conversation, which are there already.
+    Raises NotFound."""
+    items = [item for item in items if item.type != "item_reference" or item.id not in known]
     references = [item.id or "" for item in items if item.type == "item_reference"]
     found = await find_items(resources, principal, references) if references else {}
     return [msgspec.convert(found[item.id or ""], ItemIn) if item.type == "item_reference" else item for item in items]

@@ -13,6 +13,7 @@ from api.openai.responses.stored_request import StoredRequest, read_request
 from api.resources import Resources
 from schema.errors import NotFound
 from schema.events import read_frames
+from schema.queries.conversations.conversations import find_items_by_id
 from schema.queries.jobs.jobs import JobStatus, find_job_status
 from schema.queries.jobs.responses import find_response, find_response_messages
 from schema.states import TERMINAL
@@ -80,7 +81,7 @@ async def fold_now(resources: Resources, principal: Principal, job: JobStatus, r
 
 
 async def find_items(resources: Resources, principal: Principal, ids: list[str], *, most: int = 100) -> dict[str, Item]:
-    """Return the items of responses that these ids name. Raises NotFound for one that isn't there."""
+    """Return the items of responses and of conversations that these ids name. Raises NotFound for one that isn't there."""
     wanted = {item_id: UUID(match[1]) for item_id in ids if (match := ITEM_ID.fullmatch(item_id))}
     found: dict[str, Item] = {}
     for job_id in list(dict.fromkeys(wanted.values()))[:most]:
@@ -88,6 +89,10 @@ async def find_items(resources: Resources, principal: Principal, ids: list[str],
         if known is not None:
             fold = await fold_now(resources, principal, known.job, known.request)
             found |= {item["id"]: item for item in fold.response().output}
+    if missing := [item_id for item_id in ids if item_id not in found]:
+        async with principal.tx(resources.core.pool) as db:
+            kept = await find_items_by_id(db, principal.tenant_id, missing)
+        found |= {one.id: one.item for one in kept}
     for item_id in ids:
         if item_id not in found:
             raise NotFound(f"Item with id '{item_id[:80]}' not found.", field="input")

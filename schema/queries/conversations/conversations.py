@@ -170,6 +170,15 @@ async def find_item(db: Db, tenant_id: UUID, conversation_id: UUID, item_id: str
     return await fetch_one(db, sql, values, into=StoredItem)
 
 
+async def find_items_by_id(db: Db, tenant_id: UUID, ids: Sequence[str]) -> list[StoredItem]:
+    """Return items of conversations that the caller may see; of several with one id, that of the newest conversation."""
+    sql = """SELECT DISTINCT ON (i.id) i.id, i.item, i.job_id
+      FROM conversation_items i JOIN conversations c ON c.tenant_id = i.tenant_id AND c.id = i.conversation_id
+      WHERE i.tenant_id = %(tenant_id)s AND i.id = ANY(%(ids)s) AND NOT i.pending
+      ORDER BY i.id, c.created_at DESC, c.id DESC"""
+    return await fetch_all(db, sql, {"tenant_id": tenant_id, "ids": list(ids)}, into=StoredItem)
+
+
 async def list_items(
     db: Db, tenant_id: UUID, conversation_id: UUID, *, limit: int, after: str | None = None, newest_first: bool = False
 ) -> list[StoredItem]:

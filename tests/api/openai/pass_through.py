@@ -167,11 +167,36 @@ COMPLETIONS: dict[str, Row] = {
     "user": Row("u"),
 }
 
+FILE, CONVERSATION = "{file}", "{conversation}"
+"""Ids of a batch's file and of a conversation; the tests make them."""
+FOR_A_DAY = {"anchor": "created_at", "seconds": 86_400}
+ITEMS = [{"type": "message", "role": "user", "content": SAID}]
+
+BATCHES: dict[str, Row] = {
+    "completion_window": here("24h", "The one that OpenAI has."),
+    "endpoint": here("/v1/completions", "Chats, completions, responses and embeddings; others are refused."),
+    "input_file_id": here(FILE, "Each line is called as a request of its own."),
+    "metadata": here({"case": "7"}, "Comes back with the batch."),
+    "output_expires_after": here(FOR_A_DAY, "The files of results go then."),
+}
+CONVERSATIONS: dict[str, Row] = {
+    "items": here(ITEMS, "Kept here, and shown to the model with the next response."),
+    "metadata": here({"case": "7"}, "Comes back with the conversation."),
+}
+CONVERSATION_ITEMS: dict[str, Row] = {
+    "conversation_id": here(CONVERSATION, "One of yours."),
+    "items": here(ITEMS, "Kept here, and shown to the model with the next response."),
+    "include": here(["message.output_text.logprobs"], "Items always have all that is kept of them."),
+}
+
 METHODS: dict[str, dict[str, Row]] = {
     "chat.completions.create": CHAT,
     "embeddings.create": EMBEDDINGS,
     "responses.create": RESPONSES,
     "completions.create": COMPLETIONS,
+    "batches.create": BATCHES,
+    "conversations.create": CONVERSATIONS,
+    "conversations.items.create": CONVERSATION_ITEMS,
 }
 """Rows by method."""
 

@@ -158,3 +158,22 @@ async def test_what_is_wrong_is_refused_by_its_field(running: Running, sdk: Asyn
         await stranger.conversations.items.list(made.id)
     with pytest.raises(openai.NotFoundError):
         await stranger.responses.create(model="openai/text-1", input="hi", conversation=made.id)
+
+
+async def test_a_reference_to_an_item_that_was_made_by_hand_stands_for_it(
+    running: Running, sdk: AsyncOpenAI, database_url: str
+) -> None:
+    made = await sdk.conversations.create(items=[{"role": "user", "content": "The sluice opens at dawn."}])
+    (kept,) = [item async for item in sdk.conversations.items.list(made.id)]
+    asked: Any = [{"type": "item_reference", "id": kept.id}, {"role": "user", "content": "When?"}]
+
+    await sdk.responses.create(model="openai/text-3", input=asked)
+    told = running.models.requests[-1].body["messages"]
+    assert ["The sluice opens at dawn.", "When?"] == [message["content"] for message in told]
+    await sdk.responses.create(model="openai/text-3", input=asked, conversation=made.id)  # which has it already
+    assert told == running.models.requests[-1].body["messages"]
+
+    stranger = make_tenant(database_url)
+    async with AsyncOpenAI(base_url=f"{running.url}/v1", api_key=stranger.key, max_retries=0) as other:
+        with pytest.raises(openai.NotFoundError, match=kept.id):
+            await other.responses.create(model="openai/text-3", input=asked)

@@ -12,7 +12,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from tests.api.conftest import Running
-from tests.api.openai.pass_through import METHODS, SAID, TRANSPORT, Row
+from tests.api.openai.pass_through import CONVERSATION, FILE, ITEMS, METHODS, SAID, TRANSPORT, Row
 
 ROOT = Path(__file__).parents[3]
 CASES = [(method, name) for method, rows in METHODS.items() for name in rows]
@@ -21,6 +21,9 @@ BASES: dict[str, dict[str, Any]] = {
     "embeddings.create": {"model": "openai/text-embedding-3-small", "input": SAID},
     "responses.create": {"model": "openai/text-1", "input": SAID},
     "completions.create": {"model": "openai/text-1", "prompt": SAID},
+    "batches.create": {"completion_window": "24h", "endpoint": "/v1/embeddings", "input_file_id": FILE},
+    "conversations.create": {},
+    "conversations.items.create": {"conversation_id": CONVERSATION, "items": ITEMS},
 }
 
 
@@ -69,6 +72,7 @@ async def send(running: Running, method: str, name: str, row: Row, said: str) ->
     body = {key: value for key, value in base.items() if key in known}
     more = {key: value for key, value in base.items() if key not in known}  # of a newer package than this one
     async with AsyncOpenAI(base_url=f"{running.url}/v1", api_key=running.tenant.key, max_retries=0) as sdk:
+        body = await with_ids(sdk, body)
         owner, _, verb = method.rpartition(".")
         raw = getattr(method_of(sdk, owner).with_raw_response, verb)
         answer = await raw(**body, **({"extra_body": more} if more else {}))
@@ -76,6 +80,16 @@ async def send(running: Running, method: str, name: str, row: Row, said: str) ->
             async for _ in answer.parse():
                 pass
         return dict(answer.headers)
+
+
+async def with_ids(sdk: AsyncOpenAI, body: dict[str, Any]) -> dict[str, Any]:
+    """Put ids of what was made for this into a request."""
+    if FILE in body.values():
+        made = await sdk.files.create(file=("a.jsonl", b"{}\n"), purpose="batch")
+        return body | {"input_file_id": made.id}
+    if CONVERSATION in body.values():
+        return body | {"conversation_id": (await sdk.conversations.create()).id}
+    return body
 
 
 def arrived(running: Running, said: str) -> dict[str, Any]:

@@ -42,6 +42,25 @@ async def test_answers_and_failures_come_back_as_files(sdk: AsyncOpenAI) -> None
     assert batch == await sdk.batches.cancel(batch.id)
 
 
+async def test_completions_of_texts_go_through_their_route(sdk: AsyncOpenAI) -> None:
+    endpoint = "/v1/completions"
+    several = {"prompt": ["Once upon", "Long ago"], "n": 2, "max_tokens": 3}
+    lines = [
+        line("one", endpoint, model="openai/text-4", prompt="Once upon", suffix="the end."),
+        line("several", endpoint, model="openai/text-4", **several),
+        line("none", endpoint, model="openai/text-4"),
+    ]
+    batch = await ended(sdk, (await create(sdk, lines, endpoint)).id)
+
+    assert ("completed", 2, 1) == (batch.status, batch.request_counts.completed, batch.request_counts.failed)
+    told = {one["custom_id"]: one["response"]["body"] for one in await results(sdk, batch.output_file_id)}
+    assert {"text_completion"} == {body["object"] for body in told.values()}
+    assert [f"{text(4)} [Once upon|the end.]"] == [choice["text"] for choice in told["one"]["choices"]]
+    assert [0, 1, 2, 3] == [choice["index"] for choice in told["several"]["choices"]]
+    (failed,) = await results(sdk, batch.error_file_id)
+    assert ("none", 400) == (failed["custom_id"], failed["response"]["status_code"])
+
+
 async def test_responses_and_embeddings_go_through_their_routes(sdk: AsyncOpenAI) -> None:
     endpoint = "/v1/responses"
     lines = [line("r", endpoint, model="openai/text-4", input="hi", instructions="Be brief.")]
