@@ -136,7 +136,7 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
         stack.push_async_callback(health_pool.close)
         background = BackgroundTasks()
         stack.push_async_callback(background.close)
-        feeds = ChangeFeeds(RedisAddress.from_url(settings.redis_url), core.redis, core.pool)
+        feeds = ChangeFeeds(RedisAddress.from_url(settings.redis_url), core.redis)
         stack.push_async_callback(feeds.close)
         rates = Rates(core.redis)
         stack.push_async_callback(rates.close)

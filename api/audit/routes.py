@@ -6,19 +6,21 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Router, get
+from litestar import Request, Response, Router, get
 from litestar.di import NamedDependency, Provide
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 from msgspec import Meta
 
 from api.auth.principals import MayManageTenants, MayReadAudit
 from api.auth.tenant_scope import TenantName, reading_tenant
+from api.http.csv import CSV, CSV_HEADERS, MOST_ROWS, columns_of, csv_response, wants_csv
 from api.http.errors import problems
 from api.http.fields import NextCursor
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.query_params import Since, Until, default_to_utc, parse_time
 from api.http.rows import from_row
-from api.openapi.operations import described
+from api.openapi.operations import TEXT, described
 from api.resources import AppResources
 from schema.errors import InputError
 from schema.postgres.connections import Db, tenant_tx
@@ -179,16 +181,26 @@ async def list_platform_audit_entries(
 
 @get(
     "/audit",
-    opt=described(response={"items": [ENTRY_EXAMPLE], "next_cursor": None}),
+    opt=described(
+        response={"items": [ENTRY_EXAMPLE], "next_cursor": None},
+        other_media_types={CSV: TEXT},
+        response_headers=CSV_HEADERS,
+    ),
+    responses={200: ResponseSpec(AuditEntriesOut, description="The entries, newest first.", generate_examples=False)},
     summary="List your tenant's audit log",
     tags=TAGS,
 )
 async def list_audit_entries(
-    principal: MayReadAudit, resources: AppResources, audit_filter: AuditQuery
-) -> AuditEntriesOut:
-    """Lists what was done in your tenant, newest first."""
+    principal: MayReadAudit, request: Request[Any, Any, Any], resources: AppResources, audit_filter: AuditQuery
+) -> Response[Any]:
+    """Lists what was done in your tenant, newest first. With `Accept: text/csv` you get up to 5,000 entries as a file."""
+    as_csv = wants_csv(request.headers)
+    wanted = msgspec.structs.replace(audit_filter, limit=MOST_ROWS) if as_csv else audit_filter
     async with principal.tx(resources.core.pool) as db:
-        return await _page(db, principal.tenant_id, audit_filter)
+        page = await _page(db, principal.tenant_id, wanted)
+    if as_csv:
+        return csv_response("audit", columns_of(AuditEntryOut), page.items, next_cursor=page.next_cursor)
+    return Response(page)
 
 
 async def _page(db: Db, tenant_id: UUID, audit_filter: AuditFilter) -> AuditEntriesOut:

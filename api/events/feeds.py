@@ -7,17 +7,16 @@ with the process that was to send it.
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import msgspec
 import structlog
 
-from api.events.rows import ChangedRow, read_rows
 from schema import redis_names
 from schema.errors import HeadraceError
-from schema.postgres.connections import Pool
 from schema.states import TERMINAL
 from workers.redis.client import RedisClient, RedisUnavailable
 from workers.redis.connection import RedisAddress, ReplyError
@@ -35,6 +34,27 @@ RECHECK_S = 10.0
 MOST_RECHECKED = 200
 PLACE = re.compile(r"[0-9]{1,16}-[0-9]{1,16}")
 NO_PLACE = "0-0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedRow:
+    """A row as it is now, encoded as its list shows it. `owner_id` is the user whose it is; a row that `is_shared` belongs to
+    all of the tenant."""
+
+    noun: Noun
+    id: UUID
+    owner_id: UUID | None
+    is_shared: bool
+    state: str
+    body: msgspec.Raw
+
+    @property
+    def change(self) -> Change:
+        return Change(self.noun, self.id)
+
+
+ReadRows = Callable[[UUID, Sequence[Change]], Awaitable[list[ChangedRow]]]
+"""Reads what has changed in a tenant (`api/events/rows.py`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +120,8 @@ class Listener:
 class Feed:
     """The changes of one tenant, for its listeners."""
 
-    def __init__(self, tenant_id: UUID, pool: Pool, redis: RedisClient) -> None:
-        self.tenant_id, self._pool, self._redis = tenant_id, pool, redis
+    def __init__(self, tenant_id: UUID, redis: RedisClient, read_rows: ReadRows) -> None:
+        self.tenant_id, self._redis, self._read_rows = tenant_id, redis, read_rows
         self.listeners: set[Listener] = set()
         self._pending: dict[Change, None] = {}
         self._live: dict[UUID, str] = {}
@@ -180,9 +200,7 @@ class Feed:
         changes = dict.fromkeys(pending) | {c: None for entries in owed.values() for _, some in entries for c in some}
         crowded = set[Noun](noun for noun in LETTERS if sum(c.noun == noun for c in changes) > MOST_ROWS)
         try:
-            rows = await read_rows(
-                self._pool, self._redis, self.tenant_id, [c for c in changes if c.noun not in crowded]
-            )
+            rows = await self._read_rows(self.tenant_id, [c for c in changes if c.noun not in crowded])
         except HeadraceError as error:
             log.warning("changes_not_read", code=error.code)
             self._pending = pending | self._pending
@@ -218,8 +236,8 @@ class Feed:
 class ChangeFeeds:
     """The feeds of a process, and the one subscription behind them."""
 
-    def __init__(self, address: RedisAddress, redis: RedisClient, pool: Pool) -> None:
-        self._redis, self._pool = redis, pool
+    def __init__(self, address: RedisAddress, redis: RedisClient) -> None:
+        self._redis = redis
         self._subscriber = Subscriber(address, self._on_message, self._on_gap)
         self._feeds: dict[str, Feed] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -236,15 +254,16 @@ class ChangeFeeds:
             await feed.closed()
         await self._subscriber.close()
 
-    async def open(self, tenant_id: UUID, sees: Sees, after: str) -> Listener:
-        """Return a stream's listener, which goes on after the place `after` if what came since is still known."""
+    async def open(self, tenant_id: UUID, sees: Sees, after: str, read_rows: ReadRows) -> Listener:
+        """Return a stream's listener, which goes on after the place `after` if what came since is still known. `read_rows` is
+        the same for all."""
         if self._upkeep is None:
             self._subscriber.start()
             self._upkeep = asyncio.get_running_loop().create_task(self._keep_up(), name="change feeds")
         channel = redis_names.changes_channel(tenant_id)
         feed = self._feeds.get(channel)
         if feed is None:
-            feed = self._feeds[channel] = Feed(tenant_id, self._pool, self._redis)
+            feed = self._feeds[channel] = Feed(tenant_id, self._redis, read_rows)
         listener = Listener(sees=sees)
         feed.listeners.add(listener)
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from msgspec import Meta
 from api.auth.principals import MayReadJobs, Principal, authenticate_caller
 from api.documents.schemas import DocumentOut
 from api.events.feeds import NO_PLACE, PLACE, Listener, Sees
+from api.events.rows import read_rows
 from api.http.errors import problems
 from api.http.sse import EVENT_STREAM, EventStream
 from api.jobs.schemas import JobOut
@@ -101,7 +103,8 @@ async def stream_changes(
         raise InputError(NOT_AN_ID, field="after" if after else "Last-Event-ID")
     nouns = frozenset[Noun](noun for noun, right in RIGHTS.items() if right in principal.rights)
     sees = Sees(visible_user_id=principal.visible_user_id, nouns=nouns)
-    listener = await resources.feeds.open(principal.tenant_id, sees, place)
+    read = partial(read_rows, resources.core.pool, resources.core.redis)
+    listener = await resources.feeds.open(principal.tenant_id, sees, place, read)
     frames = _frames(resources, principal, listener, lambda: _may_still_read(request))
     return EventStream(frames, streams=resources.streams, headers={})
 

@@ -1,12 +1,12 @@
 """Reads the rows that have changed, as their lists show them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 import msgspec
 
 from api.documents.schemas import document_out
+from api.events.feeds import ChangedRow
 from api.jobs.schemas import job_out
 from api.webhooks.delivery_rows import delivery_out, waits
 from schema.postgres.connections import Db, Pool, tenant_tx
@@ -16,23 +16,6 @@ from schema.queries.webhooks.deliveries import list_deliveries_by_id
 from workers.redis.client import RedisClient
 from workers.stream.changes import Change, Noun
 from workers.webhooks.holds import read_holds
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChangedRow:
-    """A row as it is now, encoded as its list shows it. `owner_id` is the user whose it is; a row that `is_shared` belongs to
-    all of the tenant."""
-
-    noun: Noun
-    id: UUID
-    owner_id: UUID | None
-    is_shared: bool
-    state: str
-    body: msgspec.Raw
-
-    @property
-    def change(self) -> Change:
-        return Change(self.noun, self.id)
 
 
 async def read_rows(pool: Pool, redis: RedisClient, tenant_id: UUID, changes: Sequence[Change]) -> list[ChangedRow]:

@@ -25,6 +25,7 @@ from api.http.anthropic_errors import AnthropicErrorResponseOut, anthropic_error
 from api.http.bodies.limits import explain_too_large
 from api.http.error_catalog import CATALOG
 from api.http.openai_errors import OpenAIErrorOut, openai_error, vendor_words
+from api.http.query_params import declared_parameters
 from api.http.unmatched_paths import explain_no_method, explain_no_route
 from api.http.validation_messages import explain
 from schema.errors import HeadraceError, LimitReached, Unavailable
@@ -291,7 +292,7 @@ def _fields(request: Request[Any, Any, Any], error: Exception) -> list[FieldErro
     if isinstance(error, HeadraceError) and error.field:
         return [FieldErrorOut(error.field, error.message)]
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
-        parameters = request.route_handler.parsed_fn_signature.parameters
+        parameters = declared_parameters(request.route_handler)
         items = [item for item in error.extra if isinstance(item, dict)]
         # A body that may be left out is reported as missing beside a parameter that is wrong.
         wrong = [item for item in items if item.get("key") != "data" or not parameters["data"].is_optional]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, NamedTuple
@@ -28,19 +28,23 @@ Since = Annotated[
     str | None,
     QueryParameter(
         max_length=64,
-        description="Only entries from this time on: ISO 8601, UTC if it has no zone; a date alone is the start of its day.",
+        description="Only entries from this time on: ISO 8601, UTC if it has no zone; a date alone is the start of its day; "
+        "or so long ago: `15m`, `24h`, `7d`.",
     ),
 ]
 Until = Annotated[
     str | None,
     QueryParameter(
         max_length=64,
-        description="Only entries before this time: ISO 8601, UTC if it has no zone; a date alone is the start of its day.",
+        description="Only entries before this time: ISO 8601, UTC if it has no zone; a date alone is the start of its day; "
+        "or so long ago: `15m`, `24h`, `7d`.",
     ),
 ]
 
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_AGO = re.compile(r"([0-9]{1,5})([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 _ZONE_AFTER_SPACE = re.compile(r"\d \d\d(?::?\d\d)?$")
 
@@ -97,6 +101,14 @@ def _unknown_parameter(name: str, known: tuple[str, ...]) -> str:
     return f"Unknown query parameter {name}. Known ones: {', '.join(known)}."
 
 
+def declared_parameters(handler: BaseRouteHandler) -> dict[str, FieldDefinition]:
+    """Return the parameters of a handler and of the dependencies that it takes, which have query parameters of their own."""
+    dependencies = handler.resolve_dependencies()
+    own = handler.parsed_fn_signature.parameters
+    taken = [dependencies[name].parsed_fn_signature.parameters for name in own if name in dependencies]
+    return {name: field for fields in (*taken, own) for name, field in fields.items()}
+
+
 @cache
 def _parameters(handler: BaseRouteHandler) -> dict[str, Parameter]:
     """Return the query parameters of a handler and of the dependencies that it takes."""
@@ -119,17 +131,22 @@ def _alternatives(field: FieldDefinition) -> tuple[FieldDefinition, ...]:
 
 
 def parse_time(text: str | None, field: str) -> datetime | None:
-    """Parse an ISO 8601 time, in UTC if it has no zone, or a date alone. Raises InputError for anything else, including bare
-    numbers, which Litestar would accept as seconds since 1970 if the handler took a datetime."""
+    """Parse an ISO 8601 time, in UTC if it has no zone, a date alone, or how long ago it was, such as `15m`.
+
+    Raises InputError for anything else, including bare numbers, which Litestar would accept as seconds since 1970 if the
+    handler took a datetime.
+    """
     if text is None:
         return None
+    if ago := _AGO.fullmatch(text):
+        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     if _DATE.fullmatch(text):
         text = f"{text}T00:00:00Z"
     try:
         return default_to_utc(msgspec.convert(text, datetime))
     except msgspec.ValidationError as error:
         hint = " A + in a query string means a space: write it as %2B." if _ZONE_AFTER_SPACE.search(text) else ""
-        example = "2026-01-31, or an ISO 8601 time such as 2026-01-31T12:00:00Z"
+        example = "2026-01-31, an ISO 8601 time such as 2026-01-31T12:00:00Z, or how long ago, such as 15m or 7d"
         raise InputError(f"{field} must be a date such as {example}.{hint}", field=field) from error
 
 

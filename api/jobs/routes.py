@@ -4,82 +4,95 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request, Response, Router, delete, get, post
+from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 
 from api.auth.principals import MayReadJobs, MayWriteJobs, Principal
+from api.http.csv import CSV, CSV_HEADERS, columns_of, csv_response, wants_csv
+from api.http.csv import MOST_ROWS as CSV_ROWS
 from api.http.errors import problems
 from api.http.headers import read_last_event_id
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.rows import from_row
 from api.http.sse import EVENT_STREAM
 from api.jobs.event_stream import resume_stream
+from api.jobs.filters import read_job_filter
 from api.jobs.retry import RetriedOut, RetryIn, retry_selected
 from api.jobs.schemas import (
     DETAIL_EXAMPLE,
     JOB_EXAMPLE,
     AttemptOut,
     CancelIn,
+    JobCountOut,
     JobDetailOut,
+    JobOut,
     JobsOut,
     JobStateOut,
     job_out,
     shown_fields,
 )
 from api.openapi.events import describe_events
-from api.openapi.operations import EVENTS, described
+from api.openapi.operations import EVENTS, TEXT, described
 from api.resources import AppResources, Resources
 from schema.errors import Conflict, NotFound
-from schema.job_kinds import Kind
 from schema.metrics.catalog import SSE_RESUMES
 from schema.queries.jobs import job_lists, jobs
-from schema.states import (
-    WAITING,
-    PublicState,
-    State,
-    public_state,
-)
+from schema.states import public_state
 from workers.queue.cancel import cancel, retry
 
 NO_JOB = "No such job."
 JobId = Annotated[UUID, PathParameter(description="Id of the job.")]
-INTERNAL_STATES: dict[PublicState, list[State]] = {"queued": list(WAITING)}
 
 
 @get(
     "/",
-    opt=described(response={"items": [JOB_EXAMPLE], "next_cursor": None}),
+    opt=described(
+        response={"items": [JOB_EXAMPLE], "next_cursor": None},
+        other_media_types={CSV: TEXT},
+        response_headers=CSV_HEADERS,
+    ),
+    responses={200: ResponseSpec(JobsOut, description="The jobs, newest first.", generate_examples=False)},
+    dependencies={"job_filter": Provide(read_job_filter)},
     summary="List jobs",
     tags=["jobs"],
 )
 async def list_jobs(
     principal: MayReadJobs,
+    request: Request[Any, Any, Any],
     resources: AppResources,
-    kind: Annotated[Kind | None, QueryParameter(description="Only jobs of this kind.")] = None,
-    public_states: Annotated[
-        list[PublicState] | None,
-        QueryParameter(name="state", description="Only jobs in this state. Repeat to select several states."),
-    ] = None,
-    session_id: Annotated[UUID | None, QueryParameter(description="Only jobs of this session.")] = None,
+    job_filter: NamedDependency[job_lists.JobFilter],
     cursor: Cursor = None,
     limit: Limit = 20,
-) -> JobsOut:
-    """Newest first."""
-    before = read_cursor("jobs", cursor, UUID)
-    states = [inner for public in public_states or [] for inner in INTERNAL_STATES.get(public, [public])]
+) -> Response[Any]:
+    """Newest first. A page of the filters `agent`, `model` and `error` looks at 5,000 jobs: it may have few items, or none, and
+    yet a `next_cursor`. With `Accept: text/csv` you get up to 5,000 jobs as a file."""
+    before, as_csv = read_cursor("jobs", cursor, UUID), wants_csv(request.headers)
     async with principal.tx(resources.core.pool) as db:
-        rows = await job_lists.list_jobs(
-            db,
-            principal.tenant_id,
-            limit=limit + 1,
-            before=before,
-            kind=kind,
-            states=states,
-            session_id=session_id,
-            user_id=principal.visible_user_id,
+        page = await job_lists.list_job_page(
+            db, principal.tenant_id, job_filter, limit=CSV_ROWS if as_csv else limit, before=before
         )
-    items = [job_out(row) for row in rows[:limit]]
-    return JobsOut(items, write_cursor("jobs", items[-1].id) if len(rows) > limit else None)
+    items = [job_out(row) for row in page.jobs]
+    next_cursor = write_cursor("jobs", page.next_before) if page.next_before else None
+    if as_csv:
+        return csv_response("jobs", columns_of(JobOut), items, next_cursor=next_cursor)
+    return Response(JobsOut(items, next_cursor))
+
+
+@get(
+    "/count",
+    opt=described(response={"count": 128, "more": False}),
+    dependencies={"job_filter": Provide(read_job_filter)},
+    summary="Count jobs",
+    tags=["jobs"],
+)
+async def count_jobs(
+    principal: MayReadJobs, resources: AppResources, job_filter: NamedDependency[job_lists.JobFilter]
+) -> JobCountOut:
+    """Counts the jobs that GET /api/jobs would list, of the newest 10,000 that its other filters leave; `more` says that there
+    may be others."""
+    async with principal.tx(resources.core.pool) as db:
+        return JobCountOut(*await job_lists.count_jobs(db, principal.tenant_id, job_filter))
 
 
 EVENTS_HELP = f"""Streams the job's events as Server-Sent Events and closes after the last one. Starts with the first event, or
@@ -218,5 +231,5 @@ async def _raise_conflict(principal: Principal, resources: Resources, job_id: UU
 
 routes = Router(
     "/jobs",
-    route_handlers=[list_jobs, get_job, stream_job_events, cancel_job, retry_job, retry_jobs, delete_job],
+    route_handlers=[list_jobs, count_jobs, get_job, stream_job_events, cancel_job, retry_job, retry_jobs, delete_job],
 )

@@ -86,6 +86,13 @@ class JobsOut(msgspec.Struct, frozen=True):
     next_cursor: NextCursor
 
 
+class JobCountOut(msgspec.Struct, frozen=True):
+    """How many jobs there are."""
+
+    count: Annotated[int, Meta(description="Number of jobs, at most 10,000.")]
+    more: Annotated[bool, Meta(description="Whether there may be others.")]
+
+
 class CancelIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to cancel a job."""
 

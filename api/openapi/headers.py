@@ -85,6 +85,9 @@ PARAMETERS = {
 """Request headers by name; `X-Request-ID` is on every operation."""
 
 HEADERS = {
+    "X-Headrace-Next-Cursor": _response(
+        TEXT, "Of CSV: send as `cursor` to get the rows that follow. Absent if there are none."
+    ),
     "X-Request-ID": _response(
         REQUEST_ID, "The request's id: the one sent as `X-Request-ID`, or a new one.", required=True
     ),

@@ -5,14 +5,16 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Router, get
+from litestar import Request, Response, Router, get
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from api.auth.principals import MayManageTenants, MayReadUsage, SignedIn
 from api.auth.tenant_scope import TenantName, reading_tenant
+from api.http.csv import CSV, columns_of, csv_response, wants_csv
 from api.http.errors import problems
-from api.openapi.operations import described
+from api.openapi.operations import TEXT, described
 from api.resources import AppResources
 from api.usage.money import to_usd
 from schema.errors import Forbidden, InputError
@@ -163,16 +165,33 @@ async def get_tenant_usage(
         return await _tenant_usage(db, found, date_range, by)
 
 
-@get("/usage", opt=described(response=USAGE_EXAMPLE), summary="Get your tenant's usage", tags=TAGS)
+@get(
+    "/usage",
+    opt=described(response=USAGE_EXAMPLE, other_media_types={CSV: TEXT}),
+    responses={200: ResponseSpec(TenantUsageOut, description="The usage.", generate_examples=False)},
+    summary="Get your tenant's usage",
+    tags=TAGS,
+)
 async def get_usage(
-    principal: MayReadUsage, resources: AppResources, first: From = None, last: To = None, by: Groups = None
-) -> TenantUsageOut:
-    """Returns usage and cost by day, user, key, agent or model, and how much of the budgets is spent."""
+    principal: MayReadUsage,
+    request: Request[Any, Any, Any],
+    resources: AppResources,
+    first: From = None,
+    last: To = None,
+    by: Groups = None,
+) -> Response[Any]:
+    """Returns usage and cost by day, user, key, agent or model, and how much of the budgets is spent. With `Accept: text/csv`
+    you get the rows as a file."""
     date_range = _date_range(first, last)
     async with principal.tx(resources.core.pool) as db:
         found = await find_tenant(db, principal.tenant_id)
         assert found is not None
-        return await _tenant_usage(db, found, date_range, by)
+        usage = await _tenant_usage(db, found, date_range, by)
+    if not wants_csv(request.headers):
+        return Response(usage)
+    if usage.more:
+        raise InputError(f"These are more than {MAX_ROWS} rows. Ask for fewer days or groups.", field="by")
+    return csv_response("usage", [*usage.by, *columns_of(UsageTotalsOut)], usage.rows)
 
 
 @get("/usage/me", opt=described(response=MY_USAGE_EXAMPLE), summary="Get your own usage", tags=TAGS)

@@ -5,7 +5,7 @@ A new route gets a row in CALLS (or in PUBLIC, if it needs no caller). Each of i
 """
 
 from tests.api.people import PASSWORD
-from tests.isolation import anthropic_fields, kept_for_clients, measuring_and_scheduling
+from tests.isolation import anthropic_fields, kept_for_clients, measuring_and_scheduling, what_the_console_asks
 from tests.isolation.call_shapes import CALLBACK_PLAIN, Call, thing, word
 
 PUBLIC = {
@@ -97,6 +97,7 @@ CALLS: dict[str, Call] = {
     **measuring_and_scheduling.CALLS,
     **anthropic_fields.CALLS,
     **kept_for_clients.CALLS,
+    **what_the_console_asks.CALLS,
     "POST /api/webhooks": Call("webhooks.manage", {}, f"{HOOK_PLAIN} body.secret", NEW_HOOK, 201),
     "GET /api/webhooks": Call("webhooks.manage", plain="query.cursor"),
     "GET /api/webhooks/{endpoint_id}": Call("webhooks.manage", HOOK),
@@ -153,10 +154,8 @@ CALLS: dict[str, Call] = {
         {"body.input[].type": "item_reference"},
     ),
     "GET /api/models": Call("models.read"),
-    "GET /api/jobs": Call("jobs.read", {"query.session_id": word("session")}, "query.cursor"),
     "GET /api/jobs/{job_id}": Call("jobs.read", {"path.job_id": thing("running job")}),
     "DELETE /api/jobs/{job_id}": Call("jobs.write", {"path.job_id": thing("ended job")}, gets=204),
-    "GET /api/events": Call("jobs.read", {}, "query.after", {"query.after": "x"}, 400),  # right, it never ends
     "GET /api/jobs/{job_id}/events": Call(
         "jobs.read", {"path.job_id": thing("ended job")}, "query.after header.Last-Event-ID"
     ),
@@ -190,7 +189,6 @@ CALLS: dict[str, Call] = {
     "DELETE /api/memories/{memory_id}": Call("self", {"path.memory_id": thing("memory")}, gets=404),
     "POST /api/auth/logout": Call("self", gets=204),
     "GET /api/auth/me": Call("self"),
-    "POST /api/auth/codes": Call("self", gets=403),  # of a user: only keys have codes
     "GET /api/auth/keys": Call("keys.own", plain="query.cursor"),
     "POST /api/auth/keys": Call("keys.own", plain="body.name", send={"body.name": "k"}, gets=201),
     "GET /api/auth/keys/{key_id}": Call("keys.own", {"path.key_id": thing("key")}),

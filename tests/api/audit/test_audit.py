@@ -156,10 +156,14 @@ async def test_a_wrong_question_is_refused_with_the_field(
         ("action=User", "action must be a noun, such as user, or noun.verb, such as user.created."),
         (
             "since=2026-03-01T07:00:00+07:00",
-            "since must be a date such as 2026-01-31, or an ISO 8601 time such as 2026-01-31T12:00:00Z. A + in a query string "
-            "means a space: write it as %2B.",
+            "since must be a date such as 2026-01-31, an ISO 8601 time such as 2026-01-31T12:00:00Z, or how long ago, such as "
+            "15m or 7d. A + in a query string means a space: write it as %2B.",
         ),
-        ("until=now", "until must be a date such as 2026-01-31, or an ISO 8601 time such as 2026-01-31T12:00:00Z."),
+        (
+            "until=now",
+            "until must be a date such as 2026-01-31, an ISO 8601 time such as 2026-01-31T12:00:00Z, or how long ago, such as "
+            "15m or 7d.",
+        ),
     ],
 )
 async def test_a_refusal_says_what_is_right(

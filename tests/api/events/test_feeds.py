@@ -2,7 +2,7 @@
 what was missed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -11,10 +11,11 @@ import msgspec
 import pytest
 
 from api.events import feeds as module
-from api.events.feeds import ChangeFeeds, Listener, Sees
+from api.events.feeds import ChangedRow, ChangeFeeds, Listener, Sees
+from api.events.rows import read_rows
 from schema import redis_names
 from schema.ids import new_id
-from schema.postgres.connections import tenant_tx
+from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.jobs.jobs import delete_job
 from schema.queries.jobs.submissions import Submitter
 from tests.api.people import make_user
@@ -24,15 +25,30 @@ from tests.workers.jobs import change, submit_one
 from workers.queue.cancel import cancel, retry
 from workers.queue.job_core import JobCore
 from workers.redis.connection import RedisAddress
-from workers.stream.changes import LETTERS, Noun
+from workers.stream.changes import LETTERS, Change, Noun
 
 ALL: frozenset[Noun] = frozenset(LETTERS)
 OWNER = Sees(visible_user_id=None, nouns=ALL)
 
 
+class Feeds(ChangeFeeds):
+    """Feeds that know what to read with, and count how often they do."""
+
+    pool: Pool
+    reads = 0
+
+    async def listen(self, tenant_id: UUID, sees: Sees, after: str) -> Listener:
+        return await self.open(tenant_id, sees, after, self._read)
+
+    async def _read(self, tenant_id: UUID, changes: Sequence[Change]) -> list[ChangedRow]:
+        self.reads += 1
+        return await read_rows(self.pool, self._redis, tenant_id, changes)
+
+
 @pytest.fixture
-async def feeds(core: JobCore, redis_url: str) -> AsyncIterator[ChangeFeeds]:
-    feeds = ChangeFeeds(RedisAddress.from_url(redis_url), core.redis, core.pool)
+async def feeds(core: JobCore, redis_url: str) -> AsyncIterator[Feeds]:
+    feeds = Feeds(RedisAddress.from_url(redis_url), core.redis)
+    feeds.pool = core.pool
     yield feeds
     await feeds.close()
 
@@ -53,8 +69,8 @@ async def until(listener: Listener, job_id: UUID, state: str) -> None:
     await wait_for(is_so, f"the job is {state}")
 
 
-async def test_what_happens_to_a_job_is_heard(core: JobCore, feeds: ChangeFeeds, tenant: TestTenant) -> None:
-    listener = await feeds.open(tenant.id, OWNER, "")
+async def test_what_happens_to_a_job_is_heard(core: JobCore, feeds: Feeds, tenant: TestTenant) -> None:
+    listener = await feeds.listen(tenant.id, OWNER, "")
     assert not listener.resumed
     job = await submit_one(core, tenant)
     await until(listener, job.job_id, "queued")
@@ -64,8 +80,8 @@ async def test_what_happens_to_a_job_is_heard(core: JobCore, feeds: ChangeFeeds,
     await until(listener, job.job_id, "queued")
 
 
-async def test_a_row_is_as_its_list_shows_it(core: JobCore, feeds: ChangeFeeds, tenant: TestTenant, api: Any) -> None:
-    listener = await feeds.open(tenant.id, OWNER, "")
+async def test_a_row_is_as_its_list_shows_it(core: JobCore, feeds: Feeds, tenant: TestTenant, api: Any) -> None:
+    listener = await feeds.listen(tenant.id, OWNER, "")
     await submit_one(core, tenant)
     await wait_for(lambda: listener.rows, "the job is there")
     (row,) = listener.rows.values()
@@ -73,15 +89,15 @@ async def test_a_row_is_as_its_list_shows_it(core: JobCore, feeds: ChangeFeeds, 
 
 
 async def test_others_hear_nothing(
-    core: JobCore, feeds: ChangeFeeds, tenant: TestTenant, stranger: TestTenant, database_url: str
+    core: JobCore, feeds: Feeds, tenant: TestTenant, stranger: TestTenant, database_url: str
 ) -> None:
     """Neither another tenant, nor another user, nor a key without the right."""
     ada, eve = make_user(database_url, tenant.id), make_user(database_url, tenant.id)
-    foreign = await feeds.open(stranger.id, OWNER, "")
-    owners = await feeds.open(tenant.id, OWNER, "")
-    adas = await feeds.open(tenant.id, Sees(visible_user_id=ada, nouns=ALL), "")
-    eves = await feeds.open(tenant.id, Sees(visible_user_id=eve, nouns=ALL), "")
-    blind = await feeds.open(tenant.id, Sees(visible_user_id=None, nouns=frozenset({"documents"})), "")
+    foreign = await feeds.listen(stranger.id, OWNER, "")
+    owners = await feeds.listen(tenant.id, OWNER, "")
+    adas = await feeds.listen(tenant.id, Sees(visible_user_id=ada, nouns=ALL), "")
+    eves = await feeds.listen(tenant.id, Sees(visible_user_id=eve, nouns=ALL), "")
+    blind = await feeds.listen(tenant.id, Sees(visible_user_id=None, nouns=frozenset({"documents"})), "")
     job = await submit_one(core, tenant, submitted_by=Submitter(user_id=ada))
     for listener in (owners, adas):
         await until(listener, job.job_id, "queued")
@@ -98,43 +114,41 @@ async def test_others_hear_nothing(
 
 
 async def test_an_id_of_another_tenant_shows_nothing(
-    core: JobCore, feeds: ChangeFeeds, tenant: TestTenant, stranger: TestTenant
+    core: JobCore, feeds: Feeds, tenant: TestTenant, stranger: TestTenant
 ) -> None:
     theirs = await submit_one(core, stranger)
-    listener = await feeds.open(tenant.id, OWNER, "")
+    listener = await feeds.listen(tenant.id, OWNER, "")
     core.relay.changes.note(tenant.id, "jobs", theirs.job_id)
     await wait_for(lambda: listener.deleted, "there is no such job")
     assert {} == listener.rows
 
 
-async def test_who_comes_back_gets_what_was_missed(core: JobCore, feeds: ChangeFeeds, tenant: TestTenant) -> None:
-    first = await feeds.open(tenant.id, OWNER, "")
+async def test_who_comes_back_gets_what_was_missed(core: JobCore, feeds: Feeds, tenant: TestTenant) -> None:
+    first = await feeds.listen(tenant.id, OWNER, "")
     before = await submit_one(core, tenant)
     await until(first, before.job_id, "queued")
     place = first.place
     feeds.leave(tenant.id, first)
     missed = await submit_one(core, tenant)
     await wait_for(lambda: not core.relay.changes._pending, "the note is sent")
-    second = await feeds.open(tenant.id, OWNER, place)
+    second = await feeds.listen(tenant.id, OWNER, place)
     assert (True, place) == (second.resumed, second.place)
     await until(second, missed.job_id, "queued")
     assert module.order(second.place) > module.order(place)
-    third = await feeds.open(tenant.id, OWNER, second.place)
+    third = await feeds.listen(tenant.id, OWNER, second.place)
     assert (True, []) == (third.resumed, third.owed)
 
 
 @pytest.mark.parametrize("place", ["1-0", "1700000000000-0"])
-async def test_who_was_away_too_long_is_told_so(feeds: ChangeFeeds, tenant: TestTenant, place: str) -> None:
-    listener = await feeds.open(tenant.id, OWNER, place)
+async def test_who_was_away_too_long_is_told_so(feeds: Feeds, tenant: TestTenant, place: str) -> None:
+    listener = await feeds.listen(tenant.id, OWNER, place)
     assert not listener.resumed
     assert module.order(listener.place) > module.order(place)
 
 
-async def test_nothing_is_kept_of_tenants_that_nobody_watches(
-    core: JobCore, feeds: ChangeFeeds, tenant: TestTenant
-) -> None:
+async def test_nothing_is_kept_of_tenants_that_nobody_watches(core: JobCore, feeds: Feeds, tenant: TestTenant) -> None:
     unwatched = new_id()
-    await feeds.open(tenant.id, OWNER, "")
+    await feeds.listen(tenant.id, OWNER, "")
     core.relay.changes.note(unwatched, "jobs", new_id())
     core.relay.changes.note(tenant.id, "jobs", new_id())
 
@@ -147,9 +161,9 @@ async def test_nothing_is_kept_of_tenants_that_nobody_watches(
 
 
 async def test_many_changes_are_one_message_and_too_many_are_a_list_to_read_again(
-    core: JobCore, feeds: ChangeFeeds, tenant: TestTenant
+    core: JobCore, feeds: Feeds, tenant: TestTenant
 ) -> None:
-    listener = await feeds.open(tenant.id, OWNER, "")
+    listener = await feeds.listen(tenant.id, OWNER, "")
     ids = [(await submit_one(core, tenant)).job_id for _ in range(3)]
     core.relay.changes.note(tenant.id, "jobs", *ids)
     await wait_for(lambda: len(listener.rows) == 3, "all three are there")
@@ -159,29 +173,19 @@ async def test_many_changes_are_one_message_and_too_many_are_a_list_to_read_agai
     assert ({"jobs"}, {}, {}) == (listener.reload, listener.rows, listener.deleted)
 
 
-async def test_rows_are_read_once_for_all_streams(
-    core: JobCore, feeds: ChangeFeeds, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reads: list[int] = []
-
-    async def counting(*arguments: Any) -> Any:
-        reads.append(1)
-        return await read(*arguments)
-
-    read = module.read_rows
-    monkeypatch.setattr(module, "read_rows", counting)
-    listeners = [await feeds.open(tenant.id, OWNER, "") for _ in range(20)]
+async def test_rows_are_read_once_for_all_streams(core: JobCore, feeds: Feeds, tenant: TestTenant) -> None:
+    listeners = [await feeds.listen(tenant.id, OWNER, "") for _ in range(20)]
     job_id = (await submit_one(core, tenant)).job_id
     for listener in listeners:
         await until(listener, job_id, "queued")
-    assert len(reads) <= 2
+    assert feeds.reads <= 2
 
 
 async def test_an_end_whose_note_was_lost_is_noticed(
-    core: JobCore, feeds: ChangeFeeds, tenant: TestTenant, database_url: str, monkeypatch: pytest.MonkeyPatch
+    core: JobCore, feeds: Feeds, tenant: TestTenant, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RECHECK_S", 0.05)
-    listener = await feeds.open(tenant.id, OWNER, "")
+    listener = await feeds.listen(tenant.id, OWNER, "")
     job = await submit_one(core, tenant)
     await until(listener, job.job_id, "queued")
     sql = "UPDATE jobs SET state = 'failed', finished_at = %s WHERE id = %s"
@@ -189,8 +193,8 @@ async def test_an_end_whose_note_was_lost_is_noticed(
     await until(listener, job.job_id, "failed")
 
 
-async def test_a_lost_connection_to_redis_is_made_good(core: JobCore, feeds: ChangeFeeds, tenant: TestTenant) -> None:
-    listener = await feeds.open(tenant.id, OWNER, "")
+async def test_a_lost_connection_to_redis_is_made_good(core: JobCore, feeds: Feeds, tenant: TestTenant) -> None:
+    listener = await feeds.listen(tenant.id, OWNER, "")
     job = await submit_one(core, tenant)
     await until(listener, job.job_id, "queued")
     connection = feeds._subscriber._connection
@@ -205,8 +209,8 @@ async def test_a_lost_connection_to_redis_is_made_good(core: JobCore, feeds: Cha
     assert not listener.resumed
 
 
-async def test_the_last_stream_ends_the_subscription(feeds: ChangeFeeds, tenant: TestTenant) -> None:
-    one, two = [await feeds.open(tenant.id, OWNER, "") for _ in range(2)]
+async def test_the_last_stream_ends_the_subscription(feeds: Feeds, tenant: TestTenant) -> None:
+    one, two = [await feeds.listen(tenant.id, OWNER, "") for _ in range(2)]
     feeds.leave(tenant.id, one)
     feeds.leave(tenant.id, one)
     assert 1 == len(feeds._feeds)

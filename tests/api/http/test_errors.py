@@ -224,7 +224,7 @@ async def test_a_503_says_what_became_of_the_request_only_if_there_was_something
     async def away(*_: object, **__: object) -> None:
         raise Unavailable("The database is unavailable.", effect=effect)
 
-    monkeypatch.setattr("api.jobs.routes.job_lists.list_jobs", away)
+    monkeypatch.setattr("api.jobs.routes.job_lists.list_job_page", away)
     monkeypatch.setattr("api.jobs.routes.cancel", away)
     read = await api.get("/api/jobs")
     assert (503, reading) == (read.status_code, read.json()["detail"])
@@ -239,7 +239,7 @@ async def test_a_fault_of_ours_tells_nothing_but_the_request_id(
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret of the house")
 
-    monkeypatch.setattr("api.jobs.routes.job_lists.list_jobs", broken)
+    monkeypatch.setattr("api.jobs.routes.job_lists.list_job_page", broken)
     answer = await api.get("/api/jobs")
     assert (answer.status_code, code_of(answer)) == (500, "internal")
     assert "secret" not in answer.text

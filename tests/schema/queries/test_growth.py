@@ -10,8 +10,9 @@ import pytest
 
 from schema.ids import new_id
 from schema.postgres.connections import Pool, pool_for, tenant_tx
+from schema.queries.jobs import job_lists
 from schema.queries.jobs.attempts import RENEW, renew_values
-from schema.queries.jobs.job_lists import list_jobs
+from schema.queries.jobs.job_lists import JobFilter, list_jobs
 from schema.queries.sessions.sessions import list_sessions
 from schema.queries.tenants.audit import list_audit
 from tests.conftest import TestTenant, make_tenant
@@ -111,6 +112,27 @@ async def test_a_list_of_a_user_reads_the_rows_of_that_user(
         found = await OF_A_USER[name](db, crowded.id, limit=PAGE, user_id=user)
         assert await rows_read(db) <= PER_PAGE
     assert len(found) == PAGE
+
+
+@pytest.mark.parametrize("wanted", [{"agent": "nobody"}, {"model": "none"}, {"error": "none", "states": ["failed"]}])
+async def test_filters_without_an_index_look_at_so_many_rows(
+    pool: Pool, crowded: TestTenant, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_lists, "SCANNED", PAGE)
+    async with tenant_tx(pool, crowded.id) as db:
+        page = await job_lists.list_job_page(db, crowded.id, JobFilter(**wanted), limit=PAGE)
+        assert await rows_read(db) <= 2 * PER_PAGE
+    assert ([], True) == (page.jobs, page.next_before is not None)
+
+
+async def test_a_time_or_a_beginning_of_ids_reads_its_page(pool: Pool, crowded: TestTenant) -> None:
+    async with tenant_tx(pool, crowded.id) as db:
+        (newest, *_) = await list_jobs(db, crowded.id, limit=1)
+        only = JobFilter(first_id=newest.id, end_id=UUID(int=newest.id.int + 1))
+        before = await rows_read(db)
+        page = await job_lists.list_job_page(db, crowded.id, only, limit=PAGE)
+        assert await rows_read(db) - before <= PER_PAGE
+    assert [newest.id] == [job.id for job in page.jobs]
 
 
 async def test_pages_of_filtered_jobs_follow_one_another(pool: Pool, crowded: TestTenant) -> None:
