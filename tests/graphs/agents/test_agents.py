@@ -344,5 +344,5 @@ async def test_tokens_are_counted_by_the_model_that_was_called(
     assert ("It is 8.", "test/second") == (state["said"], state["model"])
     assert ["test/first", "test/second"] == list(state["used"])
     counts = [sum(column) for column in zip(*state["used"].values(), strict=True)]
-    assert [state["input_tokens"], state["output_tokens"], *([0] * 5)] == counts
+    assert [state["input_tokens"], state["output_tokens"], *([0] * 6)] == counts
     assert all(read > 0 and written > 0 for read, written, *_ in state["used"].values())
