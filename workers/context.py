@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from graphs.agents.checkpointer import TenantCheckpointer
 from graphs.agents.graphs import AgentGraphs
-from graphs.embeddings.minilm import MiniLM
+from graphs.embeddings.local_model import LocalModel
 from graphs.embeddings.registry import OpenEmbedder, open_embedder, routing_embedder
 from graphs.pipelines.run import PipelineGraphs
 from graphs.providers.breakers import Breakers
@@ -173,7 +173,7 @@ async def _open_embedding(
 ) -> _Embedding:
     """Open the embedders, and serve them over Redis: to searches, or with `bulk` to other callers."""
     embedder = open_embedder(settings.embedder, providers.get)
-    if bulk and isinstance(embedder.embedder, MiniLM):
+    if bulk and isinstance(embedder.embedder, LocalModel):
         embedder.embedder.unload_when_idle(IDLE_S)
     embedders = EmbedderPool(
         pool,

@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from graphs.embeddings import hosted
-from graphs.embeddings.minilm import BATCH_TOKENS
+from graphs.embeddings.local_model import BATCH_TOKENS
 from graphs.embeddings.purposes import Purpose
 from graphs.embeddings.registry import OpenEmbedder
 
 LOCAL_BATCH_TEXTS = 16
 LOCAL_BATCH_CHARS = BATCH_TOKENS * 5
 """A local call takes at most about a tenth of a second, two or three chunks, so that questions get in between. Larger ones
-would not be faster (`minilm.BATCH_TOKENS`)."""
+would not be faster (`local_model.BATCH_TOKENS`)."""
 MAX_LENGTH_RATIO, SHORT_TEXT_CHARS = 4, 200
 """A local call has no texts whose lengths differ by more than this ratio, so that a question doesn't wait for chunks in its
 batch. Texts of up to SHORT_TEXT_CHARS count as equally long."""

@@ -2,7 +2,7 @@
 
 from graphs.providers.settings import SUPPORTED
 
-LOCAL_ENGINES = ("minilm", "numpy", "sentence-transformers")
+LOCAL_ENGINES = ("minilm", "e5", "numpy", "sentence-transformers")
 
 
 def check_embedder(setting: str, name: str) -> str:
@@ -11,6 +11,6 @@ def check_embedder(setting: str, name: str) -> str:
     if engine in LOCAL_ENGINES or (engine in SUPPORTED and model):
         return name
     raise ValueError(
-        f"{setting} is {name[:80]!r}; it must be minilm, sentence-transformers/MODEL or a provider's model, such as "
+        f"{setting} is {name[:80]!r}; it must be minilm, e5, sentence-transformers/MODEL or a provider's model, such as "
         "ollama/bge-m3."
     )

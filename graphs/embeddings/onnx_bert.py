@@ -44,10 +44,10 @@ class OnnxBert:
             LENGTHS: mask.sum(axis=1).astype(np.int32),
             SHAPE: np.array([texts, tokens, self._words.shape[1]], dtype=np.int64),
         }
-        return _mean_pool(np.asarray(self._session.run([OUT], inputs)[0]), mask)
+        return mean_pool(np.asarray(self._session.run([OUT], inputs)[0]), mask)
 
 
-def _mean_pool(states: Array, mask: Array) -> Array:
+def mean_pool(states: Array, mask: Array) -> Array:
     """Return the mean over each text's tokens at length 1: `states` is (texts · tokens, width), the result (texts, width)."""
     summed = (mask[:, None, :] @ states.reshape(*mask.shape, -1))[:, 0]
     mean = summed / mask.sum(axis=1, keepdims=True)
@@ -56,15 +56,21 @@ def _mean_pool(states: Array, mask: Array) -> Array:
 
 def _open(bert: Bert, threads: int, writer: "type[_Writer]") -> ort.InferenceSession:
     graph, weights = _build_graph(bert, writer)
+    options = session_options(threads)
+    values = [ort.OrtValue.ortvalue_from_numpy(weight) for weight in weights.values()]
+    options.add_external_initializers(list(weights), values)
+    return ort.InferenceSession(model(graph), options, providers=["CPUExecutionProvider"])
+
+
+def session_options(threads: int) -> ort.SessionOptions:
+    """Return the options of a session whose calls use this many threads each."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False  # it keeps the largest batch's memory for good, and is no faster
     # Idle threads sleep instead of spinning: other work shares these cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    values = [ort.OrtValue.ortvalue_from_numpy(weight) for weight in weights.values()]
-    options.add_external_initializers(list(weights), values)
-    return ort.InferenceSession(model(graph), options, providers=["CPUExecutionProvider"])
+    return options
 
 
 def _build_graph(bert: Bert, new_writer: "type[_Writer]") -> tuple[Graph, dict[str, AnyArray]]:

@@ -9,9 +9,9 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-FLOAT, INT8, INT32, INT64 = 1, 3, 6, 7
+FLOAT, UINT8, INT8, INT32, INT64 = 1, 2, 3, 6, 7
 """Tensor types (`TensorProto.DataType`)."""
-BYTES = {FLOAT: 4, INT8: 1}
+BYTES = {FLOAT: 4, INT8: 1, UINT8: 1}
 """Sizes of the types that weights may have."""
 MICROSOFT = "com.microsoft"
 """The domain of onnxruntime's fused operators (its `docs/ContribOperators.md`)."""

@@ -1,6 +1,7 @@
 """Opens an embedder by its name, `engine/model`, and says which engine and model made its vectors.
 
-    minilm                                      all-MiniLM-L6-v2 by onnxruntime, the default: fast, without torch
+    minilm                                      all-MiniLM-L6-v2 by onnxruntime: English, fast, without torch
+    e5                                          multilingual-e5-small by onnxruntime: a hundred languages in one space
     sentence-transformers/intfloat/e5-small-v2  any model of sentence-transformers (torch), and the reference for minilm
     ollama/bge-m3, openai/text-embedding-3-…    a provider's, through `graphs/providers`
 
@@ -11,7 +12,8 @@ length, so store `space` with them. The engines of all-MiniLM-L6-v2 share a spac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from graphs.embeddings import minilm, reference
+from graphs.embeddings import e5, minilm, reference
+from graphs.embeddings.e5 import E5
 from graphs.embeddings.hosted import HostedEmbedder, RetryDelay
 from graphs.embeddings.minilm import MiniLM
 from graphs.embeddings.purposes import Purpose, purpose_prefix
@@ -53,6 +55,11 @@ class OpenEmbedder:
     def prepare(self, text: str, purpose: Purpose) -> str:
         """Return the text as the model sees it."""
         return purpose_prefix(self.model, purpose) + clean(text)
+
+    @property
+    def english_only(self) -> bool:
+        """Whether it knows English alone, as all-MiniLM does."""
+        return "minilm" in self.model.lower() and "multilingual" not in self.model.lower()
 
     @property
     def by_purpose(self) -> bool:
@@ -102,11 +109,12 @@ def open_embedder(
 
 
 def routing_embedder(embedder: OpenEmbedder) -> OpenEmbedder:
-    """Return what the router compares questions by: our own model with rounded weights, which takes a quarter of the time and a
-    third of the memory and tells agents apart as well (`tests/routing`); any other embedder as it is. Its vectors are never
-    stored."""
-    if not isinstance(embedder.embedder, MiniLM):
+    """Return what the router compares questions by: multilingual-e5-small, which its weights were fitted with; where it is not
+    installed, all-MiniLM with rounded weights. Its vectors are never stored."""
+    if isinstance(embedder.embedder, E5):
         return embedder
+    if e5.is_installed():
+        return open_embedder(e5.ENGINE)
     return OpenEmbedder(MiniLM(quantised=True), ROUNDED, minilm.MODEL, minilm.DIMENSIONS)
 
 
@@ -114,6 +122,12 @@ def _minilm(model: str, threads: int) -> OpenEmbedder:
     if model not in ("", minilm.MODEL):
         raise ModelUnknown(f"This engine has only {minilm.MODEL}, not {model[:80]!r}.")
     return OpenEmbedder(MiniLM(threads=threads), minilm.ENGINE, minilm.MODEL, minilm.DIMENSIONS)
+
+
+def _e5(model: str, threads: int) -> OpenEmbedder:
+    if model not in ("", e5.MODEL):
+        raise ModelUnknown(f"This engine has only {e5.MODEL}, not {model[:80]!r}.")
+    return OpenEmbedder(E5(threads=threads), e5.ENGINE, e5.MODEL, e5.DIMENSIONS)
 
 
 def _reference(model: str, threads: int) -> OpenEmbedder:
@@ -125,5 +139,6 @@ def _reference(model: str, threads: int) -> OpenEmbedder:
 ENGINES: dict[str, Callable[[str, int], OpenEmbedder]] = {
     "minilm": _minilm,
     minilm.SPACE.partition("/")[0]: _minilm,  # so that a space's name opens its embedder
+    e5.ENGINE: _e5,
     "sentence-transformers": _reference,
 }

@@ -16,7 +16,7 @@ MAX_CLAUSES = 6
 _STRONG_JOINT = re.compile(
     r"[.?!;]+(?=\s|$)|\n+"
     r"|(?:[,.;]\s*)?\b(?:and then|then|after that|afterwards|and also|finally"
-    r"|rồi sau đó|sau đó|xong rồi|xong thì|rồi thì|rồi|tiếp theo|tiếp đó|đồng thời|với lại|ngoài ra|xong"
+    r"|rồi sau đó|sau đó|xong rồi|xong thì|rồi thì|rồi|tiếp theo|tiếp đó|đồng thời|với lại|với cả|ngoài ra|xong"
     r"|roi sau do|sau do|xong roi|roi thi|tiep theo|dong thoi|voi lai|ngoai ra)\b",
     re.IGNORECASE,
 )
@@ -37,11 +37,11 @@ _QUESTION_WORDS = re.compile(
 )
 
 
-def split_clauses(text: str) -> tuple[str, ...]:
+def split_clauses(text: str, limit: int = MAX_CLAUSES) -> tuple[str, ...]:
     """Return the clauses without the joints; one if there is nothing to split. Never empty clauses, except for empty text."""
     clauses = [weak for strong in _cut_strong(text) for weak in _cut_weak(strong)]
-    if len(clauses) > MAX_CLAUSES:
-        clauses[MAX_CLAUSES - 1 :] = [" ".join(clauses[MAX_CLAUSES - 1 :])]
+    if len(clauses) > limit:
+        clauses[limit - 1 :] = [" ".join(clauses[limit - 1 :])]
     return tuple(clauses) or (text.strip(),)
 
 

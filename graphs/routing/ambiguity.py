@@ -107,9 +107,6 @@ def is_afterthought(text: str) -> bool:
     return len(plain.split()) <= 5 and bool(_FOLLOW_UP.match(plain))
 
 
-def is_follow_up(text: str, small_talk: float) -> bool:
-    """Whether it can only be understood from earlier messages: it begins like an afterthought, or is very short and not small
-    talk. `small_talk` is that probability."""
-    plain = fold(normalise(clean_utterance(text)))
-    words = len(plain.split())
-    return (words <= 12 and bool(_FOLLOW_UP.match(plain))) or (words <= 4 and small_talk < 0.5)
+def is_short(text: str) -> bool:
+    """Whether it is so short that earlier messages decide what is meant."""
+    return len(text.split()) <= 5

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphs.routing.ambiguity import AMBIGUOUS
+from graphs.routing.ambiguity import AMBIGUOUS, is_afterthought, is_ambiguous
 from graphs.routing.classifiers import Array, Classifier, train
 from graphs.routing.contract import Candidate, Scored
-from graphs.routing.scoring import Features, features, probabilities
+from graphs.routing.frames import PICTURE, FrameModel, centre, frame_model
+from graphs.routing.scoring import Evidence, Features, features, probabilities
 from graphs.routing.signals import MAX_EXAMPLES, Item, LexicalIndex, LexicalSignals, prepare, training_items
 from graphs.routing.small_talk import SMALL_TALK, SMALL_TALK_NAME
 
@@ -41,7 +42,8 @@ class CandidateSet:
     """The agents, and what competes with them: "ambiguous" and "small talk" (last). Predicts by words alone until
     `train_on_vectors` has been called."""
 
-    def __init__(self, candidates: Sequence[Candidate]) -> None:
+    def __init__(self, candidates: Sequence[Candidate], frames: FrameModel | None = None) -> None:
+        self._frames = frames or frame_model()
         self.agents = tuple(c for c in candidates if c.name != SMALL_TALK_NAME)
         self.all_candidates = (*self.agents, AMBIGUOUS, small_talk_candidate(candidates))
         self.items: list[Item] = training_items(self.all_candidates)
@@ -49,6 +51,7 @@ class CandidateSet:
         self._by_words = self._train(None)
         self._by_meaning: dict[bool, Classifier] | None = None
         self._vectors: Array | None = None
+        self._mean: Array | None = None
         self._owners = np.array([item.owner for item in self.items])
         self._example_owners = {
             plain: c.name
@@ -58,6 +61,7 @@ class CandidateSet:
         }
         counts = np.bincount(self._owners, minlength=len(self.all_candidates))
         self._scarcity: list[float] = (1 / np.sqrt(np.maximum(counts, 1))).tolist()
+        self._kinds = self._frames_of_agents(None)
 
     def find_example_owner(self, text: str) -> str | None:
         """Return the name of the agent (or small talk's) that has this text as an example, with any numbers; else None."""
@@ -70,29 +74,67 @@ class CandidateSet:
 
     def train_on_vectors(self, vectors: Array) -> None:
         """Train on the vectors of `items`, in their order, (items, dimensions)."""
-        self._by_meaning = self._train(vectors)
-        self._vectors = vectors
+        self._mean = vectors.mean(axis=0)
+        self._kinds = self._frames_of_agents(vectors)
+        centred = centre(vectors, self._mean)
+        self._by_meaning = self._train(centred)
+        self._vectors = centred
 
-    def predict(self, text: str, meaning: Array | None = None, signals: LexicalSignals | None = None) -> Prediction:
-        """Return the probabilities of a text; by words alone without its vector (`meaning`). `signals` are the text's own, if
-        they are known already."""
-        with_meaning = meaning is not None and self.has_vectors
-        found = probabilities(self.features(text, meaning, signals), meaning=with_meaning)
+    def predict(
+        self, text: str, meaning: Array | None = None, last_agent: str | None = None, *, whole: str | None = None
+    ) -> Prediction:
+        """Return the probabilities of a text; by words alone without its vector (`meaning`). `whole` is the text that it is a
+        part of: whether it says what it is about, and continues what was said before, is seen there."""
+        found = probabilities(self.features(text, meaning, last_agent, whole=whole), meaning=self._uses(meaning))
         scored = (Scored(c.name, p) for c, p in zip(self.agents, found, strict=False))
         ranked = tuple(sorted(scored, key=lambda item: -item.score))
-        return Prediction(text, ranked, found[-1], found[-2], "words and meaning" if with_meaning else "words")
+        basis = "words and meaning" if self._uses(meaning) else "words"
+        return Prediction(text, ranked, found[-1], found[-2], basis)
 
     def features(
-        self, text: str, meaning: Array | None = None, signals: LexicalSignals | None = None
+        self, text: str, meaning: Array | None = None, last_agent: str | None = None, *, whole: str | None = None
     ) -> list[Features]:
         """Return the features for `scoring.py`, for each of `all_candidates`."""
-        signals = signals or self.lexical.compute_signals(text)
-        if meaning is None or self._by_meaning is None or self._vectors is None:
-            scores = self._by_words[signals.folded].score(signals.vector, None)
-            return features(scores, signals, None, self._scarcity)
-        cosines = self._vectors @ meaning
-        scores = self._by_meaning[signals.folded].score(signals.vector, cosines)
-        return features(scores, signals, self._nearest_cosines(cosines), self._scarcity)
+        signals = self.lexical.compute_signals(text)
+        scores, nearest = self._scores(signals, meaning)
+        return features(
+            Evidence(
+                scores=scores,
+                signals=signals,
+                nearest=nearest,
+                scarcity=self._scarcity,
+                kinds=self._kinds,
+                frame=self._frames.probabilities(text, meaning if self._uses(meaning) else None),
+                words=max(1, len((whole or text).split())),
+                vague=is_ambiguous(whole or text),
+                afterthought=is_afterthought(whole or text),
+                last=next((at for at, agent in enumerate(self.agents) if agent.name == last_agent), None),
+            )
+        )
+
+    def _uses(self, meaning: Array | None) -> bool:
+        return meaning is not None and self.has_vectors
+
+    def _scores(self, signals: LexicalSignals, meaning: Array | None) -> tuple[list[float], list[float] | None]:
+        """Return each candidate's score by its classifier, and the cosine with its nearest text."""
+        if meaning is None or self._by_meaning is None or self._vectors is None or self._mean is None:
+            return self._by_words[signals.folded].score(signals.vector, None), None
+        cosines = self._vectors @ centre(meaning, self._mean)
+        return self._by_meaning[signals.folded].score(signals.vector, cosines), self._nearest_cosines(cosines)
+
+    def _frames_of_agents(self, vectors: Array | None) -> list[list[float]]:
+        """Return, for each agent, which frames it answers: live, documents, picture. The texts of an agent that say it best are
+        its description and its examples."""
+        found = []
+        for owner in range(len(self.agents)):
+            own = [
+                self._frames.probabilities(item.text, None if vectors is None else vectors[at])[: PICTURE + 1]
+                for at, item in enumerate(self.items)
+                if item.owner == owner and len(item.text.split()) >= MIN_EXAMPLE_WORDS
+            ]
+            total = np.sum(own, axis=0) if own else np.array([1.0, 0.0, 0.0])
+            found.append((total / max(float(total.sum()), 1e-9)).tolist())
+        return found
 
     def _nearest_cosines(self, cosines: Array) -> list[float]:
         """Return the cosine with the nearest text of each of `all_candidates`."""

@@ -1,14 +1,15 @@
 """Decides which of a tenant's agents answers an utterance, or none, or whether the user must be asked.
 
-    only codes                   → the last agent, or the only one with such codes, else a question
-    same as an example           → its agent: a route that was corrected once stays right
-    clear by its words           → the agent, or small talk: done, in a millisecond
-    otherwise                    → embeddings are used too (a few ms more)
-    ambiguous, no agent is sure  → the last agent, else a question
-    sure / small talk / unsure   → the agent / plain chat / `needs_model` with the best two or three, and a question
+    only codes                → the last agent, or the only one with such codes, else a question
+    same as an example        → its agent: a route that was corrected once stays right
+    what is asked for         → what is told beside it, or said not to be wanted, is left out (`language/foreground.py`)
+    several requests          → several intents, if different agents are likely for them
+    vague                     → a question
+    sure                      → that agent, or plain chat
+    not sure                  → `needs_model` with the best two or three, and a question
 
-Several requests in one utterance are split (`language/clauses.py`) and become several intents if different agents are sure of
-them. Works without an embedder, on words alone. Not for: calling a model (`clarify.py`), or requests that name an agent.
+Probabilities come from the frame (`frames.py`) and the topic (`scoring.py`). Works without an embedder, on words alone. Not
+for: calling a model (`clarify.py`), or requests that name an agent.
 """
 
 import asyncio
@@ -18,13 +19,14 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
-from graphs.language.clauses import split_clauses
 from graphs.language.detection import Language, detect_language
+from graphs.language.foreground import requests_in
 from graphs.language.patterns import codes_in, mark_codes
 from graphs.language.tokenization import MAX_UTTERANCE_CHARS, clean_utterance
 from graphs.routing import ambiguity
 from graphs.routing.candidate_set import CandidateSet, Prediction
 from graphs.routing.clarify import clarifying_question
+from graphs.routing.classifiers import Array
 from graphs.routing.contract import Candidate, Context, Intent, Route, Scored
 from graphs.routing.semantic import TextEmbedder, VectorCache
 from schema.errors import HeadraceError
@@ -32,6 +34,9 @@ from schema.ttl_cache import TtlCache
 
 MAX_CACHED_ITEMS = 20_000
 """Texts in the cached candidate sets, the most recently used ones; about 8 KB each."""
+MAX_CHOICES = 3
+MAX_LOOKED_BACK = 3
+"""Earlier messages that are routed to find who answered, where nobody says it."""
 VECTORS_WAIT_S = 3.0
 """How long a question waits for the vectors of its agents' texts, which a new process or a changed agent has to compute (a
 millisecond each); words decide until they are there."""
@@ -44,14 +49,12 @@ CONTINUED = "The message continues the conversation with this agent."
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Probabilities. An agent is chosen from `accept` on if it leads by `margin`; below `reject`, none is. From `words_only`
-    on, words alone decide. Ambiguous utterances and afterthoughts need `ambiguous`."""
+    """Probabilities. From `sure` on, nobody is asked; a part of a message is an intent of its own from `part` on. What is less
+    likely than `choice` is not offered as a choice. Fitted by `tests/routing`."""
 
-    accept: float = 0.45
-    margin: float = 0.1
-    reject: float = 0.35
-    words_only: float = 0.95
-    ambiguous: float = 0.97
+    sure: float = 0.88
+    part: float = 0.4
+    choice: float = 0.08
 
 
 class Router:
@@ -83,13 +86,29 @@ class Router:
             return route
         if (owner := candidate_set.find_example_owner(text)) is not None:
             return _route_by_example(owner, utterance, language)
-        clauses = split_clauses(text) if len(utterance) <= MAX_UTTERANCE_CHARS else ()  # a truncated text is not split
+        parts = requests_in(text)
+        asked = ". ".join(parts)
+        parts = parts if len(utterance) <= MAX_UTTERANCE_CHARS else ()  # a truncated text is not split
+        last = await self._last_agent(tuple(candidates), candidate_set, context)
         predictions = await self._predict(
-            tuple(candidates), candidate_set, [text, *clauses] if len(clauses) > 1 else [text]
+            tuple(candidates), candidate_set, [asked, *parts] if len(parts) > 1 else [asked], last, text
         )
         if (split_route := self._split_intents(predictions[1:], language)) is not None:
             return split_route
-        return _with_full_text(self._decide(predictions[0], candidate_set, context, language), utterance)
+        return _with_full_text(self._decide(predictions[0], candidate_set, language, last), utterance)
+
+    async def _last_agent(
+        self, candidates: tuple[Candidate, ...], candidate_set: CandidateSet, context: Context
+    ) -> str | None:
+        """Return the agent that answered before; if nobody says it, the one that earlier messages were most likely for."""
+        if context.last_agent is not None or not context.last_messages:
+            return context.last_agent
+        for message in reversed(context.last_messages[-MAX_LOOKED_BACK:]):
+            asked = ". ".join(requests_in(clean_utterance(message)))
+            before = (await self._predict(candidates, candidate_set, [asked], None, asked))[0]
+            if before.score_at(0) >= max(before.small_talk, before.ambiguous):
+                return before.ranked[0].agent
+        return None
 
     def _route_codes(
         self, candidate_set: CandidateSet, text: str, context: Context, language: Language
@@ -105,42 +124,41 @@ class Router:
         if len(matching) == 1:
             return _route_to(matching[0].name, 0.75, language, text, "Only this agent knows codes of this form.")
         return _ask_user(
-            matching[:3] or agents[:4], language, tuple(Scored(c.name, 1 / len(matching)) for c in matching[:3])
+            matching[:3] or agents[:3], language, tuple(Scored(c.name, 1 / len(matching)) for c in matching[:3])
         )
 
     async def _predict(
-        self, candidates: tuple[Candidate, ...], candidate_set: CandidateSet, texts: list[str]
+        self,
+        candidates: tuple[Candidate, ...],
+        candidate_set: CandidateSet,
+        texts: list[str],
+        last: str | None,
+        whole: str,
     ) -> list[Prediction]:
-        signals = [candidate_set.lexical.compute_signals(text) for text in texts]
-        predictions = [candidate_set.predict(text, None, found) for text, found in zip(texts, signals, strict=True)]
-        unclear = [index for index, prediction in enumerate(predictions) if not self._is_clear_by_words(prediction)]
-        if self._vectors is None or not unclear or not await self._ensure_vectors(candidates, candidate_set):
-            return predictions
+        """Predict each text; the first is `whole` without what is not asked for."""
+        vectors = await self._embed(candidates, candidate_set, texts)
+        return [
+            candidate_set.predict(text, None if vectors is None else vectors[at], last, whole=None if at else whole)
+            for at, text in enumerate(texts)
+        ]
+
+    async def _embed(
+        self, candidates: tuple[Candidate, ...], candidate_set: CandidateSet, texts: list[str]
+    ) -> Array | None:
+        if self._vectors is None or not await self._ensure_vectors(candidates, candidate_set):
+            return None
         try:
-            vectors = await self._vectors.embed_utterances([texts[index] for index in unclear])
+            return await self._vectors.embed_utterances(texts)
         except HeadraceError as exc:
             log.warning("routing_embed_failed", code=exc.code)
-            return predictions
-        for index, meaning in zip(unclear, vectors, strict=True):
-            predictions[index] = candidate_set.predict(texts[index], meaning, signals[index])
-        return predictions
-
-    def _is_clear_by_words(self, prediction: Prediction) -> bool:
-        limits, first, second = self.thresholds, prediction.score_at(0), prediction.score_at(1)
-        return prediction.small_talk >= limits.words_only or (first >= limits.words_only and second <= 0.2)
-
-    def _is_sure(self, prediction: Prediction) -> bool:
-        return (
-            prediction.score_at(0) >= self.thresholds.accept
-            and prediction.score_at(0) - prediction.score_at(1) >= self.thresholds.margin
-        )
+            return None
 
     def _split_intents(self, clauses: Sequence[Prediction], language: Language) -> Route | None:
         """Return several intents if different agents are sure of different clauses; other clauses join the one before."""
         intents: list[Intent] = []
         lead, sure = "", 1.0
         for part in clauses:
-            agent = part.ranked[0].agent if self._is_sure(part) else ""
+            agent = part.ranked[0].agent if part.score_at(0) >= self.thresholds.part else ""
             if agent:
                 sure = min(sure, part.score_at(0))
             if intents and agent in ("", intents[-1].agent):
@@ -160,39 +178,33 @@ class Router:
         )
 
     def _decide(
-        self, prediction: Prediction, candidate_set: CandidateSet, context: Context, language: Language
+        self, prediction: Prediction, candidate_set: CandidateSet, language: Language, last: str | None
     ) -> Route:
-        limits, first, agents = self.thresholds, prediction.ranked[0], candidate_set.agents
-        is_vague = ambiguity.is_ambiguous(prediction.text) or prediction.ambiguous > max(
-            first.score, 2 * prediction.small_talk
-        )
-        last_agent = next((c for c in agents if c.name == context.last_agent), None)
-        needs_context = is_vague or (last_agent is not None and ambiguity.is_afterthought(prediction.text))
-        if self._is_sure(prediction) and (first.score >= limits.ambiguous or not needs_context):
-            reason = f"The {prediction.basis} of the message fit this agent."
-            return _route_to(first.agent, first.score, language, prediction.text, reason, prediction.ranked)
-        if last_agent and (is_vague or ambiguity.is_follow_up(prediction.text, prediction.small_talk)):
-            return _route_to(
-                last_agent.name,
-                0.7,
-                language,
-                prediction.text,
-                CONTINUED,
-                prediction.ranked,
-            )
-        if is_vague:
-            return _ask_user(agents[:4], language, ())
-        if first.score < limits.reject:
+        first = prediction.ranked[0]
+        if prediction.ambiguous > max(first.score, prediction.small_talk):
+            likely = tuple(s for s in prediction.ranked[:MAX_CHOICES] if s.score >= self.thresholds.choice)
+            by_name = {c.name: c for c in candidate_set.agents}
+            return _ask_user([by_name[s.agent] for s in likely], language, likely)
+        if max(first.score, prediction.small_talk) < self.thresholds.sure:
+            return self._route_to_model(prediction, candidate_set.agents, language)
+        if prediction.small_talk > first.score:
             reason = f"The {prediction.basis} of the message fit no agent, so the model answers alone."
-            return Route(None, 1 - first.score, language, (), reason, best=prediction.ranked[:3])
-        return self._route_to_model(prediction, agents, language)
+            return Route(None, prediction.small_talk, language, (), reason, best=prediction.ranked[:MAX_CHOICES])
+        reason = f"The {prediction.basis} of the message fit this agent."
+        if first.agent == last and ambiguity.is_short(prediction.text):
+            reason = CONTINUED
+        return _route_to(first.agent, first.score, language, prediction.text, reason, prediction.ranked)
 
     def _route_to_model(self, prediction: Prediction, agents: Sequence[Candidate], language: Language) -> Route:
-        best = tuple(s for s in prediction.ranked[:3] if s.score >= self.thresholds.reject / 2) or prediction.ranked[:1]
+        """Return the best guess, plain chat included, with the choices for a model and a question for the user."""
+        least = self.thresholds.choice
+        best = tuple(s for s in prediction.ranked[:MAX_CHOICES] if s.score >= least) or prediction.ranked[:1]
         by_name = {c.name: c for c in agents}
-        question = clarifying_question([by_name[s.agent] for s in best[:2]], language)
-        intents = (Intent(best[0].agent, prediction.text),)
+        question = clarifying_question([by_name[s.agent] for s in best], language)
         reason = f"The {prediction.basis} of the message fit several agents."
+        if prediction.small_talk > best[0].score:
+            return Route(None, prediction.small_talk, language, (), reason, True, question, best)
+        intents = (Intent(best[0].agent, prediction.text),)
         return Route(best[0].agent, best[0].score, language, intents, reason, True, question, best)
 
     async def _candidate_set(self, candidates: tuple[Candidate, ...]) -> CandidateSet:

@@ -1,37 +1,78 @@
 """From signals to probabilities: two conditional logistic models, by words alone and with embeddings.
 
 All agents share the same few weights, which so know nothing about particular agents; the last two candidates (ambiguous and
-small talk) have a few of their own. They were fitted on the fitting half of `tests/routing/data`;
-`python -m tests.routing fit` prints them again.
+small talk) have a few of their own. They were fitted on the halves of `tests/routing/data` that may be looked at;
+`python -m tests.routing fit` writes them again. The frame counts beside the topic, and multiplied with it: a text full of an
+agent's words that asks for what everybody knows is nobody's.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from graphs.routing.frames import NOBODY, VAGUE
 from graphs.routing.signals import LexicalSignals
 from graphs.routing.weights import LEXICAL_WEIGHTS, SEMANTIC_WEIGHTS
 
 Features = tuple[float, ...]
+AGENT_FEATURES, VAGUE_FEATURES, NOBODY_FEATURES = 13, 6, 6
+FLOOR = 0.02
+"""Added to a probability before its logarithm."""
 
 
-def features(
-    scores: Sequence[float], signals: LexicalSignals, nearest: Sequence[float] | None, scarcity: Sequence[float]
-) -> list[Features]:
-    """Return each candidate's features: its classifier's score, keywords, codes, how few texts it has (`scarcity`), and, with
-    embeddings, the cosine with its nearest text (`nearest`)."""
-    vague, nobody = len(scores) - 2, len(scores) - 1
-    best_score = max(scores[:vague], default=0.0)
-    found: list[Features] = []
-    for index, score in enumerate(scores):
-        is_nobody = float(index == nobody)
-        common = (score, signals.keyword[index], signals.code[index], scarcity[index])
-        special = (float(index == vague), is_nobody, is_nobody * score, is_nobody * best_score)
-        if nearest is None:
-            found.append((*common, *special))
-        else:
-            best_nearest = max(nearest[:vague], default=0.0)
-            found.append((*common, *special, nearest[index], is_nobody * nearest[index], is_nobody * best_nearest))
-    return found
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of a text, for each of the candidates: the classifier's `scores`, `nearest` the cosine with the nearest of
+    the candidate's texts (None without vectors), `scarcity` how few texts it has, `kinds` the frames that it answers (None for
+    the last two). `frame` is the text's (`frames.py`); `last` is the place of the agent that answered before."""
+
+    scores: Sequence[float]
+    signals: LexicalSignals
+    nearest: Sequence[float] | None
+    scarcity: Sequence[float]
+    kinds: Sequence[Sequence[float]]
+    frame: Sequence[float]
+    words: int
+    vague: bool
+    afterthought: bool
+    last: int | None = None
+
+
+def features(found: Evidence) -> list[Features]:
+    """Return each candidate's features."""
+    size = len(found.scores)
+    return [_agent_features(found, at) for at in range(size - 2)] + [_vague_features(found), _nobody_features(found)]
+
+
+def _agent_features(found: Evidence, at: int) -> Features:
+    score, nearest = found.scores[at], found.nearest[at] if found.nearest else 0.0
+    keyword = found.signals.keyword[at]
+    fits = sum(p * kind for p, kind in zip(found.frame, found.kinds[at], strict=False))
+    is_last = float(at == found.last)
+    about = (score, keyword, found.signals.code[at], found.scarcity[at], _log(fits), nearest)
+    fitting = (score * fits, nearest * fits, keyword * fits)
+    goes_on = (is_last, is_last / found.words, is_last * found.frame[VAGUE], is_last * found.afterthought)
+    return (*about, *fitting, *goes_on, *[0.0] * (VAGUE_FEATURES + NOBODY_FEATURES))
+
+
+def _vague_features(found: Evidence) -> Features:
+    share = found.frame[VAGUE]
+    own = (1.0, _log(share), share, float(found.vague), float(found.last is not None), found.scores[-2])
+    return (*[0.0] * AGENT_FEATURES, *own, *[0.0] * NOBODY_FEATURES)
+
+
+def _nobody_features(found: Evidence) -> Features:
+    share = found.frame[NOBODY]
+    nearest = max(found.nearest[:-2], default=0.0) if found.nearest else 0.0
+    best = max(found.scores[:-2], default=0.0)
+    return (
+        *[0.0] * (AGENT_FEATURES + VAGUE_FEATURES),
+        *(1.0, _log(share), share, found.scores[-1], nearest, best),
+    )
+
+
+def _log(share: float) -> float:
+    return math.log(share + FLOOR)
 
 
 def probabilities(found: Sequence[Features], *, meaning: bool) -> list[float]:

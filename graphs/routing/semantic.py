@@ -1,7 +1,8 @@
 """Embeddings for the router: of candidates' texts, which are cached, and of utterances.
 
-Cached by text, so a new example costs one embedding; bounded, and empty after a restart. Vietnamese is embedded as its
-word-by-word translation. Not for: which candidate a vector points to (`classifiers.py`).
+Cached by text, so a new example costs one embedding; bounded, and empty after a restart. What an
+embedder has not learned is embedded as its word-by-word translation. Not for: which candidate a vector points to
+(`classifiers.py`).
 """
 
 import re
@@ -31,6 +32,11 @@ _NAMES = re.compile(rf"(?<=[\w,] ){_CAPITALISED}(?: {_CAPITALISED})*")
 class TextEmbedder(Protocol):
     """The part of an embedder that the router needs; `graphs.embeddings.registry.OpenEmbedder` has it."""
 
+    @property
+    def english_only(self) -> bool:
+        """Whether Vietnamese has to be translated for it."""
+        ...
+
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Return one vector per text."""
         ...
@@ -56,15 +62,24 @@ class VectorCache:
 
     async def embed_utterances(self, texts: Sequence[str]) -> Array:
         """Return the vectors of utterances, which are not cached. Raises what the embedder raises."""
-        rows = await self._embedder.embed([text_to_embed(head_and_tail(text, MAX_UTTERANCE_CHARS)) for text in texts])
+        english_only = self._embedder.english_only
+        shortened = [head_and_tail(text, MAX_UTTERANCE_CHARS) for text in texts]
+        rows = await self._embedder.embed([text_to_embed(text, english_only=english_only) for text in shortened])
         matrix = np.array(rows, dtype=np.float32).reshape(len(texts), -1)
         return matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
 
 
-def text_to_embed(text: str) -> str:
-    """Return the text to embed: Vietnamese is translated word by word, numbers and codes are replaced by their kind, and
-    names inside a sentence are left out, because they say who is meant and not what."""
+def text_to_embed(text: str, *, english_only: bool) -> str:
+    """Return the text to embed. Vietnamese is translated word by word for an embedder that knows only English; without its
+    diacritics, which every embedder has learned little of, for any."""
     plain = _NAMES.sub("", text)
-    english = translate_words(plain) if has_diacritics(plain) or detect_language(text) == "vi" else plain
-    marked = re.sub(r"‹(\w+)›", lambda kind: f"{kind[1].replace('_', ' ')} number", mark_codes(english))
+    accented = has_diacritics(plain)
+    translated = (accented and english_only) or (not accented and detect_language(text) == "vi")
+    return marked_text(translate_words(plain) if translated else plain)
+
+
+def marked_text(text: str) -> str:
+    """Return the text to embed: numbers and codes are replaced by their kind, and names inside a sentence are left out, because
+    they say who is meant and not what."""
+    marked = re.sub(r"‹(\w+)›", lambda kind: f"{kind[1].replace('_', ' ')} number", mark_codes(_NAMES.sub("", text)))
     return " ".join(marked.split())

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 from graphs.embeddings.registry import open_embedder, routing_embedder
 from graphs.routing.contract import Candidate
+from graphs.routing.frames import FILE
 from graphs.routing.router import Router
-from tests.routing.fitting import fit
+from tests.routing.fitting import fit, write
 from tests.routing.labelled import Labelled, read_agents, read_half, read_utterances, with_learned_examples
 from tests.routing.measurement import RoutingResults, measure, measure_crosswise
 
@@ -24,7 +25,9 @@ LANGUAGES, STYLES = ("en", "vi", "other"), ("plain", "typo", "bare", "mixed")
 async def main(arguments: Sequence[str]) -> None:
     """Measure the router, or fit its weights."""
     if "fit" in arguments:
-        print(await fit())
+        frames, weights = await fit()
+        write(frames, FILE)
+        print(weights)
         return
     embedder = None if "words" in arguments else routing_embedder(open_embedder())
     if "fitting" in arguments:

@@ -1,99 +1,222 @@
-"""Fits the weights of `graphs/routing/weights.py` on the fitting half: conditional logistic regression, by Newton's method.
+"""Fits what the router knows beside its tenants' rows: the model of frames (`graphs/routing/frames.json`) and the weights of
+the features (`weights.py`), on the halves that may be looked at.
 
-Utterances with several intents, or that depend on earlier ones (several, follow), are left out. Features are cross-validated:
-an utterance is classified by a candidate set that has not learned its group. There are four kinds of sets, so that the
-weights suit new agents and old ones: the rows as they are, with the other utterances as learned examples, with four examples
-and no keywords, and another tenant's. The ridge keeps sparse data from producing large weights.
+The features are cross-fitted: an utterance gets its frame from a model that has not learned it; else it would count too much.
+The utterances of others weigh the most, for they are the least like the agents' rows. Those with several intents are left out.
+The ridge keeps sparse data from producing large weights.
 """
 
 import asyncio
+import hashlib
+import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
 
 from graphs.embeddings.registry import open_embedder
+from graphs.language.foreground import requests_in
 from graphs.routing.ambiguity import AMBIGUOUS
 from graphs.routing.candidate_set import CandidateSet
 from graphs.routing.contract import Candidate
+from graphs.routing.frames import FRAMES, FrameModel, centre, frame_words
 from graphs.routing.scoring import Features
 from graphs.routing.semantic import VectorCache
-from graphs.routing.small_talk import SMALL_TALK_NAME
-from tests.routing.labelled import (
-    FOLDS,
-    Labelled,
-    fold_of,
-    read_agents,
-    read_half,
-    read_utterances,
-    with_learned_examples,
-)
+from tests.routing.labelled import DATA, read_agents, read_half, read_utterances
+from tests.routing.others import Utterance, read_others
 
-KINDS = frozenset({"debt", "shipment", "analysis", "ocr", "chat", "unclear"})
-RIDGE = 1.0
-ROUNDS = 12
+RIDGE, ROUNDS, FOLDS = 1.0, 20, 3
+INVERSE_RIDGE_OF_FRAMES = 3.0
+OWN_WEIGHT, OTHERS_WEIGHT = 0.1, 2.0
+FRAME_OF_AGENT = {"AgentAnalysis": "documents", "AgentOCR": "picture"}
+"""The demo's agents that don't answer with live figures."""
+NOT_FRAMED = ("several", "background", "negated")
+VECTORS = VectorCache(open_embedder("e5"))
+
+
+@dataclass(frozen=True)
+class Framed:
+    """A text and its frame."""
+
+    text: str
+    frame: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An utterance, whose it is (an agent's name, AMBIGUOUS_NAME, or "" for nobody's), and
+    who answered before, or what was said before."""
+
+    text: str
+    owner: str
+    last: str | None = None
+    before: str = ""
+
+    @property
+    def asked(self) -> str:
+        """What of it asks for something, as the router sees it."""
+        return ". ".join(requests_in(self.text))
 
 
 @dataclass
 class Rows:
-    """For each utterance, the features of its candidates, by words and with embeddings, and the index of the right one."""
+    """For each utterance, the features of its candidates, by words and with vectors; the right one's place; its weight."""
 
     by_words: list[list[Features]] = field(default_factory=list)
     by_meaning: list[list[Features]] = field(default_factory=list)
     right: list[int] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
 
 
-async def fit() -> str:
-    """Return the two lines to paste into `weights.py`."""
-    rows, vectors = Rows(), VectorCache(open_embedder())
-    for candidates, labelled in plans():
-        await collect(rows, vectors, candidates, labelled)
+async def fit() -> tuple[dict[str, Any], str]:
+    """Return the model of frames, and the two lines of `weights.py`."""
+    framed = list(read_framed())
+    models = [FrameModel(await fit_frames([one for one in framed if _fold(one.text) != k])) for k in range(FOLDS)]
+    rows = Rows()
+    for candidates, asked, weight in plans():
+        for number, model in enumerate(models):
+            own = [one for one in asked if _fold(one.text) == number]
+            await _collect(rows, await prepared(candidates, model), own, weight)
     found = {"LEXICAL_WEIGHTS": rows.by_words, "SEMANTIC_WEIGHTS": rows.by_meaning}
-    return "\n".join(f"{n} = ({', '.join(f'{w:.2f}' for w in solve(f, rows.right))})" for n, f in found.items())
+    lines = (f"{n} = ({', '.join(f'{w:.2f}' for w in solve(f, rows.right, rows.weights))})" for n, f in found.items())
+    return await fit_frames(framed), "\n".join(lines)
 
 
-def plans() -> Iterator[tuple[tuple[Candidate, ...], list[Labelled]]]:
-    """Yield candidates and the utterances to fit them on."""
-    half = [one for one in read_half("fitting") if one.kind in KINDS and one.clarify != "ok"]
-    agents = read_agents()
-    sparse = tuple(replace(c, examples=(*c.examples[:2], *c.examples[6:8]), keywords=()) for c in agents)
-    yield agents, half
-    yield sparse, half
-    for _ in range(3):  # the small plan of other agents counts as much as the large ones of these
-        yield (
-            read_agents("office"),
-            [*read_utterances("office"), *(one for one in half if one.kind in ("chat", "unclear"))],
-        )
-    for number in range(FOLDS):
-        others = [one for one in half if fold_of(one) != number]
-        yield with_learned_examples(agents, others), [one for one in half if fold_of(one) == number]
+def read_framed() -> Iterator[Framed]:
+    """Yield texts with their frame: those of `data/frames`, of the fitting halves, and of others."""
+    for path in sorted((DATA / "frames").glob("*.txt")):
+        yield from (Framed(line, path.stem) for line in path.read_text().splitlines() if line.strip())
+    for one in (*read_half("fitting"), *read_utterances("office")):
+        if one.kind not in ("several", "follow") and one.clarify != "ok":
+            yield Framed(one.text, _frame(one.agents, asks=one.clarify == "wanted"))
+    for _, _, utterances in read_others("seen"):
+        for other in utterances:
+            if not other.history and other.clarify != "ok" and other.kind not in NOT_FRAMED and len(other.answers) == 1:
+                yield Framed(other.text, _frame(other.agents, asks=other.clarify == "wanted"))
 
 
-async def collect(rows: Rows, vectors: VectorCache, candidates: Sequence[Candidate], labelled: list[Labelled]) -> None:
-    """Add the rows of every utterance."""
-    candidate_set = await asyncio.to_thread(CandidateSet, candidates)
-    candidate_set.train_on_vectors(await vectors.embed_examples([item.text for item in candidate_set.items]))
-    utterance_vectors = await vectors.embed_examples([one.text for one in labelled])
-    for one, meaning in zip(labelled, utterance_vectors, strict=True):
-        wanted = AMBIGUOUS.name if one.clarify == "wanted" else one.agents[0] if one.agents else SMALL_TALK_NAME
-        rows.by_words.append(candidate_set.features(one.text))
-        rows.by_meaning.append(candidate_set.features(one.text, meaning))
-        rows.right.append([candidate.name for candidate in candidate_set.all_candidates].index(wanted))
+def _frame(agents: Sequence[str], *, asks: bool) -> str:
+    if asks:
+        return "vague"
+    return FRAME_OF_AGENT.get(agents[0], "live") if agents else "nobody"
 
 
-def solve(rows: list[list[Features]], right: list[int]) -> list[float]:
+async def fit_frames(framed: Sequence[Framed]) -> dict[str, Any]:
+    """Return a model of frames, as `FrameModel` reads it."""
+    vectors = await VECTORS.embed_examples([one.text for one in framed])
+    mean = vectors.mean(axis=0)
+    counts = Counter(word for one in framed for word in frame_words(one.text))
+    words = sorted(word for word, count in counts.items() if count >= 2)
+    rarity = {word: round(float(np.log((1 + len(framed)) / (1 + counts[word])) + 1), 3) for word in words}
+    said = _word_rows([one.text for one in framed], rarity)
+    model = LogisticRegression(C=INVERSE_RIDGE_OF_FRAMES, max_iter=1000)
+    model.fit(np.hstack([centre(vectors, mean), said]), [FRAMES.index(one.frame) for one in framed])
+    rows = np.round(model.coef_.T, 2).tolist()
+    size = len(mean)
+    return {
+        "bias": np.round(model.intercept_, 3).tolist(),
+        "mean": [round(float(value), 4) for value in mean],
+        "vector": rows[:size],
+        "words": {word: [rarity[word], rows[size + at]] for at, word in enumerate(words)},
+    }
+
+
+def _word_rows(texts: Sequence[str], rarity: dict[str, float]) -> Any:
+    places = {word: at for at, word in enumerate(rarity)}
+    found = np.zeros((len(texts), len(places)), np.float32)
+    for row, text in zip(found, texts, strict=True):
+        for word in frame_words(text):
+            if word in places:
+                row[places[word]] = rarity[word]
+    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+
+
+def plans() -> Iterator[tuple[Sequence[Candidate], list[Asked], float]]:
+    """Yield candidates, the utterances to fit them on, and what each of these weighs."""
+    demo = read_agents()
+    sparse = tuple(replace(c, examples=(*c.examples[:2], *c.examples[6:8]), keywords=()) for c in demo)
+    half = [
+        Asked(one.text, _owner(one.agents, asks=one.clarify == "wanted"), one.last_agent)
+        for one in read_half("fitting")
+        if one.kind != "several" and one.clarify != "ok"
+    ]
+    yield demo, half, OWN_WEIGHT
+    yield sparse, half, OWN_WEIGHT
+    office = [one for one in read_utterances("office") if one.clarify == "no" and len(one.agents) == 1]
+    yield read_agents("office"), [Asked(one.text, one.agents[0]) for one in office], OTHERS_WEIGHT
+    for name, candidates, utterances in read_others("seen"):
+        asked = [
+            _asked(one) for one in utterances if len(one.answers) == 1 and len(one.agents) < 2 and one.clarify != "ok"
+        ]
+        yield candidates, asked, OTHERS_WEIGHT
+        if name == "demo":
+            yield sparse, asked, OWN_WEIGHT
+
+
+def _owner(agents: Sequence[str], *, asks: bool) -> str:
+    return AMBIGUOUS.name if asks else agents[0] if agents else ""
+
+
+def _asked(one: Utterance) -> Asked:
+    return Asked(
+        one.text, _owner(one.agents, asks=one.clarify == "wanted"), None, "".join(one.context.last_messages[-1:])
+    )
+
+
+async def prepared(candidates: Sequence[Candidate], model: FrameModel) -> CandidateSet:
+    """Return the candidates, trained, with this model of frames."""
+    candidate_set = await asyncio.to_thread(CandidateSet, candidates, model)
+    candidate_set.train_on_vectors(await VECTORS.embed_examples([item.text for item in candidate_set.items]))
+    return candidate_set
+
+
+async def _collect(rows: Rows, candidate_set: CandidateSet, asked: Sequence[Asked], weight: float) -> None:
+    names = [candidate.name for candidate in candidate_set.all_candidates]
+    vectors = await VECTORS.embed_examples([one.asked for one in asked]) if asked else []
+    for one, meaning in zip(asked, vectors, strict=True):
+        last = one.last or (await _likely_agent(candidate_set, one.before) if one.before else None)
+        rows.by_words.append(candidate_set.features(one.asked, None, last, whole=one.text))
+        rows.by_meaning.append(candidate_set.features(one.asked, meaning, last, whole=one.text))
+        rows.right.append(names.index(one.owner))
+        rows.weights.append(weight)
+
+
+async def _likely_agent(candidate_set: CandidateSet, text: str) -> str:
+    """Return the agent whose texts are the most like this one."""
+    vector = (await VECTORS.embed_examples([text]))[0]
+    scores = [row[0] for row in candidate_set.features(text, vector)[: len(candidate_set.agents)]]
+    return candidate_set.agents[scores.index(max(scores))].name
+
+
+def solve(rows: list[list[Features]], right: list[int], importance: Sequence[float]) -> list[float]:
     """Return the maximum-likelihood weights with ridge regularisation."""
     size = len(rows[0][0])
     weights = np.zeros(size)
     for _ in range(ROUNDS):
         slope, curve = RIDGE * weights, RIDGE * np.eye(size)
-        for one, place in zip(rows, right, strict=True):
+        for one, place, counts in zip(rows, right, importance, strict=True):
             found = np.array(one)
             total = found @ weights
             p = np.exp(total - total.max())
             p /= p.sum()
             mean = p @ found
-            slope += mean - found[place]
-            curve += (found * p[:, None]).T @ found - np.outer(mean, mean)
+            slope += counts * (mean - found[place])
+            curve += counts * ((found * p[:, None]).T @ found - np.outer(mean, mean))
         weights = weights - np.linalg.solve(curve, slope)
     return weights.tolist()
+
+
+def write(frames: dict[str, Any], path: Any) -> None:
+    """Write the model of frames, a word a line."""
+    words = ",\n".join(
+        f"  {json.dumps(w, ensure_ascii=False)}: {json.dumps(row)}" for w, row in frames["words"].items()
+    )
+    rest = ",\n".join(f" {json.dumps(key)}: {json.dumps(frames[key])}" for key in ("bias", "mean", "vector"))
+    path.write_text(f'{{\n{rest},\n "words": {{\n{words}\n }}\n}}\n')
+
+
+def _fold(text: str) -> int:
+    return hashlib.sha256(text.encode()).digest()[0] % FOLDS

@@ -1,8 +1,8 @@
 """Routes a half of the labelled set and counts what is right, without a model and with an ideal one, and the time.
 
-Right without a model: the agents are the label's, in order, and nothing is asked; or something is asked and the label allows
-it. With an ideal model, every `needs_model` route is right if its choices include the right agent or if it should be plain
-chat.
+Right without a model: the agents of the route, which of an unsure one are its best guess, are the label's in their order; or
+something is asked and the label allows it. With an ideal model, every `needs_model` route is right if its choices include the
+right agent or if it should be plain chat.
 """
 
 import time
@@ -34,8 +34,8 @@ class RoutingResults:
 
 
 def is_right(label: Labelled, route: Route) -> bool:
-    """Whether a route is the label's and needs no model, or asks a question that the label allows."""
-    if route.needs_model or route.clarify:
+    """Whether a route, or its best guess, is the label's, or asks a question that the label allows."""
+    if route.clarify and (label.clarify != "no" or not route.needs_model):
         return label.clarify != "no"
     return label.clarify != "wanted" and agents_of(route) == label.agents
 

@@ -17,6 +17,7 @@ from graphs.routing.weights import LEXICAL_WEIGHTS, SEMANTIC_WEIGHTS
 from tests.routing.fitting import fit
 from tests.routing.labelled import read_agents, read_half, read_utterances, with_learned_examples
 from tests.routing.measurement import RoutingResults, measure
+from tests.routing.others_measurement import OthersResults, measure_others
 
 MAX_OVERLAP = 0.65
 EMBEDDER = routing_embedder(open_embedder())
@@ -65,9 +66,9 @@ def test_rows_alone_route_nearly_as_well_as_rows_that_have_learned():
     assert rows_alone().share() >= 0.93
 
 
-@pytest.mark.parametrize("key", ["en", "vi"])
-def test_new_agents_with_three_examples_route_right_without_new_weights(key: str):
-    assert unseen().share(key) >= 0.95
+@pytest.mark.parametrize(("key", "minimum"), [("en", 0.95), ("vi", 0.9)])
+def test_new_agents_with_three_examples_route_right_without_new_weights(key: str, minimum: float):
+    assert unseen().share(key) >= minimum
 
 
 def test_words_alone_still_route_most():
@@ -105,12 +106,26 @@ def test_no_number_of_the_held_out_half_was_seen_in_fitting():
     assert set() == fitting & numbers([one.text for one in read_half("held_out")])
 
 
-@pytest.mark.skipif(os.environ.get("HEADRACE_TESTS") != "full", reason="fits for ten seconds")
-def test_the_weights_are_those_that_the_fitting_half_gives():
-    printed = asyncio.run(fit())
+@lru_cache
+def seen_of_others() -> OthersResults:
+    """The half of others' utterances that may be looked at."""
+    return asyncio.run(measure_others(Router(EMBEDDER), "seen"))
+
+
+def test_what_others_ask_is_routed_right():
+    assert seen_of_others().share("right") >= 0.82
+
+
+def test_what_the_router_is_sure_of_is_right():
+    assert seen_of_others().share("right of sure") >= 0.92
+
+
+@pytest.mark.skipif(os.environ.get("HEADRACE_TESTS") != "full", reason="fits for two minutes")
+def test_the_weights_are_those_that_the_fitting_halves_give():
+    _, printed = asyncio.run(fit())
     read: Callable[[str], list[float]] = lambda line: [float(w) for w in re.findall(r"-?\d+\.\d+", line)]  # noqa: E731
     for line, weights in zip(printed.splitlines(), (LEXICAL_WEIGHTS, SEMANTIC_WEIGHTS), strict=True):
-        assert list(weights) == pytest.approx(read(line), abs=0.02)
+        assert list(weights) == pytest.approx(read(line), abs=0.05)
 
 
 def _share(one: frozenset[str], other: frozenset[str]) -> float:

