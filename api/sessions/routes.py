@@ -17,7 +17,7 @@ from api.http.paging import Cursor, Limit, NextCursor, read_cursor, write_cursor
 from api.http.rows import from_row
 from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import TEXT, described
-from api.resources import AppResources
+from api.resources import AppResources, Resources
 from api.sessions.export import MessageOut, SessionExportOut, SessionOut, as_markdown
 from schema.errors import Conflict, NotFound
 from schema.events.base import Notice
@@ -25,6 +25,7 @@ from schema.ids import new_id
 from schema.postgres.connections import Db
 from schema.queries.sessions import sessions
 from schema.queries.sessions.session_forks import copy_session, find_place
+from schema.queries.sessions.session_search import search_sessions
 
 NO_SESSION = "No such session."
 EXPORT_PAGE = 500
@@ -135,10 +136,24 @@ async def create_session(
     tags=["sessions"],
 )
 async def list_sessions(
-    principal: MayReadSessions, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
+    principal: MayReadSessions,
+    resources: AppResources,
+    search: Annotated[
+        str | None,
+        QueryParameter(
+            min_length=1,
+            max_length=300,
+            description="Only sessions whose title or messages contain this text, whatever its case and accents.",
+        ),
+    ] = None,
+    cursor: Cursor = None,
+    limit: Limit = 20,
 ) -> SessionsOut:
-    """Most recently used first."""
+    """Most recently used first. A page with `search` looks at 200 sessions: it may have few items, or none, and yet a
+    `next_cursor`."""
     before = read_cursor("sessions", cursor, tuple[datetime, UUID])
+    if search is not None:
+        return await _search(principal, resources, search, before, limit)
     async with principal.tx(resources.core.pool) as db:
         rows = await sessions.list_sessions(
             db, principal.tenant_id, limit=limit + 1, before=before, user_id=principal.visible_user_id
@@ -269,6 +284,17 @@ async def export_session(
     if format == "markdown":
         return Response(as_markdown(session.title, messages), headers=headers, media_type="text/markdown")
     return Response(SessionExportOut(**asdict(session), messages=messages), headers=headers)
+
+
+async def _search(
+    principal: Principal, resources: Resources, search: str, before: tuple[datetime, UUID] | None, limit: int
+) -> SessionsOut:
+    async with principal.tx(resources.core.pool) as db:
+        page = await search_sessions(
+            db, principal.tenant_id, search, limit=limit, before=before, user_id=principal.visible_user_id
+        )
+    items = [_session_out(row) for row in page.sessions]
+    return SessionsOut(items, write_cursor("sessions", page.next_before) if page.next_before else None)
 
 
 async def _require_session(db: Db, principal: Principal, session_id: UUID) -> sessions.Session:

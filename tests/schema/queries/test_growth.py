@@ -13,6 +13,7 @@ from schema.postgres.connections import Pool, pool_for, tenant_tx
 from schema.queries.jobs import job_lists
 from schema.queries.jobs.attempts import RENEW, renew_values
 from schema.queries.jobs.job_lists import JobFilter, list_jobs
+from schema.queries.sessions import session_search
 from schema.queries.sessions.sessions import list_sessions
 from schema.queries.tenants.audit import list_audit
 from tests.conftest import TestTenant, make_tenant
@@ -133,6 +134,16 @@ async def test_a_time_or_a_beginning_of_ids_reads_its_page(pool: Pool, crowded: 
         page = await job_lists.list_job_page(db, crowded.id, only, limit=PAGE)
         assert await rows_read(db) - before <= PER_PAGE
     assert [newest.id] == [job.id for job in page.jobs]
+
+
+async def test_a_search_looks_at_so_many_sessions(
+    pool: Pool, crowded: TestTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_search, "SCANNED", PAGE)
+    async with tenant_tx(pool, crowded.id) as db:
+        page = await session_search.search_sessions(db, crowded.id, "what nobody said", limit=PAGE)
+        assert await rows_read(db) <= 2 * PER_PAGE
+    assert ([], True) == (page.sessions, page.next_before is not None)
 
 
 async def test_pages_of_filtered_jobs_follow_one_another(pool: Pool, crowded: TestTenant) -> None:
