@@ -32,7 +32,7 @@ def serve() -> None:
     disable_core_dumps()
     require_valid(os.environ, ApiSettings.from_env)
     settings = ApiSettings.from_env(os.environ)
-    configure_logging("api", style=settings.logs)
+    configure_logging("api", style=settings.logs, level=settings.log_level)
     log_uncaught()
     quiet_malformed()
     raise_file_limit()

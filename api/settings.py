@@ -15,7 +15,7 @@ from schema.postgres.logins import url_from
 from schema.vault import Vault
 from tools.egress import EgressPolicy
 from workers.queue.job_core import JobCoreSettings
-from workers.settings import LOG_STYLES
+from workers.settings import LOG_LEVELS, LOG_STYLES
 from workers.storage.settings import StorageSettings
 from workers.uploads.limits import UploadLimits
 
@@ -37,7 +37,8 @@ class ApiSettings:
     access tokens; `token_s`: their lifetime. `trusted_proxies`: proxies whose X-Forwarded-For is trusted. `cors_origins`: other
     sites whose pages may call the API. `embedders`: those that collections
     can choose; the first is the default. `storage`: where the bytes of documents are; `uploads`: limits of uploads.
-    `reranker`: the cross-encoder that workers use. `logs`: `people` or `json`. `metrics`: who may read them, and where."""
+    `reranker`: the cross-encoder that workers use. `logs`: `people` or `json`;
+    `log_level`: the least that is logged. `metrics`: who may read them, and where."""
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
@@ -63,6 +64,7 @@ class ApiSettings:
     uploads: UploadLimits = field(default_factory=UploadLimits)
     reranker: str | None = None
     logs: str | None = None
+    log_level: str | None = None
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
     @property
@@ -80,6 +82,7 @@ class ApiSettings:
             embedders, logs = _read_embedders(env), read_choice(env, "HEADRACE_LOGS", LOG_STYLES)
             issuer = _read_address(env, "HEADRACE_ISSUER") or _read_address(env, "HEADRACE_URL") or cls.issuer
             metrics = MetricsSettings.from_env(env)
+            log_level = read_choice(env, "HEADRACE_LOG_LEVEL", LOG_LEVELS)
             trusted_proxies, cors_origins = _read_proxies(env), _read_origins(env)
         except ValueError as error:
             raise InputError(str(error)) from error
@@ -115,6 +118,7 @@ class ApiSettings:
             providers=providers,
             embedders=embedders,
             logs=logs,
+            log_level=log_level,
             metrics=metrics,
             storage=storage,
             reranker=env.get("HEADRACE_RERANKER", "").strip() or None,

@@ -44,7 +44,7 @@ def main(role: str) -> int:
     except (SettingsInvalid, LoginRefused, MetricsPortTaken) as error:
         print(error.message, file=sys.stderr)
         return 2
-    configure_logging(role, style=settings.logs)
+    configure_logging(role, style=settings.logs, level=settings.log_level)
     log_uncaught()
     raise_file_limit()
     if role == "scheduler":

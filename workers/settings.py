@@ -33,6 +33,7 @@ TOOL_SETTINGS = {
 
 PYTHON_MODES = ("monty", "jail")
 LOG_STYLES = ("people", "json")
+LOG_LEVELS = ("debug", "info", "warning", "error")
 ON, OFF = ("on", "1", "true", "yes"), ("off", "0", "false", "no")
 
 
@@ -66,6 +67,8 @@ class WorkerSettings:
     """How long webhook deliveries are kept after they ended."""
     logs: str | None = None
     """`people` or `json`; without it people on a terminal, JSON elsewhere."""
+    log_level: str | None = None
+    """One of LOG_LEVELS; without it `info`."""
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     flower_host: str = "127.0.0.1"
     flower_port: int = 5555
@@ -107,6 +110,7 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
         webhook_days=_whole(env, "HEADRACE_WEBHOOK_DAYS", DELIVERY_DAYS),
         task_events=read_choice(env, "HEADRACE_TASK_EVENTS", (*ON, *OFF)) not in OFF,
         logs=read_choice(env, "HEADRACE_LOGS", LOG_STYLES),
+        log_level=read_choice(env, "HEADRACE_LOG_LEVEL", LOG_LEVELS),
         metrics=MetricsSettings.from_env(env),
         flower_host=env.get("HEADRACE_FLOWER_HOST", "").strip() or WorkerSettings.flower_host,
         flower_port=_port(env, "HEADRACE_FLOWER_PORT", WorkerSettings.flower_port),

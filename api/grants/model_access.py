@@ -11,7 +11,7 @@ from graphs.providers.errors import ModelUnknown, ProviderUnknown
 from graphs.providers.ignored import ignored_options
 from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.registry import Providers
-from graphs.providers.settings import AUTO
+from graphs.providers.settings import AUTO, CHAT_AGENT
 from graphs.providers.tenant_providers import TenantCredential
 from schema.errors import UnknownAgent, UnknownModel
 from schema.postgres.connections import tenant_tx
@@ -19,7 +19,6 @@ from schema.queries.identity.callers import find_tenant_snapshot
 from schema.queries.identity.credentials import find_credentials
 
 AGENT = "agent/"
-CHAT_AGENT = "chat"
 """The agent that answers when no other does: the model alone (`graphs/agents/contract.py`, which this process doesn't load)."""
 NONE_GRANTED = "No model has been granted to this tenant yet. Ask the operator of this installation to grant one."
 

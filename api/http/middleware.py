@@ -12,9 +12,12 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from schema.ids import new_id
 from schema.metrics.catalog import HTTP_DURATION, HTTP_REQUESTS
+from workers.logs import log_request
 
 ROOTS = frozenset({"", "api", "v1", "health", "metrics", "schema", "console", ".well-known"})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OF_PROBES = ("/health", "/metrics")
+"""Routes that are asked every few seconds, and logged only if they fail."""
 UNMATCHED, OTHER_METHOD = "unmatched", "_OTHER"
 """What metrics call paths that no route takes, and methods that are none."""
 NOSNIFF = (b"x-content-type-options", b"nosniff")
@@ -55,7 +58,7 @@ def _with_headers(send: Send, scope: Any, request_id: str) -> Send:
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            _measure(scope, message["status"], time.perf_counter() - began)
+            _measure(scope, request_id, message["status"], time.perf_counter() - began)
             if (before := scope.pop(BEFORE_RESPONSE, None)) is not None:
                 before()
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), NOSNIFF]
@@ -64,11 +67,24 @@ def _with_headers(send: Send, scope: Any, request_id: str) -> Send:
     return send_with_headers
 
 
-def _measure(scope: Any, status: int, duration_s: float) -> None:
+def _measure(scope: Any, request_id: str, status: int, duration_s: float) -> None:
     method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
     route = scope.get("path_template") or UNMATCHED
     HTTP_DURATION.of(method, route).observe(duration_s)
     HTTP_REQUESTS.of(method, route, str(status)).inc()
+    if status < 400 and route.startswith(OF_PROBES):
+        return
+    caller = scope.get("user")
+    facts = {
+        "method": method,
+        "route": route,
+        "status": status,
+        "ms": round(duration_s * 1000, 1),
+        "request_id": request_id,
+    }
+    if caller is not None:
+        facts["tenant_id"] = str(caller.tenant_id)
+    log_request(**facts)
 
 
 def _without_body(send: Send) -> Send:

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from api.http.paging import NextCursor
 from api.http.rows import from_row
-from graphs.providers.settings import AUTO
+from graphs.providers.settings import AUTO, CHAT_AGENT
 from schema.queries.jobs.jobs import Job
 from schema.states import CancelMode, Priority, PublicState, WaitingFor, priority_name, public_state
 
@@ -159,7 +159,10 @@ def job_out(job: Job) -> JobOut:
 
 def shown_fields(job: Job) -> dict[str, Any]:
     """Return what is shown otherwise than it is stored. The row keeps `auto`, so that a retry selects again."""
-    answered = ((job.result or {}).get("agent") or (job.error or {}).get("agent")) if job.agent == AUTO else None
+    answered = None
+    if job.agent == AUTO:
+        answered = (job.result or {}).get("agent") or (job.error or {}).get("agent")
+        answered = answered or (CHAT_AGENT if job.state == "succeeded" else None)
     return {
         "state": public_state(job.state),
         "priority": priority_name(job.priority),

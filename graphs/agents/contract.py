@@ -9,14 +9,12 @@ import msgspec
 from graphs.providers.breakers import Breakers
 from graphs.providers.contract import Message, ModelRequest
 from graphs.providers.fallback import ChainModel
+from graphs.providers.settings import CHAT_AGENT
 from graphs.routing.contract import Context, Route
 from schema.events import Event
 from tools.contract import Tool, ToolContext
 
 GraphName = Literal["auto", "chat", "react", "plan_execute", "supervisor"]
-
-CHAT_AGENT = "chat"
-"""The agent that answers when no other does: the model alone, without tools."""
 
 
 @dataclass(frozen=True, kw_only=True)

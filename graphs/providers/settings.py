@@ -28,6 +28,8 @@ _UNCALLED = (langchain.NAME, offline.NAME)
 
 SUPPORTED = (*(n for n in PREFERENCE if n in _NAMES), *(n for n in _NAMES if n not in PREFERENCE), *_UNCALLED)
 AUTO = "auto"
+CHAT_AGENT = "chat"
+"""What the model alone is called where an agent could have answered."""
 FIRST_LIMIT = "HEADRACE_MODEL_FIRST_TOKEN_S"
 LOCAL_FIRST_TOKEN_S = 300.0
 """A CPU reads 10 to 100 tokens of a prompt a second, and a model may have to be loaded first."""

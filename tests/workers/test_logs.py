@@ -22,7 +22,7 @@ import api
 import graphs
 import schema
 import workers
-from workers.logs import MASK, SECRET_NAME, configure_logging, describe_error, log_uncaught, redact
+from workers.logs import MASK, SECRET_NAME, configure_logging, describe_error, log_request, log_uncaught, redact
 
 PRIVATE_TEXT = "the heron logged nobody"
 
@@ -172,3 +172,31 @@ def test_no_repr_shows_a_secret() -> None:
     assert len(fields) > 100
     shown = [f"{kind.__qualname__}.{field}" for kind, field in fields if secret.search(field)]
     assert ["ToolOut.secrets"] == shown  # only the names of secrets
+
+
+def test_less_than_the_level_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        configure_logging("test", style="json", level="warning")
+        structlog.get_logger().info("heron_seen")
+        structlog.get_logger().warning("heron_gone")
+        log_request(method="GET", route="/", status=200, ms=0.1, request_id="0123456789abcdef")
+    finally:
+        structlog.reset_defaults()
+        logging.getLogger().handlers[:] = []
+        logging.getLogger().setLevel(logging.WARNING)
+    logged = capsys.readouterr().err
+    assert "heron_gone" in logged
+    assert "heron_seen" not in logged
+    assert "request_answered" not in logged
+
+
+def test_a_key_that_is_sent_as_a_request_id_is_masked(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        configure_logging("test", style="json")
+        log_request(method="GET", route="/", status=200, ms=0.1, request_id="hr_0123456789abcdefABCDEF")
+    finally:
+        structlog.reset_defaults()
+        logging.getLogger().handlers[:] = []
+        logging.getLogger().setLevel(logging.WARNING)
+    line = json.loads(capsys.readouterr().err)
+    assert (MASK, "request_answered") == (line["request_id"], line["event"])

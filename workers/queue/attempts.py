@@ -16,6 +16,7 @@ from uuid import UUID
 
 import structlog
 
+from graphs.providers.settings import AUTO, CHAT_AGENT
 from graphs.providers.tokens import estimate_tokens
 from graphs.runner import estimate_prompt
 from schema.errors import DeadlinePassed, Unavailable
@@ -276,14 +277,18 @@ class Attempt:
             usage = self._estimate_usage() if self._deltas else None
             await finish.cancelled("".join(self._deltas), usage, mode=self._cancel_mode, agent=self._routed)
         elif completed is not None and error is None:
-            await finish.succeeded(completed, self._usage)
+            await finish.succeeded(completed, self._usage, agent=self._answered(completed))
         elif reason == "limit":
             cut_off = MessageCompleted(text="".join(self._deltas), finish_reason="length")
-            await finish.succeeded(cut_off, self._estimate_usage())
+            await finish.succeeded(cut_off, self._estimate_usage(), agent=self._answered(cut_off))
         elif reason == "hand_back":
             await finish.handed_back()
         else:
             await finish.failed(error or RuntimeError("the work ended without an answer"), agent=self._routed)
+
+    def _answered(self, completed: MessageCompleted) -> str | None:
+        """Return who answered: of jobs that let headrace choose, the one that it chose."""
+        return completed.agent or self._routed or (CHAT_AGENT if self.job.agent == AUTO else None)
 
     def _prompt_tokens(self, *, at_most: bool = False) -> int:
         known = self._catalog.find(self.job.model)

@@ -5,6 +5,7 @@ called, and followers read their job's stream again.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,7 @@ class Subscriber:
         self._connection: RedisConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._was_connected = False
+        self._lost_at: float | None = None
 
     def start(self) -> None:
         """Connect in the background, in the running loop."""
@@ -72,6 +74,7 @@ class Subscriber:
                 await self._listen()
             except (OSError, TimeoutError, ReplyError) as error:
                 log.warning("pubsub_disconnected", error=type(error).__name__)
+                self._lost_at = self._lost_at or time.monotonic()
             if self._connection is not None:  # may still be open and deliver messages twice
                 self._connection.abort()
                 self._connection = None
@@ -89,6 +92,9 @@ class Subscriber:
                         await confirmed.wait()
                 self._on_gap()
         self._was_connected = True
+        if self._lost_at is not None:
+            log.info("pubsub_reconnected", after_s=round(time.monotonic() - self._lost_at, 1))
+            self._lost_at = None
         await connection.wait_closed()
         raise ConnectionError("the subscription was closed")
 

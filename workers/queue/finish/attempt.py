@@ -21,7 +21,7 @@ from schema.job_kinds import INTERACTIVE, KINDS
 from schema.model_catalog.catalog import Catalog
 from schema.postgres.connections import tenant_tx
 from schema.postgres.outages import PATIENCE_S, outlast, patience
-from schema.queries.jobs.attempts import Charge, ClaimedJob, Ending, requeue_job
+from schema.queries.jobs.attempts import Charge, ClaimedJob, Ended, Ending, requeue_job
 from schema.queries.jobs.jobs import compress_frames
 from schema.states import CancelMode
 from schema.storable import storable, storable_text
@@ -77,8 +77,10 @@ class AttemptFinisher:
         self._context, self._job, self._stream, self._log, self._is_fenced = context, job, stream, log, is_fenced
         self._times, self._ran_s = times, times.ran_s
 
-    async def succeeded(self, completed: MessageCompleted, usage: UsageRecorded | None) -> None:
-        """Store the message and the result."""
+    async def succeeded(
+        self, completed: MessageCompleted, usage: UsageRecorded | None, *, agent: str | None = None
+    ) -> None:
+        """Store the message and the result; `agent` is who answered."""
         job = self._job
         usage, used = self._charge(usage)
         message_id = new_id() if job.session_id is not None else None
@@ -101,7 +103,7 @@ class AttemptFinisher:
             parts=answer_parts(completed),
             usage=usage_fields(usage),
             used=used,
-            agent=completed.agent,
+            agent=agent,
             detail={**message_detail(completed), **vendor_extra(completed)} or None,
             drop_messages=bool(job.payload.get("hidden")),
         )
@@ -169,7 +171,7 @@ class AttemptFinisher:
         """Fail the job at once, since another paid attempt would end the same. Its usage is charged all the same."""
         self._log.error("result_not_storable", exc_info=error)
         reason = public_reason(error)
-        charged = {name: facts[name] for name in ("usage", "used") if name in facts}
+        charged = {name: facts[name] for name in ("usage", "used", "agent") if name in facts}
         await self._end([JobFailed(error=reason)], "failed", error=msgspec.to_builtins(reason), **charged)
 
     async def _requeue(
@@ -198,7 +200,7 @@ class AttemptFinisher:
             return
         count_ended(job, ending, ended, ran_s=self._ran_s)
         self._stream.end(frames)
-        self._log.info("job_ended", state=state, events=len(frames))
+        self._log_end(ending, ended, events=len(frames))
         if ended.more or ended.next_turn:
             self._context.dispatcher.kick(job.queue)
         await self._stream.flush(FLUSH_S)
@@ -210,6 +212,23 @@ class AttemptFinisher:
             tokens = tokens if KINDS[job.kind].metered else 0
             limits = self._context.limits
             await settle_reservation(limits, job.tenant_id, job.id, tokens=tokens, nanos=ended.cost_nanos)
+
+    def _log_end(self, ending: Ending, ended: Ended, *, events: int) -> None:
+        """The one line of a job: how it ended, its times, and what it used. Times that there were none of are left out."""
+        job, times, usage = self._job, self._times, ending.usage
+        facts: dict[str, Any] = {"kind": job.kind, "state": ending.state, "agent": ending.agent or job.agent}
+        facts |= {"model": ending.used[0].used.model if ending.used else job.model}
+        facts |= {"wait_s": round(job.waited_s, 3), "run_s": round(self._ran_s, 3)}
+        if times.first_token_s is not None:
+            facts["first_token_s"] = round(times.first_token_s, 3)
+        if usage is not None:
+            facts |= {name: usage[name] for name in ("input_tokens", "output_tokens")}
+            facts["cost_usd"] = ended.cost_nanos / 1e9
+        if ending.error is not None:
+            facts["code"] = ending.error.get("code")
+        self._log.info(
+            "job_ended", **{name: value for name, value in facts.items() if value is not None}, events=events
+        )
 
 
 async def give_up_refused(context: QueueContext, job: ClaimedJob, log: structlog.stdlib.BoundLogger) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from schema.events import JobCancelled, JobFailed
 from schema.metrics.catalog import JOBS_FINISHED
@@ -20,6 +21,8 @@ from schema.states import State
 from workers.limits.limits import Limits
 from workers.limits.reservation import settle_reservation
 from workers.stream.relay import JobStream, Relay, new_history, new_holder, queued_event
+
+log = structlog.get_logger()
 
 FLUSH_S = 1.0
 
@@ -62,6 +65,10 @@ async def end_job(
     )
     if ended is not None:
         JOBS_FINISHED.of(job.kind, ending.state).inc()
+        ids = {"tenant_id": str(tenant_id), "job_id": str(job_id), "attempt": attempt}
+        log.info(
+            "job_ended", **ids, kind=job.kind, state=ending.state, agent=job.agent, model=job.model, events=len(frames)
+        )
         stream.end(frames)
         await stream.flush(FLUSH_S)
         await settle_reservation(limits, tenant_id, job_id, tokens=ended.booked_tokens, nanos=ended.cost_nanos)
