@@ -132,20 +132,16 @@ def configure_logging(process: str, *, style: str | None = None, level: str | No
     quiet_pools()
 
 
-def log_request(**facts: str | float) -> None:
-    """Log that a request was answered. `facts` are of our own making, but for `request_id`, which a client may have chosen."""
-    if REQUESTS.isEnabledFor(logging.INFO):
-        facts["request_id"] = masked(str(facts["request_id"]))
-        at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        line = {
-            **facts,
-            "event": "request_answered",
-            "level": "info",
-            "process": "api",
-            "pid": os.getpid(),
-            "timestamp": at,
-        }
-        REQUESTS.info("%s", msgspec.json.encode(line).decode())
+class RequestLog:
+    """Logs what became of requests. Its facts are of our own making, but for `request_id`, which a client may have chosen."""
+
+    def info(self, event: str, *, request_id: str, **facts: str | float) -> None:
+        """Log one request."""
+        if REQUESTS.isEnabledFor(logging.INFO):
+            at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+            own = {"event": event, "level": "info", "process": "api", "pid": os.getpid(), "timestamp": at}
+            line = {**facts, "request_id": masked(request_id), **own}
+            REQUESTS.info("%s", msgspec.json.encode(line).decode())
 
 
 def log_uncaught() -> None:

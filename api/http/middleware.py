@@ -12,7 +12,9 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from schema.ids import new_id
 from schema.metrics.catalog import HTTP_DURATION, HTTP_REQUESTS
-from workers.logs import log_request
+from workers.logs import RequestLog
+
+log = RequestLog()
 
 ROOTS = frozenset({"", "api", "v1", "health", "metrics", "schema", "console", ".well-known"})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -75,16 +77,15 @@ def _measure(scope: Any, request_id: str, status: int, duration_s: float) -> Non
     if status < 400 and route.startswith(OF_PROBES):
         return
     caller = scope.get("user")
-    facts = {
+    facts: dict[str, str | float] = {
         "method": method,
         "route": route,
         "status": status,
         "ms": round(duration_s * 1000, 1),
-        "request_id": request_id,
     }
     if caller is not None:
         facts["tenant_id"] = str(caller.tenant_id)
-    log_request(**facts)
+    log.info("request_answered", request_id=request_id, **facts)
 
 
 def _without_body(send: Send) -> Send:

@@ -22,7 +22,7 @@ import api
 import graphs
 import schema
 import workers
-from workers.logs import MASK, SECRET_NAME, configure_logging, describe_error, log_request, log_uncaught, redact
+from workers.logs import MASK, SECRET_NAME, RequestLog, configure_logging, describe_error, log_uncaught, redact
 
 PRIVATE_TEXT = "the heron logged nobody"
 
@@ -106,11 +106,11 @@ def test_other_errors_have_their_messages_alone_and_in_groups() -> None:
 
 
 @contextlib.contextmanager
-def logging_set_up() -> Iterator[None]:
+def logging_set_up(level: str | None = None) -> Iterator[None]:
     """Configure logging as in a real process, to the current stderr; restore it afterwards."""
     root = logging.getLogger()
     before = (root.handlers[:], root.level, sys.excepthook, threading.excepthook, sys.unraisablehook)
-    configure_logging("test", style="json")
+    configure_logging("test", style="json", level=level)
     log_uncaught()
     try:
         yield
@@ -175,28 +175,15 @@ def test_no_repr_shows_a_secret() -> None:
 
 
 def test_less_than_the_level_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        configure_logging("test", style="json", level="warning")
+    with logging_set_up(level="warning"):
         structlog.get_logger().info("heron_seen")
         structlog.get_logger().warning("heron_gone")
-        log_request(method="GET", route="/", status=200, ms=0.1, request_id="0123456789abcdef")
-    finally:
-        structlog.reset_defaults()
-        logging.getLogger().handlers[:] = []
-        logging.getLogger().setLevel(logging.WARNING)
-    logged = capsys.readouterr().err
-    assert "heron_gone" in logged
-    assert "heron_seen" not in logged
-    assert "request_answered" not in logged
+        RequestLog().info("request_answered", request_id="0123456789abcdef", status=200)
+    assert ["heron_gone"] == [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
 
 
 def test_a_key_that_is_sent_as_a_request_id_is_masked(capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        configure_logging("test", style="json")
-        log_request(method="GET", route="/", status=200, ms=0.1, request_id="hr_0123456789abcdefABCDEF")
-    finally:
-        structlog.reset_defaults()
-        logging.getLogger().handlers[:] = []
-        logging.getLogger().setLevel(logging.WARNING)
+    with logging_set_up():
+        RequestLog().info("request_answered", request_id="hr_0123456789abcdefABCDEF", status=200)
     line = json.loads(capsys.readouterr().err)
-    assert (MASK, "request_answered") == (line["request_id"], line["event"])
+    assert (MASK, 200) == (line["request_id"], line["status"])
