@@ -12,7 +12,7 @@ from schema import redis_names
 from schema.events import AgentRouted
 from tests.conftest import TestTenant, make_tenant
 from tests.journeys.agent_setup import add_agent
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE_S, wait_for
 from tests.workers.agent_runs import open_agent_worker
 from tests.workers.jobs import worker_context
 from workers.agents import routing_readiness
@@ -29,6 +29,13 @@ async def nobody_was_routed(core: JobCore) -> AsyncIterator[None]:
     await core.redis.call("DEL", redis_names.ROUTED)
     yield
     await core.redis.call("DEL", redis_names.ROUTED)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embedding takes as long as a busy machine needs."""
+    monkeypatch.setattr("graphs.routing.router.VECTORS_WAIT_S", PATIENCE_S)
+    monkeypatch.setattr(routing_readiness, "PREPARE_S", PATIENCE_S)
 
 
 @pytest.fixture
