@@ -51,7 +51,8 @@ export function ConversationView({ conversation }: { conversation: Conversation 
 
   return (
     <section class="conversation" aria-label={w.title} onKeyDown={(event) => {
-      if (event.key === "Escape" && busy.value) conversation.stop().catch(failed);
+      const elsewhere = (event.target as Element).closest("dialog, .menu, .edit-question");
+      if (event.key === "Escape" && !elsewhere && busy.value) conversation.stop().catch(failed);
     }}>
       <h1 class="visually-hidden">{w.title}</h1>
       <div class="turns" ref={scroller} onScroll={onScroll} onWheel={onMove} onTouchMove={onMove} tabIndex={0} role="region" aria-label={w.transcript}>
@@ -109,9 +110,11 @@ function useFollowing(scroller: { current: HTMLDivElement | null }, conversation
     const box = scroller.current;
     return !box || box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_THE_END_PX;
   };
+  const frame = useRef(0);
   useSignalEffect(() => {
     for (const turn of conversation.turns.value) void turn.answer.text.value;
-    requestAnimationFrame(() => {
+    frame.current ||= requestAnimationFrame(() => {
+      frame.current = 0;
       if (following.current && scroller.current) scroller.current.scrollTop = scroller.current.scrollHeight;
       atEnd.value = isAtEnd();
     });

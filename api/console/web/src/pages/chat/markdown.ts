@@ -11,6 +11,7 @@ import { words } from "../../words";
 /** A tail longer than this (one endless table or block of code) is rendered a few times a second only. */
 const LONG_TAIL = 20_000;
 const LONG_TAIL_PAUSE_MS = 400;
+const PAUSE_MS = 50;
 
 const escapeHtml = (text: string) =>
   text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
@@ -33,6 +34,9 @@ DOMPurify.addHook("afterSanitizeAttributes", (node) => {
   }
 });
 
+/** marked reads every line's end as one character, and its tokens have that. */
+const withoutReturns = (text: string) => (text.includes("\r") ? text.replace(/\r\n?/g, "\n") : text);
+
 function toFragment(tokens: Token[]): DocumentFragment {
   return DOMPurify.sanitize(marked.parser(tokens), {
     RETURN_DOM_FRAGMENT: true,
@@ -45,7 +49,7 @@ function toFragment(tokens: Token[]): DocumentFragment {
 
 export class GrowingMarkdown {
   private text = "";
-  private settled = 0;
+  private settledText = "";
   private tail: HTMLElement | null = null;
   private frame = 0;
   private timer = 0;
@@ -55,24 +59,20 @@ export class GrowingMarkdown {
 
   constructor(private readonly root: HTMLElement) {}
 
-  /** Shows this text, which usually is the last one and more. At most once a frame. */
+  /** Shows this text, which usually is the last one and more; at most twenty times a second. */
   show(text: string): void {
-    if (!text.startsWith(this.text.slice(0, this.settled)) || text.length < this.settled) this.clear();
-    this.text = text;
+    this.text = withoutReturns(text);
     if (this.frame || this.timer) return;
-    const long = text.length - this.settled > LONG_TAIL;
-    if (long && performance.now() - this.lastRender < LONG_TAIL_PAUSE_MS) {
-      this.timer = window.setTimeout(() => this.render(), LONG_TAIL_PAUSE_MS);
-    } else {
-      this.frame = requestAnimationFrame(() => this.render());
-    }
+    const pause = text.length - this.settledText.length > LONG_TAIL ? LONG_TAIL_PAUSE_MS : PAUSE_MS;
+    const rest = pause - (performance.now() - this.lastRender);
+    if (rest > 0) this.timer = window.setTimeout(() => this.render(), rest);
+    else this.frame = requestAnimationFrame(() => this.render());
   }
 
   /** Shows the whole text at once, settled: nothing more comes. */
   finish(text: string): void {
     this.cancel();
-    if (!text.startsWith(this.text.slice(0, this.settled))) this.clear();
-    this.text = text;
+    this.text = withoutReturns(text);
     this.render(true);
   }
 
@@ -96,24 +96,28 @@ export class GrowingMarkdown {
   private clear(): void {
     this.root.replaceChildren();
     this.tail = null;
-    this.settled = 0;
-    this.text = "";
+    this.settledText = "";
   }
 
   private render(whole = false): void {
     this.frame = this.timer = 0;
     this.lastRender = performance.now();
-    const tokens = marked.lexer(this.text.slice(this.settled));
+    if (!this.text.startsWith(this.settledText)) this.clear(); // a lost attempt's text, which is dropped
+    const tokens = marked.lexer(this.text.slice(this.settledText.length));
     const last = whole ? tokens.length : tokens.length - 1;
     for (const token of tokens.slice(0, last)) {
-      this.settled += token.raw.length;
+      this.settledText += token.raw;
       if (token.type === "space") continue;
       const block = this.takeTail();
       block.replaceChildren(toFragment([token]));
       this.decorate(block);
     }
     const rest = tokens[last];
-    if (!rest || rest.type === "space") return;
+    if (!rest || rest.type === "space") {
+      this.tail?.remove(); // the text was cut back
+      this.tail = null;
+      return;
+    }
     this.tail ??= this.addBlock();
     this.tail.replaceChildren(toFragment([rest]));
     this.markCitations(this.tail);

@@ -2,7 +2,7 @@
 
 import { useLocation } from "preact-iso";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { download, to } from "../../address";
+import { to } from "../../address";
 import { api, need, type Schemas } from "../../api";
 import { between, count } from "../../format";
 import { type Changes, useChanges } from "../../live";
@@ -27,9 +27,6 @@ export default function JobsPage() {
     <div class="page">
       <PageTitle text={w.title}>
         <Live connected={list.connected} />
-        <a class="button" href={download(`/api/jobs?${new URLSearchParams(flat(queryOf(filters)))}`)} download="jobs.csv" onClick={csv}>
-          {w.csv}
-        </a>
       </PageTitle>
       <Filters filters={filters} />
       <Summary filters={filters} url={url} changed={list.changed} />
@@ -48,27 +45,6 @@ export default function JobsPage() {
       {list.cursor && <button type="button" class="button" onClick={list.more}>{words.value.more}</button>}
     </div>
   );
-}
-
-/** A link can't ask for a format, so the file is read here. */
-async function csv(event: Event): Promise<void> {
-  event.preventDefault();
-  const link = event.currentTarget as HTMLAnchorElement;
-  try {
-    const response = await fetch(link.href, { headers: { Accept: "text/csv" } });
-    if (!response.ok) throw new Error(words.value.errors.status(response.status));
-    const file = document.createElement("a");
-    file.href = URL.createObjectURL(await response.blob());
-    file.download = "jobs.csv";
-    file.click();
-    URL.revokeObjectURL(file.href);
-  } catch (error) {
-    failed(error);
-  }
-}
-
-function flat(query: Record<string, unknown>): string[][] {
-  return Object.entries(query).flatMap(([name, value]) => [value].flat().map((one) => [name, String(one)]));
 }
 
 export function Live({ connected }: { connected: boolean }) {
