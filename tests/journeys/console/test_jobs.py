@@ -27,6 +27,14 @@ async def test_jobs_are_seen_as_they_change_and_filters_are_in_the_address(visit
     await expect(visitor.button("Failed")).to_have_attribute("aria-pressed", "true")
     await page.go_back()
     await expect(row).to_have_count(1)
+    await page.get_by_label("Created").select_option("1h")
+    await expect(page).to_have_url(re.compile(r"/jobs\?since=1h$"))
+    await expect(row).to_have_count(1)
+    await expect(page.locator(".summary")).to_have_text("1 job")
+    async with page.expect_download() as coming:
+        await visitor.link("As CSV").click()
+    lines = (await (await coming.value).path()).read_text().splitlines()
+    assert (2, True) == (len(lines), accepted["job_id"] in lines[1])
 
 
 async def test_a_failed_job_says_why_and_runs_again(visit: Visit, client: Client) -> None:

@@ -68,6 +68,7 @@ class Visitor:
 
     async def assert_fit(self) -> None:
         """Assert that axe-core finds nothing on the page as it is now, and that nothing is wider than the screen."""
+        await expect(self.page.locator("h1").first).to_be_attached()
         found = (await Axe().run(self.page)).response["violations"]
         told = [f"{one['id']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0]['failureSummary']}" for one in found]
         assert not told, "\n".join(told)

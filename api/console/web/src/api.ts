@@ -40,11 +40,11 @@ async function send(request: Request): Promise<Response> {
 
 export const api = createClient<paths>({ baseUrl: ORIGIN, headers: OWN_HEADER, fetch: send });
 
-/** The data of a call. Throws ApiError, whose message is what the API said. */
-export async function need<T>(call: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
+/** The data of a call, as JSON. Throws ApiError, whose message is what the API said. */
+export async function need<T>(call: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<Exclude<T, string>> {
   const { data, error, response } = await call;
   if (!response.ok) throw errorOf(response.status, error);
-  return data as T;
+  return data as Exclude<T, string>;
 }
 
 /** What to tell people of a refusal: the API's own sentence where it sent one. */

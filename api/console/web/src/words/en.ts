@@ -172,6 +172,7 @@ export const en = {
     since: "Created",
     sinceAll: "At any time",
     sinceOptions: { "15m": "Last 15 minutes", "1h": "Last hour", "24h": "Last 24 hours", "7d": "Last 7 days" } as Record<string, string>,
+    found: (number: number, more: boolean) => `${count(number)}${more ? "+" : ""} ${number === 1 && !more ? "job" : "jobs"}`,
     fresh: (number: number) => `Show ${count(number)} new`,
     empty: "No jobs yet. Every question, upload and benchmark becomes one: start with a chat.",
     noMatch: "No job matches these filters.",

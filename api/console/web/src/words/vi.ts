@@ -173,6 +173,7 @@ export const vi: typeof en = {
     since: "Tạo lúc",
     sinceAll: "Mọi lúc",
     sinceOptions: { "15m": "15 phút qua", "1h": "Một giờ qua", "24h": "24 giờ qua", "7d": "7 ngày qua" },
+    found: (number, more) => `${count(number)}${more ? "+" : ""} công việc`,
     fresh: (number) => `Hiện ${count(number)} việc mới`,
     empty: "Chưa có công việc nào. Mỗi câu hỏi, tệp tải lên và phép đo là một công việc: hãy bắt đầu trò chuyện.",
     noMatch: "Không có công việc nào khớp bộ lọc.",

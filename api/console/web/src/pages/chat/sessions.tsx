@@ -11,7 +11,7 @@ import { failed } from "../../parts/toasts";
 import { words } from "../../words";
 import { leave, sessionsChanged } from "./conversation";
 
-type Session = Schemas["SessionOut"];
+type Session = Schemas["SessionOut"] & { pinned?: boolean };
 const PAGE = 30;
 const TYPING_PAUSE_MS = 200;
 

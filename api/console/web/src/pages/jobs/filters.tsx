@@ -42,6 +42,10 @@ export function Filters({ filters }: { filters: JobFilters }) {
         <option value="">{w.kind}: {words.value.all}</option>
         {KINDS.map((kind) => <option key={kind} value={kind}>{kind}</option>)}
       </select>
+      <select aria-label={w.since} value={filters.since} onChange={(event) => change({ since: event.currentTarget.value })}>
+        <option value="">{w.sinceAll}</option>
+        {Object.entries(w.sinceOptions).map(([value, label]) => <option key={value} value={value}>{label}</option>)}
+      </select>
       {(["agent", "model", "error"] as const).filter((name) => filters[name]).map((name) => (
         <button type="button" class="chip" key={name} aria-pressed="true" onClick={() => change({ [name]: "" })}>
           {filters[name]} ×

@@ -2,7 +2,7 @@
 
 import { useLocation } from "preact-iso";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { to } from "../../address";
+import { download, to } from "../../address";
 import { api, need, type Schemas } from "../../api";
 import { between, count } from "../../format";
 import { type Changes, useChanges } from "../../live";
@@ -15,7 +15,6 @@ import { Filters, type JobFilters, queryOf, readFilters } from "./filters";
 
 type Job = Schemas["JobOut"];
 const PAGE = 50;
-const MOST_COUNTED = 100;
 
 export default function JobsPage() {
   const w = words.value.jobs;
@@ -27,6 +26,9 @@ export default function JobsPage() {
     <div class="page">
       <PageTitle text={w.title}>
         <Live connected={list.connected} />
+        <a class="button" href={download(`/api/jobs?${new URLSearchParams(flat(queryOf(filters)))}`)} download="jobs.csv" onClick={csv}>
+          {w.csv}
+        </a>
       </PageTitle>
       <Filters filters={filters} />
       <Summary filters={filters} url={url} changed={list.changed} />
@@ -45,6 +47,27 @@ export default function JobsPage() {
       {list.cursor && <button type="button" class="button" onClick={list.more}>{words.value.more}</button>}
     </div>
   );
+}
+
+/** A link can't ask for a format, so the file is read here. */
+async function csv(event: Event): Promise<void> {
+  event.preventDefault();
+  const link = event.currentTarget as HTMLAnchorElement;
+  try {
+    const response = await fetch(link.href, { headers: { Accept: "text/csv" } });
+    if (!response.ok) throw new Error(words.value.errors.status(response.status));
+    const file = document.createElement("a");
+    file.href = URL.createObjectURL(await response.blob());
+    file.download = "jobs.csv";
+    file.click();
+    URL.revokeObjectURL(file.href);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+function flat(query: Record<string, unknown>): string[][] {
+  return Object.entries(query).flatMap(([name, value]) => [value].flat().map((one) => [name, String(one)]));
 }
 
 export function Live({ connected }: { connected: boolean }) {
@@ -107,22 +130,28 @@ function matches(job: Job, filters: JobFilters): boolean {
   );
 }
 
-/** What can be done with all that failed, and how many those are. */
+type Counted = { count: number; more: boolean };
+
+function countJobs(query: Record<string, string | string[]>): Promise<Counted> {
+  return need(api.GET("/api/jobs/count", { params: { query: query as any } }));
+}
+
+/** How many there are, and what can be done with all that failed. */
 function Summary({ filters, url, changed }: { filters: JobFilters; url: string; changed: number }) {
   const w = words.value.jobs;
-  const [dead, setDead] = useState("");
+  const [total, setTotal] = useState<Counted>();
+  const [dead, setDead] = useState<Counted>();
   useEffect(() => {
     const timer = setTimeout(() => {
-      const query = { ...queryOf(filters), state: ["failed"], limit: MOST_COUNTED };
-      need(api.GET("/api/jobs", { params: { query: query as any } })).then(
-        ({ items, next_cursor }) => setDead(items.length ? `${count(items.length)}${next_cursor ? "+" : ""}` : ""),
-        () => undefined,
-      );
+      const query = queryOf(filters);
+      countJobs(query).then(setTotal, () => undefined);
+      countJobs({ ...query, state: ["failed"] }).then(setDead, () => undefined);
     }, 150);
     return () => clearTimeout(timer);
   }, [url, changed]);
+  const failedOnes = dead?.count ? count(dead.count) + (dead.more ? "+" : "") : "";
   const retryAll = async () => {
-    if (!(await confirmed(w.retryAllSure(dead), w.retryAll))) return;
+    if (!(await confirmed(w.retryAllSure(failedOnes), w.retryAll))) return;
     const kind = filters.kind ? { kind: filters.kind as "chat" } : {};
     let retried = 0;
     for (let more = true; more; ) {
@@ -135,8 +164,9 @@ function Summary({ filters, url, changed }: { filters: JobFilters; url: string; 
   const all = !filters.agent && !filters.error && !filters.since && !filters.model;
   return (
     <div class="summary">
-      {dead && all && may("jobs.write") && (
-        <button type="button" class="button" onClick={() => retryAll().catch(failed)}>{w.retryAll} ({dead})</button>
+      {total && total.count > 0 && <span class="soft">{w.found(total.count, total.more)}</span>}
+      {failedOnes && all && may("jobs.write") && (
+        <button type="button" class="button" onClick={() => retryAll().catch(failed)}>{w.retryAll} ({failedOnes})</button>
       )}
     </div>
   );
