@@ -47,6 +47,16 @@ export async function need<T>(call: Promise<{ data?: T; error?: unknown; respons
   return data as Exclude<T, string>;
 }
 
+/** A page of a list that has something on it, or the last one: a search may look at many rows and find none of them. */
+export async function readOn<P extends { items: unknown[]; next_cursor: string | null }>(
+  read: (cursor?: string) => Promise<P>,
+  after?: string,
+): Promise<P> {
+  let page = await read(after);
+  while (!page.items.length && page.next_cursor) page = await read(page.next_cursor);
+  return page;
+}
+
 /** What to tell people of a refusal: the API's own sentence where it sent one. */
 export function errorOf(status: number, body: unknown): ApiError {
   const problem = (typeof body === "object" && body !== null ? body : {}) as {

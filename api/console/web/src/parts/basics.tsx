@@ -21,7 +21,6 @@ const ICONS: Record<string, string> = {
   edit: "M4 20l1-5L16 4l4 4L9 19z",
   dots: "M4.500 12h1M11.500 12h1M18.500 12h1",
   close: "M6 6l12 12M18 6L6 18",
-  pin: "M9 4h6l-1 6 3 3H7l3-3zM12 13v7",
   list: "M4 6h10M4 12h16M4 18h7",
   chevron: "M9 6l6 6-6 6",
   trash: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",

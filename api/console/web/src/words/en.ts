@@ -140,8 +140,6 @@ export const en = {
     newest: "To the newest",
     rename: "Rename",
     renameTitle: "Rename the conversation",
-    pin: "Pin",
-    unpin: "Unpin",
     exportMarkdown: "Export as Markdown",
     exportJson: "Export as JSON",
     actions: (title: string) => `Actions for ${title}`,

@@ -141,8 +141,6 @@ export const vi: typeof en = {
     newest: "Đến mới nhất",
     rename: "Đổi tên",
     renameTitle: "Đổi tên cuộc trò chuyện",
-    pin: "Ghim",
-    unpin: "Bỏ ghim",
     exportMarkdown: "Xuất ra Markdown",
     exportJson: "Xuất ra JSON",
     actions: (title) => `Thao tác với ${title}`,

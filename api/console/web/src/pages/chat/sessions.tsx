@@ -3,7 +3,7 @@
 import { useLocation } from "preact-iso";
 import { useEffect, useState } from "preact/hooks";
 import { download, to } from "../../address";
-import { api, need, type Schemas } from "../../api";
+import { api, need, readOn, type Schemas } from "../../api";
 import { ErrorNote, Field, Icon } from "../../parts/basics";
 import { confirmed, Dialog } from "../../parts/dialog";
 import { Menu } from "../../parts/menu";
@@ -11,7 +11,7 @@ import { failed } from "../../parts/toasts";
 import { words } from "../../words";
 import { leave, sessionsChanged } from "./conversation";
 
-type Session = Schemas["SessionOut"] & { pinned?: boolean };
+type Session = Schemas["SessionOut"];
 const PAGE = 30;
 const TYPING_PAUSE_MS = 200;
 
@@ -23,8 +23,10 @@ export function Sessions({ current, onBegin }: { current: string; onBegin: () =>
   const [error, setError] = useState<unknown>();
   const changed = sessionsChanged.value;
   const read = async (after?: string) => {
-    const query = { limit: PAGE, ...(search ? { search } : {}), ...(after ? { cursor: after } : {}) };
-    const page = await need(api.GET("/api/sessions", { params: { query } }));
+    const page = await readOn((cursor) => {
+      const query = { limit: PAGE, ...(search ? { search } : {}), ...(cursor ? { cursor } : {}) };
+      return need(api.GET("/api/sessions", { params: { query } }));
+    }, after);
     setItems((old) => (after ? [...(old ?? []), ...page.items] : page.items));
     setCursor(page.next_cursor);
     setError(undefined);
@@ -62,7 +64,7 @@ function SessionRow({ session, isCurrent }: { session: Session; isCurrent: boole
   const [renaming, setRenaming] = useState(false);
   const title = session.title || w.untitled;
   const path = { params: { path: { session_id: session.id } } };
-  const change = async (body: Schemas["SessionTitleIn"] | any) => {
+  const change = async (body: Schemas["SessionTitleIn"]) => {
     await need(api.PATCH("/api/sessions/{session_id}", { ...path, body }));
     sessionsChanged.value += 1;
   };
@@ -78,16 +80,10 @@ function SessionRow({ session, isCurrent }: { session: Session; isCurrent: boole
   return (
     <li class={isCurrent ? "session current" : "session"}>
       <a href={to(`chat/${session.id}`)} aria-current={isCurrent ? "page" : undefined} title={title}>
-        {session.pinned && <Icon name="pin" />}
         {title}
       </a>
       <Menu label={w.actions(title)}>
         <button type="button" onClick={() => setRenaming(true)}>{w.rename}</button>
-        {session.pinned !== undefined && (
-          <button type="button" onClick={() => change({ pinned: !session.pinned }).catch(failed)}>
-            {session.pinned ? w.unpin : w.pin}
-          </button>
-        )}
         <a href={exported("markdown")} download>{w.exportMarkdown}</a>
         <a href={exported("json")} download>{w.exportJson}</a>
         <button type="button" class="danger" onClick={() => remove().catch(failed)}>{words.value.remove}</button>

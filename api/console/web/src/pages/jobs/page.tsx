@@ -3,7 +3,7 @@
 import { useLocation } from "preact-iso";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { download, to } from "../../address";
-import { api, need, type Schemas } from "../../api";
+import { api, errorOf, need, readOn, type Schemas } from "../../api";
 import { between, count } from "../../format";
 import { type Changes, useChanges } from "../../live";
 import { Ago, Badge, Empty, ErrorNote, Loading, PageTitle } from "../../parts/basics";
@@ -54,15 +54,28 @@ async function csv(event: Event): Promise<void> {
   event.preventDefault();
   const link = event.currentTarget as HTMLAnchorElement;
   try {
-    const response = await fetch(link.href, { headers: { Accept: "text/csv" } });
-    if (!response.ok) throw new Error(words.value.errors.status(response.status));
     const file = document.createElement("a");
-    file.href = URL.createObjectURL(await response.blob());
+    file.href = URL.createObjectURL(new Blob(await csvParts(link.href), { type: "text/csv" }));
     file.download = "jobs.csv";
     file.click();
     URL.revokeObjectURL(file.href);
   } catch (error) {
     failed(error);
+  }
+}
+
+/** All rows: the API sends some thousands at a time, each time with the heads. */
+async function csvParts(href: string): Promise<string[]> {
+  const parts: string[] = [];
+  const url = new URL(href);
+  for (;;) {
+    const response = await fetch(url, { headers: { Accept: "text/csv" } });
+    if (!response.ok) throw errorOf(response.status, await response.json().catch(() => undefined));
+    const text = await response.text();
+    parts.push(parts.length ? text.slice(text.indexOf("\n") + 1) : text);
+    const cursor = response.headers.get("X-Headrace-Next-Cursor");
+    if (!cursor) return parts;
+    url.searchParams.set("cursor", cursor);
   }
 }
 
@@ -88,8 +101,10 @@ function useJobs(filters: JobFilters, url: string) {
   shown.current = new Set(jobs?.map((job) => job.id));
   const read = useCallback(
     async (after?: string) => {
-      const query = { ...queryOf(filters), limit: PAGE, ...(after ? { cursor: after } : {}) };
-      const page = await need(api.GET("/api/jobs", { params: { query: query as any } }));
+      const page = await readOn((cursor) => {
+        const query = { ...queryOf(filters), limit: PAGE, ...(cursor ? { cursor } : {}) };
+        return need(api.GET("/api/jobs", { params: { query: query as any } }));
+      }, after);
       setJobs((old) => (after ? [...(old ?? []), ...page.items] : page.items));
       setCursor(page.next_cursor);
       setError(undefined);
