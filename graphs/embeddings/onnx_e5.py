@@ -123,4 +123,4 @@ def _repack(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return blocks of 4-bit numbers with neighbours in one byte; in the file, a byte has the numbers i and i + 16."""
     low, high = packed & 15, packed >> 4
     numbers = np.concatenate([low, high], axis=1)
-    return np.ascontiguousarray(numbers[:, 0::2] | (numbers[:, 1::2] << 4))
+    return np.ascontiguousarray(numbers[:, 0::2] | (numbers[:, 1::2] << 4)).astype(np.uint8)

@@ -74,9 +74,9 @@ class CandidateSet:
 
     def train_on_vectors(self, vectors: Array) -> None:
         """Train on the vectors of `items`, in their order, (items, dimensions)."""
-        self._mean = vectors.mean(axis=0)
+        self._mean = mean = vectors.mean(axis=0)
         self._kinds = self._frames_of_agents(vectors)
-        centred = centre(vectors, self._mean)
+        centred = centre(vectors, mean)
         self._by_meaning = self._train(centred)
         self._vectors = centred
 

@@ -10,12 +10,14 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import structlog
 
+from graphs.language.detection import detect_language
 from schema.errors import HeadraceError, InputError
 from schema.metrics.catalog import RETRIEVAL
 from schema.postgres.connections import Db, Pool, tenant_tx
@@ -40,6 +42,8 @@ log = structlog.get_logger()
 ONLY_WORDS = "Only words were searched, because the query could not be embedded:"
 DEPTH = 50
 """How many hits of each list are fused, at least."""
+LANGUAGES_DEPTH = 3
+"""An embedder of many languages is asked for so many times as many: those of the question's language come first."""
 VECTOR_WEIGHT, TEXT_WEIGHT, TRUST_EXPONENT = 1.0, 2.5, 3.0
 """Fitted on one half of `tests/retrieval`. A passage with all of the query's words counts for more than the nearest one; with
 half of them by weight, it counts for a third of that (0.5 ** TRUST_EXPONENT * TEXT_WEIGHT)."""
@@ -49,11 +53,13 @@ Vectors = Mapping[UUID, Sequence[float]]
 
 @dataclass
 class Candidates:
-    """What the lists found. `cosines` are by passage, `nearest` by the name of the space; `vectors` has an entry per space."""
+    """What the lists found. `cosines` are by passage, `nearest` by the name of the space; `vectors` has an entry per
+    space. `crossing` were found by an embedder of many languages."""
 
     lists: list[RankedList] = field(default_factory=list)
     cosines: dict[UUID, float] = field(default_factory=dict)
     nearest: dict[str, list[float]] = field(default_factory=dict)
+    crossing: set[UUID] = field(default_factory=set)
     vectors: list[Vectors] = field(default_factory=list)
     passages: list[FoundPassage] = field(default_factory=list)
 
@@ -157,7 +163,10 @@ async def _find_nearest(
         vector = vectors.get(part.embedder)
         if vector is None or isinstance(vector, str):
             continue
-        rows = await find_nearest(db, narrow(resolved.scope, part), part.space, vector, limit=_depth(request))
+        crosses = "multilingual" in part.space.name
+        limit = _depth(request) * (LANGUAGES_DEPTH if crosses else 1)
+        rows = await find_nearest(db, narrow(resolved.scope, part), part.space, vector, limit=limit)
+        candidates.crossing |= {row.chunk_id for row in rows} if crosses else set()
         candidates.cosines |= {row.chunk_id: row.score for row in rows}
         candidates.nearest[part.space.name] = [row.score for row in rows]
         candidates.lists.append(RankedList("vector", [row.chunk_id for row in rows], VECTOR_WEIGHT))
@@ -167,8 +176,10 @@ async def _read_passages(
     db: Db, request: SearchRequest, resolved: ResolvedScope, terms: QueryTerms, candidates: Candidates
 ) -> None:
     """Fuse the lists and read their passages. Passages that have been deleted since are left out."""
+    found_ids = list(ranks_by_id(candidates.lists))
+    rows = await read_passages(db, request.tenant_id, request.reader, found_ids, terms.words, terms.weights)
+    candidates.lists = [_across_languages(ranked, rows, candidates) for ranked in candidates.lists]
     ranks = ranks_by_id(candidates.lists)
-    rows = await read_passages(db, request.tenant_id, request.reader, list(ranks), terms.words, terms.weights)
     shares = {found: _share(row.covered, terms) for found, row in rows.items()}
     scores = fuse([replace(ranked, trust=_trust(ranked, shares)) for ranked in candidates.lists])
     if request.mmr is not None:
@@ -180,6 +191,19 @@ async def _read_passages(
             own = max(0.0, cosine or 0.0) if request.mode == "vector" else score
             found = _passage(rows[chunk_id], own, shares[chunk_id], ranks=ranks[chunk_id], cosine=cosine)
             candidates.passages.append(found)
+
+
+def _across_languages(ranked: RankedList, rows: Mapping[UUID, StoredPassage], candidates: Candidates) -> RankedList:
+    """Return a list by meaning with every language on an equal footing: an embedder of many languages holds texts of one
+    language for alike, so a passage is ranked by how far it stands out from the others of its own."""
+    if ranked.name != "vector" or not candidates.crossing.issuperset(ranked.ids):
+        return ranked
+    known = [item for item in ranked.ids if item in rows]
+    groups: dict[str, list[UUID]] = {}
+    for item in known:
+        groups.setdefault(detect_language(rows[item].text), []).append(item)
+    usual = {item: fmean(candidates.cosines[one] for one in group) for group in groups.values() for item in group}
+    return replace(ranked, ids=sorted(known, key=lambda item: usual[item] - candidates.cosines[item]))
 
 
 def _passage(
