@@ -12,18 +12,18 @@ _ROWS = """
 debt debts owe owes owed owing receivable receivables outstanding | cong no | du no | khoan no | no phai thu | con no
 shipment shipments cargo parcel delivery tracking track | lo hang | van don | van chuyen | giao hang | chuyen hang
 container containers
-weather forecast temperature rain raining sunny humidity wind | thoi tiet | du bao | nhiet do
+weather forecast temperature rain raining sunny humidity wind windy frost snow umbrella | thoi tiet | du bao | nhiet do | co mua
 time clock timezone timezones today's | may gio | mui gio | gio dia phuong
 mathematics math calculate calculation compute sum solve equation derivative integral | phep tinh | phuong trinh | dao ham
 inventory stock warehouse | ton kho | hang ton | trong kho
 invoice invoices | hoa don
 customer customers client clients | khach hang
-web internet online news latest | tren mang | tin tuc | tin moi
+web internet online google news latest | tren mang | tin tuc | tin moi
 search find lookup | tim | tim kiem | tra cuu
 wikipedia encyclopedia encyclopaedia | bach khoa
 document documents file files contract policy manual handbook | tai lieu | van ban | hop dong | quy dinh | quy che | chinh sach
-remember memorise memorize | ghi nho | hay nho | nho rang
-recall recalled remembered remember know | nho lai | con nho
+remember memorise memorize | keep in mind | ghi nho | hay nho | nho rang | nho giup
+recall recalled remembered remember know | did i tell you | have i told you | nho lai | con nho
 price prices cost tariff | gia | bao gia | gia ca
 image images picture photo scan scanned ocr | hinh anh | anh chup | ban quet
 python script | ma lenh

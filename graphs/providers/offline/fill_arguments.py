@@ -118,7 +118,7 @@ def _fill_once(
 def _is_distinctive(name: str, schema: Mapping[str, Any], value: Any) -> bool:
     """Whether a value is specific enough to point to the tool: it matches a pattern or an enum, is a formula, or has the shape
     of a code in the description, as SHP-1029 has that of SHP-0001."""
-    if schema.get("pattern") or schema.get("enum") or _kind(name, schema) == "formula":
+    if schema.get("pattern") or schema.get("enum") or _kind(name, schema) in ("formula", "source"):
         return True
     shown = values.find_codes(" ".join([str(schema.get("description", "")), *map(str, schema.get("examples") or ())]))
     return isinstance(value, str) and _code_shape(value) in {_code_shape(code) for code in shown}

@@ -10,6 +10,7 @@ from typing import Any
 from graphs.providers.offline.concepts import extract_terms, find_concepts
 from graphs.providers.offline.conversation import CalledTool, Conversation
 from graphs.providers.offline.fill_arguments import FilledArguments, Sources, fill_arguments
+from graphs.providers.offline.values import find_code_blocks
 
 MIN_SCORE, MIN_SCORE_NAMED = 3.0, 1.5
 """The minimum score of a tool that matches only by its description, and of one that matches by name or values."""
@@ -27,6 +28,11 @@ _IS_QUESTION = re.compile(
 )
 _WHO = re.compile(
     r"^(?:who|what)(?:'s| is| are| was| were)\s+(?!the\b|my\b|our\b|your\b)|\b(?:là ai|là gì)\b", re.IGNORECASE
+)
+_TALK = re.compile(
+    r"\b(?:do you (?:think|like|prefer|believe)|your favou?rite|slept well|how are you|bạn (?:thấy|nghĩ|thích)"
+    r"|nói chuyện|tâm sự|ban (?:thay|nghi|thich)|noi chuyen)\b",
+    re.IGNORECASE,
 )
 _GREETING = re.compile(
     r"^\W*(?:hi|hello|hey|thanks?|thank you|xin chào|chào|cảm ơn|ok|bye|how are you)\b", re.IGNORECASE
@@ -142,7 +148,8 @@ def score_tool(part: str, tool: Tool, tools: Sequence[Tool]) -> float:
     values that match a pattern or an enum, and by complete arguments; a calculator by a formula."""
     filled = fill_arguments(tool.parameters, Sources(part))[0]
     if tool.is_calculator:
-        return 6.0 if _has_distinctive(filled, tool, "code") else 0.0
+        is_program = bool(find_code_blocks(part))
+        return 6.0 if _has_distinctive(filled, tool, "code") and not is_program else 0.0
     if part.rstrip().endswith("?") and _stores_facts(tool):
         return 0.0
     words_said, concepts_meant = extract_terms(part), find_concepts(part)
@@ -173,7 +180,7 @@ def _has_distinctive(filled: FilledArguments, tool: Tool, what: str) -> bool:
 
 def _fallback_search(part: str, tools: Sequence[Tool]) -> Tool | None:
     """Return a tool for a question that matches none: one that searches documents, or Wikipedia for "who is" and "what is"."""
-    if _GREETING.match(part) or not _IS_QUESTION.search(part):
+    if _GREETING.match(part) or not _IS_QUESTION.search(part) or _is_only_talk(part):
         return None
     about = _WIKIPEDIA if _WHO.search(part.strip()) else frozenset()
     for concepts in (about, _DOCUMENTS):
@@ -182,6 +189,11 @@ def _fallback_search(part: str, tools: Sequence[Tool]) -> Tool | None:
             if tool.is_search and concepts & (tool.name_concepts | description):
                 return tool
     return None
+
+
+def _is_only_talk(part: str) -> bool:
+    """Whether it is said to the assistant itself ("What's your favourite season?"), which nothing has to be looked up for."""
+    return bool(_TALK.search(part))
 
 
 def _forced_call(conversation: Conversation, tools: Sequence[Tool]) -> CalledTool:

@@ -107,10 +107,16 @@ def number_near(text: str, hints: frozenset[str]) -> str | None:
     return None
 
 
+_ONE_LINE = re.compile(r"\b(?:import \w+;\s*)?print\(.*\)")
+"""A program of one line, without a fence."""
+
+
 def find_code_blocks(text: str) -> list[str]:
     """Return the contents of code fences, or else quoted texts that look like code."""
     if found := [match[1].rstrip("\n") for match in _FENCED.finditer(text)]:
         return found
+    if called := _ONE_LINE.search(text):
+        return [called[0].strip()]
     return [inner for inner in find_quoted(text) if re.search(r"[()=]", inner)]
 
 
