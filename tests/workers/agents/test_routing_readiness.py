@@ -20,7 +20,7 @@ from workers.agents.configuration import routing_candidates
 from workers.context import WorkerContext
 from workers.queue.job_core import JobCore
 
-QUESTION = "How much money do clients still have to pay us?"
+QUESTION = "Which overdue invoices does this customer have?"
 MANY = [f"Show me debt number {number} of this {part}" for number in range(20) for part in ("year", "month")]
 
 
