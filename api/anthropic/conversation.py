@@ -141,7 +141,8 @@ def _part(block: Block | ResultBlock, field: str, native: bool) -> Json:
         case TextBlockIn(text, mark):
             return {"type": "text", "text": text, **_mark(mark, native)}
         case ImageBlockIn(source, mark) if source.type == "file" and source.file_id:
-            return {"type": "file", "file": {"file_id": source.file_id, "is_picture": True}, **_mark(mark, native)}
+            picture = {"file_id": source.file_id, "is_picture": True}
+            return {"type": "file", "file": picture, **_at(field), **_mark(mark, native)}
         case ImageBlockIn(source, mark):
             url = _image_url(source, f"{field}.source")
             return {"type": "image_url", "image_url": {"url": url}, **_mark(mark, native)}
@@ -190,9 +191,10 @@ def _document(block: DocumentBlockIn, field: str, native: bool) -> Json:
         case _ if native and source.type in ("base64", "url"):
             return _native_document(block)
         case "base64", str(data), _:
-            return {"type": "file", "file": {"file_data": data, "filename": block.title or "document.pdf"}}
+            file = {"file_data": data, "filename": block.title or "document.pdf"}
+            return {"type": "file", "file": file, **_at(field)}
         case "file", _, _ if source.file_id:
-            return {"type": "file", "file": {"file_id": source.file_id}}
+            return {"type": "file", "file": {"file_id": source.file_id}, **_at(field)}
         case _:
             message = (
                 f"{field}: only Anthropic's models read documents of the type {source.type[:40]}. Send it as base64 or text, "
@@ -201,6 +203,11 @@ def _document(block: DocumentBlockIn, field: str, native: bool) -> Json:
             raise InputError(message, field=f"{field}.source")
     head = [line for line in (block.title, block.context) if line]
     return {"type": "text", "text": "\n\n".join((*head, said)), **_mark(block.cache_control, native)}
+
+
+def _at(field: str) -> Json:
+    """Return where a file came in, for errors (`api/chat/file_parts.py`)."""
+    return {"at": f"{field}.source", "data_at": f"{field}.source.data"}
 
 
 def _native_document(block: DocumentBlockIn) -> Json:

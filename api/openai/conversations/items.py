@@ -1,5 +1,6 @@
 """Items of conversations: checked as the input of a response is, and kept whole, in the shape in which they are given back."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -14,11 +15,23 @@ from schema.ids import new_id
 MAX_ID = 512
 PREFIXES = {"function_call": "fc", "function_call_output": "fco", "reasoning": "rs", "message": "msg"}
 REFERENCE = "item_reference"
+UNREACHABLE_ID = re.compile(r"[/?#%\\\s\x00-\x1f\x7f]|^\.{1,2}$")
+"""What an id can't have, since items are addressed by it."""
 
 
 def read_items(items: list[Item], field: str) -> list[Item]:
-    """Return items as they are kept, each with an id. Raises InputError that names the place of one that can't be read."""
-    return [_read(item, f"{field}[{place}]") for place, item in enumerate(items)]
+    """Return items as they are kept, each with an id of its own. Raises InputError that names the place of one that can't be
+    read."""
+    kept, places = list[Item](), dict[str, str]()
+    for number, item in enumerate(items):
+        place = f"{field}[{number}]"
+        read = _read(item, place)
+        if (first := places.setdefault(read["id"], place)) != place:
+            raise InputError(
+                f"{place}.id is that of {first}. Each item has an id of its own, or none.", field=f"{place}.id"
+            )
+        kept.append(read)
+    return kept
 
 
 def as_items(given: str | list[Item]) -> list[Item]:
@@ -38,6 +51,7 @@ def to_input(item: Item, place: str) -> ItemIn:
 
 def _read(item: Item, place: str) -> Item:
     read = to_input(item, place)
+    _require_reachable(read.id, f"{place}.id")
     match read.type:
         case "message":
             if read.role not in ROLES:
@@ -61,6 +75,12 @@ def _read(item: Item, place: str) -> Item:
                 field=f"{place}.type",
             )
     return {**kept, "id": _item_id(read)}
+
+
+def _require_reachable(item_id: str | None, field: str) -> None:
+    if item_id and UNREACHABLE_ID.search(item_id):
+        message = f"{field} can't be part of an address: send one without spaces and / ? # % \\, or none."
+        raise InputError(message, field=field)
 
 
 def _item_id(read: ItemIn) -> str:

@@ -200,13 +200,15 @@ async def create_conversation_items(
     resources: AppResources,
     include: Include = None,
 ) -> ConversationItemsOut:
-    """Adds items at the end, and returns them. An item keeps its `id`; one whose id is there already is not added again."""
+    """Adds items at the end, and returns them. An item keeps its `id`; in place of one whose id is there already, the item that
+    is there is returned."""
     items = read_items(data.items, "items")
     found = await find_conversation(resources, principal, conversation)
     async with principal.tx(resources.core.pool) as db:
-        if not await queries.add_items(db, principal.tenant_id, found.id, items):
-            raise no_conversation(conversation)
-    return _page(items, has_more=False)
+        kept = await queries.add_items(db, principal.tenant_id, found.id, items)
+    if kept is None:
+        raise no_conversation(conversation)
+    return _page(kept, has_more=False)
 
 
 @get(

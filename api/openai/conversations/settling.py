@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from api.auth.principals import Principal
+from api.chat.file_parts import unreadable_item
 from api.openai.conversations.items import REFERENCE, as_items, read_items, to_input
 from api.openai.responses.conversation import Conversation as Messages
 from api.openai.responses.lookup import KnownResponse, find_response_of_job, fold_now
@@ -128,8 +129,8 @@ async def open_conversation(resources: Resources, principal: Principal, data: Re
 async def messages_before(resources: Resources, principal: Principal, opened: Opened, model: str) -> Messages:
     """Return the messages of a conversation. What a vendor wants back with its last answer goes back to it."""
     messages, last, speaking = Messages(), opened.last, None
-    for place, stored in enumerate(opened.items):
-        read, job_id = to_input(stored.item, f"conversation[{place}]"), stored.job_id
+    for stored in opened.items:
+        read, job_id = to_input(stored.item, "item"), stored.job_id
         is_output = job_id is not None and f"_{job_id.hex}_" in stored.id
         if is_output and last is not None and last.job.id == job_id:
             fold, last = await fold_now(resources, principal, last.job, last.request), None
@@ -137,7 +138,10 @@ async def messages_before(resources: Resources, principal: Principal, opened: Op
         elif read.type == "reasoning" and read.encrypted_content:
             sealed = read.encrypted_content
             messages.add_reasoning(open_reasoning(resources.vault, principal.tenant_id, model, sealed))
-        messages.add(read, f"conversation[{place}]", goes_on=is_output and speaking == job_id)
+        try:
+            messages.add(read, "item", goes_on=is_output and speaking == job_id, is_kept=True)
+        except InputError as error:
+            raise unreadable_item(stored.id, error) from error
         if is_output and read.type == "message":
             speaking = job_id
     return messages

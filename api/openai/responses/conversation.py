@@ -7,6 +7,7 @@ the outputs of these calls are messages of their own, in which models read only 
 from collections.abc import Sequence
 from typing import Any
 
+from api.chat.file_parts import require_one_source
 from api.http.openai_chunks import NOT_EXTRA
 from api.openai.responses.schemas import ContentPartIn, ItemImageIn, ItemIn
 from api.openai.responses.tools import flat_name
@@ -35,14 +36,17 @@ class Conversation:
         self._images: list[Message] = []
         self._returned = NOTHING
         self._is_new = False
-        self._awaited: dict[str, None] = {}
+        self._item_id: str | None = None
+        self._awaited: dict[str, str | None] = {}
         for message in messages:
             self._awaited |= dict.fromkeys(call["id"] for call in message.get("tool_calls") or ())
             self._awaited.pop(message.get("tool_call_id", ""), None)
 
-    def add(self, item: ItemIn, place: str, *, goes_on: bool = False) -> None:
-        """Add an item. `goes_on`: it is of the same response as the one before, so their texts are one. Raises InputError that
-        names the place of an item that can't be read."""
+    def add(self, item: ItemIn, place: str, *, goes_on: bool = False, is_kept: bool = False) -> None:
+        """Add an item. `goes_on`: it is of the same response as the one before, so their texts are one; `is_kept`: it is of a
+        stored conversation, which its files tell (`api/chat/file_parts.py`). Raises InputError that names the place of an item
+        that can't be read."""
+        self._item_id = item.id if is_kept else None
         match item.type:
             case "message":
                 self._add_message(item, place, goes_on=goes_on)
@@ -64,8 +68,11 @@ class Conversation:
     def finish(self) -> list[Message]:
         """Return all messages. Raises InputError for a call without an output, and where nothing was said."""
         self._flush_images()
-        for call_id in self._awaited:
-            raise InputError(f"No tool output found for function call {call_id}.", field="input")
+        for call_id, item_id in self._awaited.items():
+            hint = (
+                f" It is the conversation's item {item_id!r}: send its output, or delete the item." if item_id else ""
+            )
+            raise InputError(f"No tool output found for function call {call_id}.{hint}", field="input")
         if not any(message["role"] not in ("system", "developer") for message in self.messages):
             raise InputError("input must not be empty.", field="input")
         return self.messages
@@ -73,7 +80,7 @@ class Conversation:
     def _add_message(self, item: ItemIn, place: str, *, goes_on: bool) -> None:
         if item.role not in ROLES:
             raise InputError(f"{place}.role must be one of {', '.join(ROLES)}.", field=f"{place}.role")
-        content = _content(item.content, f"{place}.content", of_user=item.role == "user")
+        content = self._content(item.content, f"{place}.content", of_user=item.role == "user")
         last = self.messages[-1] if self.messages else {}
         if goes_on and _is_text_of_assistant(last) and isinstance(content, str) and item.role == "assistant":
             last["content"] += content
@@ -99,18 +106,25 @@ class Conversation:
         calls.append({**extra, "id": item.call_id, "type": "function", "function": function})
         if self._returned.reasoning:  # between calls and their outputs models go on thinking
             message |= {"reasoning_content": self._returned.reasoning, VENDOR_MARK: self._returned.vendor}
-        self._awaited[item.call_id] = None
+        self._awaited[item.call_id] = self._item_id
 
     def _add_output(self, item: ItemIn, place: str) -> None:
         if item.call_id not in self._awaited:
             message = f"No tool call found for function call output with call_id {str(item.call_id)[:200]}."
             raise InputError(message, field=f"{place}.call_id")
         del self._awaited[item.call_id]
-        content = _content(item.output if isinstance(item.output, (str, list)) else "", f"{place}.output", of_user=True)
+        output = item.output if isinstance(item.output, (str, list)) else ""
+        content = self._content(output, f"{place}.output", of_user=True)
         if not isinstance(content, str):
             self._images += [part for part in content if part["type"] != "text"]
             content = "\n".join(part["text"] for part in content if part["type"] == "text")
         self.messages.append({"role": "tool", "tool_call_id": item.call_id, "content": content})
+
+    def _content(self, content: str | list[ContentPartIn] | None, place: str, *, of_user: bool) -> str | list[Message]:
+        read = _content(content, place, of_user=of_user)
+        if self._item_id is None or isinstance(read, str):
+            return read
+        return [{**part, "item_id": self._item_id} if part["type"] == "file" else part for part in read]
 
     def _append(self, message: Message) -> None:
         self._flush_images()
@@ -150,12 +164,17 @@ def _part(part: ContentPartIn, place: str, *, of_user: bool) -> Message:
             return {"type": "refusal", "refusal": part.refusal}
         case "input_image" if of_user and part.file_id and not part.image_url:
             picture = {"file_id": part.file_id, "is_picture": True, **_detail(part)}
-            return {"type": "file", "file": picture}
+            return {"type": "file", "file": picture, "at": place}
         case "input_image" | "image_url" if of_user:
             return {"type": "image_url", "image_url": _image(part, place)}
-        case "input_file" if of_user and (part.file_data or part.file_id):
+        case "input_file" if of_user and part.file_url is not None:
+            message = f"{place}.file_url is refused: nothing is fetched for a prompt. Send file_data or a file_id."
+            raise InputError(message, field=f"{place}.file_url")
+        case "input_file" if of_user:
             sent = {"file_data": part.file_data, "file_id": part.file_id, "filename": part.filename}
-            return {"type": "file", "file": {name: value for name, value in sent.items() if value is not None}}
+            file = {name: value for name, value in sent.items() if value is not None}
+            require_one_source(file, place)
+            return {"type": "file", "file": file, "at": place}
     raise InputError(
         f"{place} has the type {part.type!r}, which is not supported here, or lacks its content. Use input_text, "
         "and in messages of the user input_image with an image_url or a file_id, or input_file with file_data or a file_id.",

@@ -47,6 +47,9 @@ class ContentPartIn(msgspec.Struct, frozen=True):
     file_id: Annotated[Annotated[str, Meta(max_length=64)] | None, Meta(description="Id of a file of `/v1/files`.")] = (
         None
     )
+    file_url: Annotated[
+        Annotated[str, Meta(max_length=8_192)] | None, Meta(description="Refused: nothing is fetched for a prompt.")
+    ] = None
     filename: Annotated[Annotated[str, Meta(max_length=300)] | None, Meta(description="Name of the file.")] = None
     detail: Annotated[
         Annotated[str, Meta(max_length=16)] | None, Meta(description="Resolution at which the model sees the image.")

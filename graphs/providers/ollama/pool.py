@@ -65,6 +65,8 @@ class OllamaHost:
     http: VendorClient
     calls: int = 0
     rests_until: float = 0.0
+    pulled: frozenset[str] = frozenset()
+    """The models that it had when it last said so."""
     called: TtlCache[str, bool] = field(
         default_factory=lambda: TtlCache(MAX_CALLED, LOOK_S)
     )  # models of the last seconds
@@ -160,15 +162,17 @@ class OllamaPool:
         return sum(await asyncio.gather(*(load(host) for host in self._hosts)))
 
     async def _at_one(self, model: str, call: Callable[[OllamaHost], Awaitable[T]]) -> T:
-        failure: ProviderError | None = None
+        """Raises ModelUnknown, which leads to a pull, only if no server that failed has the model: else that one's failure."""
+        of_owner, unknown, others = list[ProviderError](), list[ProviderError](), list[ProviderError]()
         for host in await self._in_order(model):
             try:
                 return await call(host)
-            except (ProviderUnreachable, ProviderOverloaded, ModelUnknown) as exc:
-                if failure is None or isinstance(exc, ModelUnknown):  # which leads to a pull
-                    failure = exc
-        assert failure is not None
-        raise failure
+            except ModelUnknown as exc:
+                unknown.append(exc)
+            except (ProviderUnreachable, ProviderOverloaded) as exc:
+                has_it = isinstance(exc, ProviderOverloaded) or full_name(model) in host.pulled
+                (of_owner if has_it else others).append(exc)
+        raise (*of_owner, *unknown, *others)[0]
 
     async def _in_order(self, model: str) -> list[OllamaHost]:
         if len(self._hosts) == 1:
@@ -207,7 +211,8 @@ async def _look(host: OllamaHost) -> Held:
     except (ProviderError, TimeoutError):
         host.rests_until = time.monotonic() + REST_S
         return Held()
-    return Held(frozenset(map(full_name, pulled)), frozenset(map(full_name, loaded)))
+    host.pulled = frozenset(map(full_name, pulled))
+    return Held(host.pulled, frozenset(map(full_name, loaded)))
 
 
 async def _tags(host: OllamaHost) -> list[str]:

@@ -36,6 +36,11 @@ FROM unnest(%(ids)s::text[], %(items)s::text[]) WITH ORDINALITY AS i (id, item, 
 ON CONFLICT (tenant_id, conversation_id, id) DO NOTHING
 """
 
+ITEMS_BY_ID = """
+SELECT id, item, job_id FROM conversation_items
+WHERE tenant_id = %(tenant_id)s AND conversation_id = %(id)s AND id = ANY(%(ids)s::text[]) AND NOT pending
+"""
+
 # Locks the conversation: of two responses at once, and of one that was asked for before something was added, one is refused.
 ADD_PENDING = f"""
 WITH taken AS (
@@ -119,14 +124,16 @@ async def delete_conversation(db: Db, tenant_id: UUID, conversation_id: UUID) ->
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": conversation_id}) is not None
 
 
-async def add_items(db: Db, tenant_id: UUID, conversation_id: UUID, items: Sequence[Item]) -> bool:
-    """Add items at the end, each with its `id`; one whose id is there already is left out. False if there is no such
-    conversation."""
+async def add_items(db: Db, tenant_id: UUID, conversation_id: UUID, items: Sequence[Item]) -> list[Item] | None:
+    """Add items at the end, each with its `id`; one whose id is there already is left out. Return what is there by these ids
+    now, in their order; None if there is no such conversation."""
     taken = await fetch_one(db, TAKE_PLACE, {"tenant_id": tenant_id, "id": conversation_id})
     if taken is None:
-        return False
-    await db.execute(ADD_ITEMS, _values(tenant_id, conversation_id, taken["places"], items))
-    return True
+        return None
+    values = _values(tenant_id, conversation_id, taken["places"], items)
+    await db.execute(ADD_ITEMS, values)
+    kept = {one.id: one.item for one in await fetch_all(db, ITEMS_BY_ID, values, into=StoredItem)}
+    return [kept[item["id"]] for item in items if item["id"] in kept]
 
 
 def _values(

@@ -148,6 +148,10 @@ async def test_what_is_wrong_is_refused_by_its_field(running: Running, sdk: Asyn
         ({"type": "function_call", "name": "f"}, "items[0]"),
         ({"role": "user", "content": [{"type": "input_audio"}]}, "items[0].content[0]"),
         ({"role": "user", "content": 7}, "items[0].content"),
+        ({"role": "user", "content": [{"type": "input_file"}]}, "items[0].content[0]"),
+        ({**HI, "id": "a/b"}, "items[0].id"),
+        ({**HI, "id": "a b"}, "items[0].id"),
+        ({**HI, "id": ".."}, "items[0].id"),
     ]
     for item, param in items:
         with pytest.raises(openai.BadRequestError) as refused:
@@ -177,3 +181,64 @@ async def test_a_reference_to_an_item_that_was_made_by_hand_stands_for_it(
     async with AsyncOpenAI(base_url=f"{running.url}/v1", api_key=stranger.key, max_retries=0) as other:
         with pytest.raises(openai.NotFoundError, match=kept.id):
             await other.responses.create(model="openai/text-3", input=asked)
+
+
+async def test_the_answer_has_the_item_that_is_kept_and_not_another_of_its_id(sdk: AsyncOpenAI) -> None:
+    made = await sdk.conversations.create(items=[{**HI, "id": "one"}])
+    other: Any = {"role": "user", "content": "ho", "id": "one"}
+    added = await sdk.conversations.items.create(made.id, items=[other, {"role": "user", "content": "new"}])
+    assert ["hi", "new"] == [item.content[0].text for item in added.data]
+    assert ["hi", "new"] == await said(sdk, made.id)
+    twice = [{**HI, "id": "two"}, {**HI, "id": "two"}]
+    with pytest.raises(openai.BadRequestError) as refused:
+        await sdk.conversations.items.create(made.id, items=twice)
+    assert ("items[1].id", ["hi", "new"]) == (refused.value.param, await said(sdk, made.id))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("gate.txt", b"The sluice opens at dawn."), ("dot.gif", b"GIF89a\1\0\1\0\0\0\0;")]
+)
+async def test_a_conversation_goes_on_when_its_file_was_deleted(
+    running: Running, database_url: str, name: str, content: bytes
+) -> None:
+    owner = make_tenant(database_url, role="owner")
+    async with AsyncOpenAI(base_url=f"{running.url}/v1", api_key=owner.key, max_retries=0) as sdk:
+        file = await sdk.files.create(file=(name, content), purpose="user_data")
+        part: Any = {"type": "input_file", "file_id": file.id, "filename": name}
+        made = await sdk.conversations.create(items=[{"role": "user", "content": [part]}])
+        await sdk.files.delete(file.id)
+        await sdk.responses.create(model="openai/text-3", input="And now?", conversation=made.id)
+        told = running.models.records[-1].body["messages"]
+        assert f"[The attached file {name!r} was deleted.]" in str(told[0]["content"])
+        assert "And now?" == told[-1]["content"]
+        with pytest.raises(openai.NotFoundError) as missing:  # in a new message it is a mistake
+            await sdk.responses.create(model="openai/text-3", input=[{"role": "user", "content": [part]}])
+        assert "input[0].content[0].file_id" == missing.value.param
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        ({"type": "function_call_output", "call_id": "zz", "output": "rain"}, "No tool call found"),
+        ({"role": "user", "content": [{"type": "input_file", "file_data": "no base64!"}]}, "must be base64"),
+        ({"type": "function_call", "call_id": "zz", "name": "f"}, "No tool output found"),
+    ],
+)
+async def test_an_item_that_stops_a_conversation_is_named_and_can_be_deleted(
+    sdk: AsyncOpenAI, item: dict[str, Any], reason: str
+) -> None:
+    made = await sdk.conversations.create(items=[HI, {**item, "id": "mine"}])  # type: ignore[list-item]
+    with pytest.raises(openai.BadRequestError, match=reason) as refused:
+        await sdk.responses.create(model="openai/text-1", input="hi", conversation=made.id)
+    assert "item 'mine'" in refused.value.message
+    await sdk.conversations.items.delete("mine", conversation_id=made.id)
+    await sdk.responses.create(model="openai/text-1", input="hi", conversation=made.id)
+
+
+async def test_many_files_of_a_conversation_are_said_to_be_its_own(sdk: AsyncOpenAI) -> None:
+    part = {"type": "input_file", "file_data": "aGk=", "filename": "a.txt"}
+    items: Any = [{"role": "user", "content": [part]} for _ in range(21)]
+    made = await sdk.conversations.create(items=items)
+    with pytest.raises(openai.BadRequestError, match="Delete items") as refused:
+        await sdk.responses.create(model="openai/text-1", input="hi", conversation=made.id)
+    assert "conversation" == refused.value.param

@@ -60,9 +60,38 @@ async def test_what_is_no_file_is_refused_by_its_place(running: Running, file: d
     assert "messages[0].content[1].file" in answer.json()["error"]["param"]
 
 
-async def test_an_address_is_refused(running: Running) -> None:
-    answer = await running.http.post(PATHS[1], json=request(PATHS[1], {"file_url": "https://example.com/a.pdf"}))
-    assert (400, "input[0].content[1]") == (answer.status_code, answer.json()["error"]["param"])
+@pytest.mark.parametrize("beside", [{}, {"file_data": DATA}])
+async def test_an_address_is_refused_by_its_name(running: Running, beside: dict[str, Any]) -> None:
+    file = {"file_url": "https://example.com/a.pdf", **beside}
+    answer = await running.http.post(PATHS[1], json=request(PATHS[1], file))
+    error = answer.json()["error"]
+    assert (400, "input[0].content[1].file_url") == (answer.status_code, error["param"])
+    assert "file_url is refused" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "file", "param"),
+    [
+        (PATHS[1], {"file_id": "file-1"}, "input[0].content[1].file_id"),
+        (PATHS[1], {"file_data": "no base64!"}, "input[0].content[1].file_data"),
+        (PATHS[2], {"file_data": "no base64!"}, "messages[0].content[1].source.data"),
+    ],
+)
+async def test_a_file_is_refused_in_the_shape_of_its_api(
+    running: Running, path: str, file: dict[str, Any], param: str
+) -> None:
+    """With instructions, which are a message before the input."""
+    more = {"instructions": "Be brief."} if "responses" in path else {"system": "Be brief."}
+    answer = await running.http.post(path, json=request(path, file) | more)
+    assert param in answer.text
+    assert answer.status_code in (400, 404)
+
+
+@pytest.mark.parametrize("path", PATHS[:2])
+async def test_a_file_and_an_id_together_are_refused_as_both(running: Running, path: str) -> None:
+    answer = await running.http.post(path, json=request(path, {"file_data": DATA, "file_id": "file-1"}))
+    assert 400 == answer.status_code
+    assert "has both file_data and a file_id" in answer.json()["error"]["message"]
 
 
 PNG = base64.b64decode(

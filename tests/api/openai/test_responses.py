@@ -229,7 +229,7 @@ async def test_a_wrong_request_names_its_field(running: Running, body: dict[str,
     [
         (
             {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
-            "input[0].content[0].file.file_id",
+            "input[0].content[0].file_id",
         ),
         ({"conversation": "conv_1"}, "conversation"),
     ],

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from ollama import AsyncClient
 
-from graphs.providers.errors import ModelUnknown, ProviderUnreachable
+from graphs.providers.errors import ModelUnknown, ProviderOverloaded, ProviderUnreachable
 from graphs.providers.ollama.addresses import parse_hosts, parse_keep_alive
 from graphs.providers.ollama.pool import full_name
 from graphs.providers.ollama.provider import Ollama
@@ -88,6 +88,33 @@ async def test_a_model_that_no_server_has_is_pulled_once_and_answers_where_it_wa
 
     assert [text(3)] * 2 == answers
     assert 1 == sum(record.path == "/api/pull" for server in two for record in server.requests)
+
+
+async def test_the_error_of_the_only_server_that_has_the_model_is_told_and_nothing_is_pulled(two):
+    one, other = two
+    one.pulled.add("absent-m:latest")
+    one.script(*[fails(500, "out of memory")] * 2, model="absent-m")
+    async with open_session() as session:
+        pool = pool_of(session, one, other)
+        for _ in range(2):  # the second finds it resting, and asks the other first
+            with pytest.raises(ProviderOverloaded, match="out of memory"):
+                await collect(pool, ask("absent-m"))
+
+    assert "/api/pull" not in [record.path for server in two for record in server.requests]
+
+
+async def test_a_model_of_a_server_that_is_gone_is_not_pulled_by_another(two):
+    _, other = two
+    async with OllamaServer() as owner, open_session() as session:
+        owner.pulled.add("absent-text-3:latest")
+        pool = pool_of(session, owner, other)
+        await pool.list_models()
+        await pool.embed(["water"], "text-100")  # which asks each what it has
+        await owner.__aexit__(None, None, None)
+        with pytest.raises(ProviderUnreachable):
+            await collect(pool, ask("absent-text-3"))
+
+    assert "/api/pull" not in [record.path for record in other.requests]
 
 
 async def test_where_nobody_answers_the_error_says_so():
