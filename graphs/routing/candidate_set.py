@@ -16,7 +16,7 @@ from graphs.routing.contract import Candidate, Scored
 from graphs.routing.frames import PICTURE, FrameModel, centre, frame_model
 from graphs.routing.scoring import Evidence, Features, features, probabilities
 from graphs.routing.signals import MAX_EXAMPLES, Item, LexicalIndex, LexicalSignals, prepare, training_items
-from graphs.routing.small_talk import SMALL_TALK, SMALL_TALK_NAME
+from graphs.routing.small_talk import GREETINGS, SMALL_TALK, SMALL_TALK_NAME
 
 MIN_EXAMPLE_WORDS = 3
 """A shorter example is only a hint and doesn't decide the route alone."""
@@ -53,7 +53,7 @@ class CandidateSet:
         self._vectors: Array | None = None
         self._mean: Array | None = None
         self._owners = np.array([item.owner for item in self.items])
-        self._example_owners = {
+        self._example_owners = dict.fromkeys(map(_plain_words, GREETINGS), SMALL_TALK_NAME) | {
             plain: c.name
             for c in (self.all_candidates[-1], *self.agents)
             for example in c.examples[-MAX_EXAMPLES:]

@@ -9,6 +9,12 @@ from graphs.routing.contract import Candidate
 SMALL_TALK_NAME = ""
 """Not a valid agent name."""
 
+GREETINGS = (
+    *("hello", "hi", "hey", "thanks", "thank you", "good morning", "good night", "goodbye", "bye"),
+    *("xin chào", "chào bạn", "cảm ơn", "cảm ơn bạn", "tạm biệt"),
+)
+"""Nobody's when nothing else is said."""
+
 SMALL_TALK = Candidate(
     SMALL_TALK_NAME,
     "Small talk, general knowledge, creative writing, coding and everyday advice. Trò chuyện, kiến thức chung, sáng "
