@@ -37,9 +37,9 @@ MAX_CACHED_ITEMS = 20_000
 MAX_CHOICES = 3
 MAX_LOOKED_BACK = 3
 """Earlier messages that are routed to find who answered, where nobody says it."""
-VECTORS_WAIT_S = 3.0
-"""How long a question waits for the vectors of its agents' texts, which a new process or a changed agent has to compute (a
-millisecond each); words decide until they are there."""
+VECTORS_WAIT_S = 10.0
+"""How long a question waits for the vectors of its agents' texts, which a new process or a changed agent has to compute (20 ms
+each); words decide until they are there, and know much less."""
 
 log = structlog.get_logger(__name__)
 
