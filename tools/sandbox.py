@@ -6,6 +6,7 @@ Run as a program, it enters the sandbox and then executes the Python code on its
     python -I tools/sandbox.py READABLE:READABLE:… MEGABYTES CPU_SECONDS
 
 So it imports none of our modules. Nothing can be written anywhere: a program that may write one file may fill the disk.
+`forbid_changes` is for code that must import packages and call hosts: it only can't change files or start programs.
 It does not hide that files exist (stat works), and it does not work without Landlock: callers must check
 `unsupported_reason()` before running untrusted code.
 
@@ -20,12 +21,13 @@ import platform
 import resource
 import struct
 import sys
+from collections.abc import Mapping, Sequence
 
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 24, 47, 4
 CAPSET, CAPABILITY_VERSION_3, MAX_CAPABILITIES = 126, 0x20080522, 64
-READ_FILE, READ_DIRECTORY = 1 << 2, 1 << 3
+WRITE_FILE, READ_FILE, READ_DIRECTORY = 1 << 1, 1 << 2, 1 << 3
 
 EPERM, ENOSYS = 1, 38
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -58,7 +60,7 @@ class _LandlockRuleset(ctypes.Structure):
 
 class _LandlockPathRule(ctypes.Structure):
     _pack_ = 1
-    _fields_ = (("access", ctypes.c_uint64), ("folder", ctypes.c_int32))
+    _fields_ = (("access", ctypes.c_uint64), ("opened", ctypes.c_int32))
 
 
 class _BpfProgram(ctypes.Structure):
@@ -80,8 +82,17 @@ def enter_sandbox(readable: list[str], *, megabytes: int, cpu_s: int) -> None:
     set_resource_limits(megabytes, cpu_s)
     _drop_capabilities()
     _raise_on_error(_libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    _restrict_files(readable)
-    _restrict_syscalls()
+    _restrict_files({path: READ_FILE | READ_DIRECTORY for path in readable if os.path.isdir(path)})
+    _restrict_syscalls(DENIED_SYSCALLS)
+
+
+def forbid_changes() -> None:
+    """Let this process start no program and change no file but /dev/null, for good; it reads and connects as before. Call it
+    before there are threads. Raises OSError if the kernel refuses."""
+    _drop_capabilities()
+    _raise_on_error(_libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    _restrict_files({os.devnull: WRITE_FILE}, unrestricted=READ_FILE | READ_DIRECTORY, network=False)
+    _restrict_syscalls({name: calls for name, calls in DENIED_SYSCALLS.items() if name != "sockets"})
 
 
 def _libc() -> ctypes.CDLL:
@@ -125,37 +136,37 @@ def _drop_capabilities() -> None:
     _raise_on_error(libc.syscall(CAPSET, header, ctypes.create_string_buffer(24)))
 
 
-def _restrict_files(readable: list[str]) -> None:
-    """Apply every Landlock restriction that this kernel supports, including networks and signals."""
+def _restrict_files(allowed: Mapping[str, int], *, unrestricted: int = 0, network: bool = True) -> None:
+    """Apply every Landlock restriction that this kernel supports, including networks and signals. `allowed` are the accesses
+    that stay at a path and below it, `unrestricted` those that stay everywhere."""
     version, libc = _landlock_version(), _libc()
     files = (1 << 13) - 1 | (1 << 13 if version >= 2 else 0) | (1 << 14 if version >= 3 else 0)
     files |= 1 << 15 if version >= 5 else 0
-    rules = _LandlockRuleset(files, 3 if version >= 4 else 0, 3 if version >= 6 else 0)
+    rules = _LandlockRuleset(files & ~unrestricted, 3 if version >= 4 and network else 0, 3 if version >= 6 else 0)
     size = 8 if version < 4 else 16 if version < 6 else 24
     ruleset = _raise_on_error(libc.syscall(LANDLOCK_CREATE_RULESET, ctypes.byref(rules), ctypes.c_size_t(size), 0))
-    for path in readable:
-        if os.path.isdir(path):
-            _allow_path(ruleset, path, READ_FILE | READ_DIRECTORY)
+    for path, access in allowed.items():
+        _allow_path(ruleset, path, access)
     _raise_on_error(libc.syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0))
     os.close(ruleset)
 
 
 def _allow_path(ruleset: int, path: str, access: int) -> None:
-    folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        rule = _LandlockPathRule(access, folder)
+        rule = _LandlockPathRule(access, opened)
         _raise_on_error(_libc().syscall(LANDLOCK_ADD_RULE, ruleset, 1, ctypes.byref(rule), 0))
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
-def _restrict_syscalls() -> None:
+def _restrict_syscalls(denied: Mapping[str, Sequence[int]]) -> None:
     """Install a seccomp filter (BPF): load the architecture, load the call number, compare, return."""
     load, equal, at_least, any_bit, answer = 0x20, 0x15, 0x35, 0x45, 0x06
     steps = [(load, 0, 0, 4), (equal, 1, 0, X86_64), (answer, 0, 0, KILL)]
     steps += [(load, 0, 0, 0), (at_least, 0, 1, X32_BIT), (answer, 0, 0, KILL)]
     steps += [(equal, 0, 1, CLONE3), (answer, 0, 0, ERRNO | ENOSYS)]
-    for number in sorted(number for numbers in DENIED_SYSCALLS.values() for number in numbers):
+    for number in sorted(number for numbers in denied.values() for number in numbers):
         steps += [(equal, 0, 1, number), (answer, 0, 0, ERRNO | EPERM)]
     steps += [(equal, 0, 3, CLONE), (load, 0, 0, 16), (any_bit, 1, 0, CLONE_THREAD), (answer, 0, 0, ERRNO | EPERM)]
     steps += [(answer, 0, 0, ALLOW)]

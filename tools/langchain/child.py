@@ -17,7 +17,7 @@ import msgspec
 from tools.egress import EgressPolicy
 from tools.egress.policy import AllowList
 from tools.langchain.guard import Guard
-from tools.sandbox import set_resource_limits
+from tools.sandbox import forbid_changes, set_resource_limits, unsupported_reason
 
 MEGABYTES, CPU_S = 4096, 120
 
@@ -33,10 +33,12 @@ class Allowed(msgspec.Struct, frozen=True):
 
 
 class Made(msgspec.Struct, frozen=True):
-    """A class, and what its object is made with."""
+    """A class, and what its object is made with. Its module may lie in `folder`, where the list is, if none of its name is
+    installed."""
 
     class_name: str
     arguments: dict[str, Any] = {}
+    folder: str = ""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -75,6 +77,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
     set_resource_limits(MEGABYTES, CPU_S)
+    if not unsupported_reason():
+        forbid_changes()
     guard = Guard(policy_of(request.allowed))
     guard.install()
     replies = [_reply(made, request.call, guard) for made in request.tools]
@@ -82,18 +86,50 @@ def main() -> None:
 
 
 def _reply(made: Made, call: dict[str, Any] | None, guard: Guard) -> dict[str, Any]:
+    guard.refusals.clear()
+    kind = "broken"
     try:
-        tool = build(made.class_name, made.arguments)
-        return {"answer": _describe(tool) if call is None else _call(tool, call)}
-    except Exception as error:  # noqa: BLE001 - the edge of this process; libraries raise anything
-        if guard.refusals:
-            return {"kind": "refused", "error": guard.refusals[0]}
-        kind = "broken" if isinstance(error, (ImportError, AttributeError, TypeError)) else "failed"
-        return {"kind": kind, "error": f"{type(error).__name__}: {str(error)[:300]}"}
+        tool = build(made)
+        if call is None:
+            return {"answer": _describe(tool)}
+        kind = "failed"
+        return {"answer": _call(tool, call)}
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge of this process; libraries raise anything
+        if refusal := guard.refusal_of(error):
+            return {"kind": "refused", "error": refusal}
+        if kind == "failed" and _is_of_arguments(error):
+            kind = "arguments"
+        return {"kind": kind, "error": f"{type(error).__name__}: {said_of(error)}"}
 
 
-def build(class_name: str, arguments: Any) -> Any:
-    """Return an object of the class, and of those among its arguments. Raises whatever they raise."""
+def _is_of_arguments(error: BaseException) -> bool:
+    """Whether other arguments may help: LangChain's own error says so, and Python's for a wrong value."""
+    of_data = isinstance(error, json.JSONDecodeError | UnicodeError)  # of what came, not of what was asked
+    by_tool = any(kind.__name__ == "ToolException" for kind in type(error).__mro__)
+    return by_tool or (isinstance(error, ValueError) and not of_data)
+
+
+def said_of(error: BaseException) -> str:
+    """Return what an error says, without the values that pydantic quotes: they may be secrets."""
+    if type(error).__module__.startswith("pydantic") and hasattr(error, "errors"):
+        found = cast(Any, error).errors()
+        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found)[:300]
+    return str(error)[:300]
+
+
+def build(made: Made) -> Any:
+    """Return the object. Raises whatever its class, or those of its arguments, raise."""
+    find_beside(made.folder)
+    return _object(made.class_name, made.arguments)
+
+
+def find_beside(folder: str) -> None:
+    """Let modules of a folder be imported, after those that are installed."""
+    if folder and folder not in sys.path:
+        sys.path.append(folder)
+
+
+def _object(class_name: str, arguments: Any) -> Any:
     return load_class(class_name)(**{key: _built(value) for key, value in arguments.items()})
 
 
@@ -106,7 +142,7 @@ def load_class(class_name: str) -> Any:
 def _built(value: Any) -> Any:
     match value:
         case {"class": str(class_name), **rest}:
-            return build(class_name, cast(dict[str, Any], rest).get("arguments") or {})
+            return _object(class_name, cast(dict[str, Any], rest).get("arguments") or {})
         case dict():
             return {key: _built(one) for key, one in cast(dict[str, Any], value).items()}
         case list():
@@ -125,7 +161,18 @@ def _call(tool: Any, arguments: dict[str, Any]) -> Any:
         found = tool.invoke(arguments)
     except NotImplementedError:  # some are asynchronous alone
         found = asyncio.run(tool.ainvoke(arguments))
-    return found if isinstance(found, (str, int, float, bool, list, dict)) or found is None else str(found)
+    return found if _is_json(found) else str(found)
+
+
+def _is_json(found: Any) -> bool:
+    """Whether an answer is data; what is within it may be written as text."""
+    if not (isinstance(found, (str, int, float, bool, list, dict)) or found is None):
+        return False
+    try:
+        json.dumps(found, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 if __name__ == "__main__":

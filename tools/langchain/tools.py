@@ -13,8 +13,8 @@ from schema.errors import InputError
 from tools.contract import FunctionTool, Tool, ToolContext, ToolResult, ToolSpec
 from tools.egress import EgressPolicy
 from tools.errors import ToolBadArguments, ToolFailed, ToolRefused, ToolTimeout, ToolTooLarge, ToolUnavailable
-from tools.langchain.child import Made, Request, allowed_by
-from tools.langchain.listing import ListedTool
+from tools.langchain.child import Request, allowed_by
+from tools.langchain.listing import LangChainTool
 from tools.parameter_schema import check_schema
 from tools.run_sandboxed import ROOT
 from tools.subprocesses import run_subprocess
@@ -27,17 +27,14 @@ DESCRIBE_S = 120.0
 MAX_OUTPUT_BYTES = 1024 * 1024
 
 
-def langchain_tools(listed: Sequence[ListedTool]) -> list[Tool]:
+def langchain_tools(listed: Sequence[LangChainTool]) -> list[Tool]:
     """Return the tools of the operator's list, described by their classes in one process. One that can't be built is logged and
     left out."""
-    return [
-        tool
-        for one, reply in zip(listed, _describe(listed), strict=False)
-        if (tool := _described(one, reply)) is not None
-    ]
+    described = zip(listed, _describe(listed), strict=False)
+    return [found for one, reply in described if (found := _described(one, reply)) is not None]
 
 
-def _describe(listed: Sequence[ListedTool]) -> list[dict[str, Any]]:
+def _describe(listed: Sequence[LangChainTool]) -> list[dict[str, Any]]:
     if not listed:
         return []
     request, limit_s = _request(listed, EgressPolicy(), None), DESCRIBE_S
@@ -49,18 +46,19 @@ def _describe(listed: Sequence[ListedTool]) -> list[dict[str, Any]]:
         return []
 
 
-def _described(listed: ListedTool, reply: Mapping[str, Any]) -> Tool | None:
+def _described(tool: LangChainTool, reply: Mapping[str, Any]) -> Tool | None:
     try:
         if "error" in reply:
             raise InputError(reply["error"])
-        return _tool(listed, reply["answer"])
+        return _tool(tool, reply["answer"])
     except (InputError, ValueError, KeyError) as error:
-        log.error("langchain_tool_refused", tool=listed.class_name, reason=str(getattr(error, "message", error))[:300])
+        listed, reason = tool.listed, str(getattr(error, "message", error))[:400]
+        log.error("langchain_tool_refused", tool=listed.name, class_name=listed.class_name, reason=reason)
         return None
 
 
-def _tool(listed: ListedTool, described: Mapping[str, Any]) -> Tool:
-    parameters = described["parameters"]
+def _tool(tool: LangChainTool, described: Mapping[str, Any]) -> Tool:
+    listed, parameters = tool.listed, described["parameters"]
     check_schema(parameters)
     spec = ToolSpec(
         name=listed.name or str(described["name"]).replace(" ", "_"),
@@ -73,16 +71,16 @@ def _tool(listed: ListedTool, described: Mapping[str, Any]) -> Tool:
     )
 
     async def call(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
-        return _result(await _run(listed, arguments, context))
+        return _result(await _run(tool, arguments, context))
 
     return FunctionTool(spec, call)
 
 
-async def _run(listed: ListedTool, arguments: dict[str, Any], context: ToolContext) -> Any:
-    request = _request([listed], await context.egress(), arguments)
-    ended = await run_subprocess(_command(), request, timeout_s=listed.timeout_s, max_bytes=MAX_OUTPUT_BYTES)
+async def _run(tool: LangChainTool, arguments: dict[str, Any], context: ToolContext) -> Any:
+    request, limit_s = _request([tool], await context.egress(), arguments), tool.listed.timeout_s
+    ended = await run_subprocess(_command(), request, timeout_s=limit_s, max_bytes=MAX_OUTPUT_BYTES)
     if ended.timed_out:
-        raise ToolTimeout(f"This did not finish within {listed.timeout_s:g} seconds; ask for less.")
+        raise ToolTimeout(f"This did not finish within {limit_s:g} seconds; ask for less.")
     if ended.too_large:
         raise ToolTooLarge("The result is too large; ask for a part of it.")
     try:
@@ -96,8 +94,10 @@ async def _run(listed: ListedTool, arguments: dict[str, Any], context: ToolConte
             raise ToolRefused(why)
         case {"kind": "broken"}:
             raise ToolUnavailable("The tool can't be built from its list; an admin must look into it.")
-        case {"kind": "failed", "error": str(why)}:
+        case {"kind": "arguments", "error": str(why)}:
             raise ToolBadArguments(f"The tool failed ({why}). Try other arguments, or continue without it.")
+        case {"kind": "failed", "error": str(why)}:
+            raise ToolFailed(f"The tool failed ({why}). Continue without it.")
         case {"answer": answer}:
             return answer
         case _:
@@ -110,10 +110,9 @@ def _result(answer: Any) -> ToolResult:
     return ToolResult(json.dumps(answer, ensure_ascii=False, default=str), data=answer)
 
 
-def _request(listed: Sequence[ListedTool], policy: EgressPolicy, call: dict[str, Any] | None) -> bytes:
-    tools = [Made(one.class_name, one.arguments) for one in listed]
-    return msgspec.json.encode(Request(tools, allowed_by(policy), call))
+def _request(listed: Sequence[LangChainTool], policy: EgressPolicy, call: dict[str, Any] | None) -> bytes:
+    return msgspec.json.encode(Request([one.made for one in listed], allowed_by(policy), call))
 
 
 def _command() -> list[str]:
-    return [sys.executable, "-I", "-c", PROGRAM, str(ROOT)]
+    return [sys.executable, "-I", "-B", "-c", PROGRAM, str(ROOT)]

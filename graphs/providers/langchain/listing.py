@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from tools.langchain.child import Made
-from tools.langchain.listing import ClassName, open_arguments, read_list
+from tools.langchain.listing import ClassName, made_of, read_list
 
 NAME = "langchain"
 SETTING = "HEADRACE_LANGCHAIN_MODELS"
@@ -62,7 +62,7 @@ def inherited(env: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 def _opened(listed: ListedModel, env: Mapping[str, str]) -> LangChainModel:
     secrets = tuple(value for name in _settings(listed.arguments) if len(value := env[name]) >= MIN_SECRET_CHARS)
-    return LangChainModel(listed.name, Made(listed.class_name, open_arguments(listed.arguments, env)), secrets)
+    return LangChainModel(listed.name, made_of(listed, env, SETTING), secrets)
 
 
 def _settings(value: Any) -> Iterator[str]:

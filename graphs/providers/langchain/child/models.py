@@ -13,7 +13,7 @@ from graphs.providers.contract import ModelRequest
 from graphs.providers.langchain.child.messages import langchain_messages
 from graphs.providers.langchain.frames import Call, Described
 from graphs.providers.langchain.options import EXTRAS, OPTIONS, field_of
-from tools.langchain.child import Made, build, load_class
+from tools.langchain.child import Made, build, find_beside, load_class
 
 MAX_MADE = 256
 DEFAULTS = {"max_retries": 0, "stream_usage": True}
@@ -51,11 +51,12 @@ class Models:
 
 
 def _build(made: Made) -> Any:
+    find_beside(made.folder)
     fields = getattr(load_class(made.class_name), "model_fields", {})
     defaults = {name: value for name, value in DEFAULTS.items() if name in fields}
-    model = build(made.class_name, {**defaults, **made.arguments})
+    model = build(msgspec.structs.replace(made, arguments={**defaults, **made.arguments}))
     if not isinstance(model, BaseChatModel | Embeddings):
-        raise TypeError(f"{made.class_name} is neither a chat model nor an embedder")
+        raise TypeError(f"{made.class_name} is neither a chat model (BaseChatModel) nor an embedder (Embeddings)")
     return model
 
 
