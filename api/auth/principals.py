@@ -56,6 +56,15 @@ CHANGES_CALLERS: frozenset[Right] = frozenset(
 """Rights to change what is cached of callers: who they are, what they may do, which agents and models they can use. After such
 a request this process forgets it, before it responds (`Resources.forget`)."""
 
+GIVES_MORE: frozenset[Right] = frozenset(
+    {
+        *("keys.own", "keys.manage", "users.manage", "credentials.manage", "sign_in.manage"),
+        *("tenants.manage", "models.manage"),
+    }
+)
+"""Rights by which a key with a budget could get around it: other keys and users, its own limits, provider keys whose calls no
+budget counts, and prices. It reads what they show, and changes nothing."""
+
 NO_CREDENTIALS = (
     "An API key or access token is required. Send `Authorization: Bearer hr_…` (or `X-API-Key: hr_…`) with a key of your "
     "tenant, or `Authorization: Bearer` with an access token from POST /api/auth/login."
@@ -248,6 +257,7 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     connection.scope["user"] = principal  # before the refusal, which is recorded with its name
     if right not in principal.rights:
         raise Forbidden(f"This requires the right {right!r}; {_describe_credential(principal)} does not include it.")
+    _require_unlimited_key(principal, right, connection.scope.get("method", ""))
     _check_query(connection.scope, handler)
     reject_unknown_parameters(connection.scope, handler)
     if connection.scope.get("method") == "GET":
@@ -255,6 +265,24 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     if right in CHANGES_CALLERS and connection.scope.get("method") != "GET":
         changed = None if principal.tenant_id == PLATFORM else principal.tenant_id  # an admin may change any tenant
         scope[BEFORE_RESPONSE] = partial(resources.forget, changed)
+
+
+def _require_unlimited_key(principal: Principal, right: Right, method: str) -> None:
+    """Raise Forbidden if a key with a budget, its own or its user's, would change what could give it more. It may
+    revoke keys, and keys for a user share that user's budget."""
+    if principal.kind != "key" or not principal.budgets or right not in GIVES_MORE or method == "GET":
+        return
+    limited_itself = any(budget.of == "key" for budget in principal.budgets)
+    if right == "keys.own" and (method == "DELETE" or not limited_itself):
+        return
+    whose = "This API key" if limited_itself else "The user of this API key"
+    raise Forbidden(f"{whose} has a budget, {KEYS_WITH_BUDGETS}")
+
+
+KEYS_WITH_BUDGETS = (
+    "and such a key can't create or change keys, budgets, users, provider keys, sign-in, tenants or prices: it could get "
+    "around its budget. Sign in, or use a key without a budget."
+)
 
 
 def _describe_credential(principal: Principal) -> str:

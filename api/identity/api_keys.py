@@ -10,7 +10,7 @@ from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
 from api.audit.log import record
-from api.auth.principals import MayHaveKeys, MayManageKeys, Principal
+from api.auth.principals import KEYS_WITH_BUDGETS, MayHaveKeys, MayManageKeys, Principal
 from api.auth.role_checks import is_at_most
 from api.http.errors import problems
 from api.http.fields import CreatedAt, CreatedBy, NextCursor
@@ -145,7 +145,7 @@ async def create_api_key(
 ) -> Response[ApiKeyCreatedOut]:
     """The key can do no more than you can, and expires no later than the key that you create it with. It acts for you: it sees
     what you see, and stops working when you are disabled or deleted. With `for_tenant`, which requires the right
-    `keys.manage`, it acts for the tenant."""
+    `keys.manage`, it acts for the tenant. A key with a budget creates none."""
     key, key_id = new_api_key(), new_id()
     parts, fields = read_api_key(key), _key_fields(principal, data)
     assert parts is not None
@@ -241,6 +241,8 @@ def _key_role(principal: Principal, data: ApiKeyIn) -> Role:
             f"for_tenant requires the right 'keys.manage'; your role ({principal.role}) or key does not include it.",
             field="for_tenant",
         )
+    if data.for_tenant and principal.kind == "key" and principal.budgets:
+        raise Forbidden(f"for_tenant: the user of this API key has a budget, {KEYS_WITH_BUDGETS}", field="for_tenant")
     default: Role = "member" if is_at_most("member", principal.role) else principal.role
     role = data.role or (default if data.for_tenant else principal.role)
     if not is_at_most(role, principal.role):

@@ -18,7 +18,7 @@ from api.http.rows import from_row
 from api.http.sse import EVENT_STREAM
 from api.jobs.event_stream import resume_stream
 from api.jobs.filters import read_job_filter
-from api.jobs.retry import RetriedOut, RetryIn, retry_selected
+from api.jobs.retry import RetriedOut, RetryIn, retry_job_within_limits, retry_selected
 from api.jobs.schemas import (
     DETAIL_EXAMPLE,
     JOB_EXAMPLE,
@@ -39,7 +39,7 @@ from schema.errors import Conflict, NotFound
 from schema.metrics.catalog import SSE_RESUMES
 from schema.queries.jobs import job_lists, jobs
 from schema.states import public_state
-from workers.queue.cancel import cancel, retry
+from workers.queue.cancel import cancel
 
 NO_JOB = "No such job."
 JobId = Annotated[UUID, PathParameter(description="Id of the job.")]
@@ -182,13 +182,13 @@ async def cancel_job(
     "/{job_id:uuid}/retry",
     status_code=202,
     opt=described(response={"job_id": JOB_EXAMPLE["id"], "state": "queued"}, response_headers={202: ("Location",)}),
-    responses=problems("not_found", "conflict"),
+    responses=problems("not_found", "conflict", "budget_exceeded"),
     summary="Retry a job",
     tags=["jobs"],
 )
 async def retry_job(job_id: JobId, principal: MayWriteJobs, resources: AppResources) -> Response[JobStateOut]:
-    """Queues a failed or cancelled job again, with all its tries restored."""
-    if not await retry(resources.core, principal.tenant_id, job_id, visible_user_id=principal.visible_user_id):
+    """Queues a failed or cancelled job again, with all its tries restored, if limits and budgets have room for it."""
+    if not await retry_job_within_limits(resources, principal, job_id):
         await _raise_conflict(principal, resources, job_id, "Only a failed or cancelled job can be retried")
     return Response(JobStateOut(job_id, "queued"), headers={"Location": f"/api/jobs/{job_id}"})
 
@@ -200,14 +200,14 @@ async def retry_job(job_id: JobId, principal: MayWriteJobs, resources: AppResour
         example={"states": ["failed"], "kind": "chat"},
         response={"retried": 1, "ids": [JOB_EXAMPLE["id"]], "more": False},
     ),
-    responses=problems("not_found"),
+    responses=problems("not_found", "budget_exceeded"),
     summary="Retry jobs",
     tags=["jobs"],
 )
 async def retry_jobs(data: JSONBody[RetryIn], principal: MayWriteJobs, resources: AppResources) -> RetriedOut:
     """Queues failed jobs again, or those selected by `states`, `kind` or `ids`. A call retries at most 1,000 jobs; call again
     while `more` is true."""
-    return await retry_selected(resources.core, principal, data)
+    return await retry_selected(resources, principal, data)
 
 
 @delete("/{job_id:uuid}", responses=problems("not_found", "conflict"), summary="Delete a job", tags=["jobs"])

@@ -146,6 +146,14 @@ async def list_ended(db: Db, tenant_id: UUID, job_ids: Sequence[UUID]) -> list[U
     return [row["id"] for row in await fetch_all(db, sql, {"tenant_id": tenant_id, "ids": list(job_ids)})]
 
 
+async def find_ended_reservation(db: Db, tenant_id: UUID, job_id: UUID) -> tuple[str, int] | None:
+    """Return the model of a failed or cancelled job and the tokens that it reserved; None if it reserved none."""
+    sql = """SELECT model, (payload ->> 'reserved')::bigint AS tokens FROM jobs
+      WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND state IN ('failed', 'cancelled') AND payload ? 'reserved'"""
+    row = await fetch_one(db, sql, {"tenant_id": tenant_id, "id": job_id})
+    return (row["model"], row["tokens"]) if row else None
+
+
 async def list_missing(db: Db, tenant_id: UUID, job_ids: Sequence[UUID]) -> list[UUID]:
     """Return those of `job_ids` that are no jobs, as far as this transaction sees."""
     sql = """SELECT w.id FROM unnest(%(ids)s::uuid[]) AS w (id)

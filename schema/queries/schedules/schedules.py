@@ -255,12 +255,14 @@ async def list_waiting_times(db: Db, tenant_id: UUID, schedule_id: UUID) -> list
 
 
 async def find_owner(db: Db, tenant_id: UUID, *, user_id: UUID | None, actor: str) -> Owner | None:
-    """Return what the owner is by now: the user, or the tenant's key that `actor` names; None if it is gone."""
+    """Return what the owner is by now: the user, or the tenant's key that `actor` names; None if it is gone. The budget of a
+    user's key holds beside the user's."""
     if user_id is not None:
-        sql = f"""SELECT role, NULL AS scopes, state = 'active' AS is_active,
-            jsonb_build_array({budget_json("user", "users")}) AS budgets FROM users
-          WHERE tenant_id = %(tenant_id)s AND id = %(id)s"""
-        return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": user_id}, into=Owner)
+        sql = f"""SELECT u.role, NULL AS scopes, u.state = 'active' AS is_active,
+            jsonb_build_array({budget_json("user", "u")}, {budget_json("key", "k")}) AS budgets
+          FROM users u LEFT JOIN api_keys k ON k.tenant_id = u.tenant_id AND 'key:' || k.id = %(actor)s
+          WHERE u.tenant_id = %(tenant_id)s AND u.id = %(id)s"""
+        return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": user_id, "actor": actor}, into=Owner)
     sql = f"""SELECT role, scopes, revoked_at IS NULL AND coalesce(expires_at > now(), true) AS is_active,
         jsonb_build_array({budget_json("key", "api_keys")}) AS budgets FROM api_keys
       WHERE tenant_id = %(tenant_id)s AND 'key:' || id = %(actor)s"""

@@ -6,9 +6,12 @@ from uuid import UUID
 import httpx
 import pytest
 
+from schema.identity.budgets import read_budgets
+from schema.postgres.connections import pool_for, tenant_tx
+from schema.queries.schedules.schedules import find_owner
 from tests.api.usage.test_usage import TODAY, Ledger
 from tests.conftest import TestTenant
-from tests.workers.jobs import rows
+from tests.workers.jobs import change, rows
 
 CHAT = {"message": "hi", "model": "offline/extractive"}
 
@@ -89,3 +92,100 @@ async def test_members_see_their_keys_budgets_and_set_none(
         assert 400 == (await api.patch(path, json=wrong, headers=owner.headers)).status_code
     missing = await api.patch(f"/api/auth/keys/{UUID(int=1)}", json=body, headers=owner.headers)
     assert (404, "not_found") == (missing.status_code, missing.json()["code"])
+
+
+NEW_PROVIDER = {"issuer": "https://id.example", "audience": "a", "jwks_url": "https://id.example/keys"}
+WAYS_AROUND: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "/api/auth/keys", {"name": "child"}),
+    ("POST", "/api/auth/keys", {"name": "child", "for_tenant": True}),
+    ("PATCH", "/api/auth/keys/{key}", {"tokens_per_day": None}),
+    ("POST", "/api/users", {"email": "new@example.com", "password": "seven mill wheels"}),
+    ("PATCH", "/api/users/{user}", {"tokens_per_day": None}),
+    ("POST", "/api/auth/providers", NEW_PROVIDER),
+    ("POST", "/api/api-keys", {"service_name": "openai", "api_key": "sk-1"}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), WAYS_AROUND)
+async def test_a_key_with_a_budget_makes_and_changes_nothing_that_could_give_it_more(
+    api: httpx.AsyncClient, ledger: Ledger, owner: TestTenant, method: str, path: str, body: dict[str, Any]
+) -> None:
+    user, _ = ledger.person("ann@example.com")
+    key_id, key = await make_key(api, owner.headers, role="owner", for_tenant=True)
+    await api.patch(f"/api/auth/keys/{key_id}", json={"tokens_per_day": 0}, headers=owner.headers)
+    refused = await api.request(method, path.format(key=key_id, user=user), json=body, headers=key)
+    assert (403, "forbidden") == (refused.status_code, refused.json()["code"])
+    assert "This API key has a budget" in refused.json()["detail"]
+    assert 0 == (await api.get(f"/api/auth/keys/{key_id}", headers=key)).json()["tokens_per_day"]
+
+
+async def test_an_admins_key_with_a_budget_changes_no_price_and_makes_no_tenant(
+    admin: httpx.AsyncClient,
+) -> None:
+    made = await admin.post("/api/auth/keys", json={"name": "k", "role": "admin", "for_tenant": True})
+    key_id, key = made.json()["id"], {"Authorization": f"Bearer {made.json()['key']}"}
+    assert 200 == (await admin.get("/api/admin/models", headers=key)).status_code
+    await admin.patch(f"/api/auth/keys/{key_id}", json={"budget_day_usd": 0})
+    for method, path, body in (
+        ("PUT", "/api/admin/models/openai/gpt-4o", {"input_usd": 0, "output_usd": 0}),
+        ("DELETE", "/api/admin/models/openai/gpt-4o", None),
+        ("POST", "/api/admin/tenants", {"slug": "another", "name": "Another"}),
+    ):
+        assert 403 == (await admin.request(method, path, json=body, headers=key)).status_code
+
+
+async def test_a_key_of_a_user_with_a_budget_makes_keys_that_share_it_and_none_beside_it(
+    api: httpx.AsyncClient, ledger: Ledger, owner: TestTenant, database_url: str
+) -> None:
+    ada, headers = ledger.person("ada@example.com")
+    change(database_url, "UPDATE users SET role = 'owner' WHERE id = %s", ada)
+    change(database_url, "UPDATE api_keys SET role = 'owner' WHERE user_id = %s", ada)
+    await api.patch(f"/api/users/{ada}", json={"tokens_per_day": 0}, headers=owner.headers)
+    _, child = await make_key(api, headers)
+    assert 429 == (await api.post("/api/chat", json=CHAT, headers=child)).status_code
+    beside = await api.post("/api/auth/keys", json={"name": "k", "for_tenant": True}, headers=headers)
+    raised = await api.patch(f"/api/users/{ada}", json={"tokens_per_day": None}, headers=child)
+    assert [403, 403] == [beside.status_code, raised.status_code]
+    assert "The user of this API key has a budget" in raised.json()["detail"]
+
+
+async def test_a_key_with_a_budget_revokes_its_users_keys(
+    api: httpx.AsyncClient, ledger: Ledger, owner: TestTenant
+) -> None:
+    _, headers = ledger.person("ivy@example.com")
+    key_id, key = await make_key(api, headers)
+    await api.patch(f"/api/auth/keys/{key_id}", json={"tokens_per_day": 0}, headers=owner.headers)
+    assert 204 == (await api.delete(f"/api/auth/keys/{key_id}", headers=key)).status_code
+
+
+async def test_a_budget_that_is_used_up_allows_no_retry(
+    api: httpx.AsyncClient, ledger: Ledger, owner: TestTenant
+) -> None:
+    _, headers = ledger.person("kim@example.com")
+    key_id, key = await make_key(api, headers)
+    path = f"/api/auth/keys/{key_id}"
+    await api.patch(path, json={"tokens_per_day": 5000}, headers=owner.headers)
+    job = (await api.post("/api/chat", json=CHAT, headers=key | {"Prefer": "respond-async"})).json()["job_id"]
+    await api.post(f"/api/jobs/{job}/cancel", headers=key)
+    await api.patch(path, json={"tokens_per_day": 0}, headers=owner.headers)
+    for where, body in ((f"/api/jobs/{job}/retry", None), ("/api/jobs/retry", {"ids": [job]})):
+        refused = await api.post(where, json=body, headers=key)
+        assert (429, "budget_exceeded") == (refused.status_code, refused.json()["code"])
+    await api.patch(path, json={"tokens_per_day": 5000}, headers=owner.headers)
+    assert 202 == (await api.post(f"/api/jobs/{job}/retry", headers=key)).status_code
+
+
+async def test_batches_and_schedules_of_a_users_key_have_the_keys_budget_too(
+    api: httpx.AsyncClient, ledger: Ledger, owner: TestTenant, database_url: str
+) -> None:
+    joe, headers = ledger.person("joe@example.com")
+    key_id, _ = await make_key(api, headers)
+    await api.patch(f"/api/users/{joe}", json={"tokens_per_day": 7}, headers=owner.headers)
+    await api.patch(f"/api/auth/keys/{key_id}", json={"tokens_per_day": 5}, headers=owner.headers)
+    async with pool_for(database_url, "headrace_app", max_size=1) as pool, tenant_tx(pool, owner.id) as db:
+        found = await find_owner(db, owner.id, user_id=joe, actor=f"key:{key_id}")
+        signed_in = await find_owner(db, owner.id, user_id=joe, actor=f"user:{joe}")
+    assert found is not None
+    assert signed_in is not None
+    assert {"user": 7, "key": 5} == {budget.of: budget.tokens_per_day for budget in read_budgets(found.budgets)}
+    assert ["user"] == [budget.of for budget in read_budgets(signed_in.budgets)]
