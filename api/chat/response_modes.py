@@ -141,16 +141,24 @@ PRIORITY = "Order among the waiting jobs of your tenant: `high` runs first."
 
 
 async def respond(
-    resources: Resources, principal: Principal, request: JsonRequest, submission: Submission, *, input_tokens: int
+    resources: Resources,
+    principal: Principal,
+    request: JsonRequest,
+    submission: Submission,
+    *,
+    input_tokens: int,
+    max_tokens: int | None = None,
 ) -> Response[Any]:
-    """Submit a job and respond in the mode that the headers select. Raises what `submit_and_follow` raises, and JobEnded if
-    the job fails while the request waits."""
+    """Submit a job and respond in the mode that the headers select. `max_tokens` is what the request says of its answer. Raises
+    what `submit_and_follow` raises, and JobEnded if the job fails while the request waits."""
     preferences = read_preferences(request.headers)
     if submission.run_at is not None and not wants_events(request.headers):
         preferences = preferences._replace(respond_async=True)
     if submission.kind is KINDS["chat"] and not preferences.respond_async:
         submission = msgspec.structs.replace(submission, payload={**submission.payload, INTERACTIVE: True})
-    accepted = await submit_and_follow(resources, principal, submission, input_tokens=input_tokens, max_tokens=None)
+    accepted = await submit_and_follow(
+        resources, principal, submission, input_tokens=input_tokens, max_tokens=max_tokens
+    )
     submitted, follower = accepted.submitted, accepted.follower
     headers = {"X-Job-ID": str(submitted.job_id), **accepted.headers}
     if wants_events(request.headers):

@@ -67,7 +67,9 @@ async def send_message(
 ) -> Response[Any]:
     submission = await _build_submission(with_run_at(data, request.headers), request, principal, resources)
     input_tokens = estimate_tokens(sum(len(part.get("text", "")) for part in submission.parts or []))
-    return await respond(resources, principal, request, submission, input_tokens=input_tokens)
+    return await respond(
+        resources, principal, request, submission, input_tokens=input_tokens, max_tokens=data.max_tokens
+    )
 
 
 @post(

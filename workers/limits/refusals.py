@@ -89,15 +89,17 @@ def _need(quota: Quota, wanted: Wanted) -> str:
 
 
 def _of_these(wanted: Wanted) -> str:
-    return f" (its answer may have {wanted.output_tokens:,} tokens at first)" if wanted.output_tokens else ""
+    return f" (its answer may have {wanted.output_tokens:,} {_tokens(wanted)} at first)" if wanted.output_tokens else ""
+
+
+def _tokens(wanted: Wanted) -> str:
+    return "token" if wanted.output_tokens == 1 else "tokens"
 
 
 def _advice(wanted: Wanted, *, helps: bool) -> str:
-    return (
-        " Send a smaller max_tokens (max_output_tokens for /v1/responses)."
-        if wanted.output_tokens and helps
-        else " Send less at once."
-    )
+    if wanted.output_tokens > 1 and helps:
+        return " Send a smaller max_tokens (max_output_tokens for /v1/responses)."
+    return " Send less at once, or choose a cheaper model." if wanted.nanos else " Send less at once."
 
 
 def _usd(nanos: int) -> str:

@@ -189,3 +189,22 @@ async def test_batches_and_schedules_of_a_users_key_have_the_keys_budget_too(
     assert signed_in is not None
     assert {"user": 7, "key": 5} == {budget.of: budget.tokens_per_day for budget in read_budgets(found.budgets)}
     assert ["user"] == [budget.of for budget in read_budgets(signed_in.budgets)]
+
+
+async def test_a_chat_reserves_the_max_tokens_that_it_sends(
+    api: httpx.AsyncClient, owner: TestTenant, admin: httpx.AsyncClient
+) -> None:
+    price = {"input_usd": 1000, "output_usd": 2000}
+    assert 200 == (await admin.put("/api/admin/models/offline/extractive", json=price)).status_code
+    key_id, key = await make_key(api, owner.headers, for_tenant=True)
+    await api.patch(f"/api/auth/keys/{key_id}", json={"budget_day_usd": 0.06}, headers=owner.headers)
+    later = key | {"Prefer": "respond-async"}
+    short = await api.post("/api/chat", json={**CHAT, "max_tokens": 5}, headers=later)
+    assert 202 == short.status_code, short.text
+    refused = await api.post("/api/chat", json={**CHAT, "max_tokens": 50}, headers=later)
+    assert "may have 50 tokens at first" in refused.json()["detail"]
+    assert refused.json()["detail"].endswith("Send a smaller max_tokens (max_output_tokens for /v1/responses).")
+    await api.patch(f"/api/auth/keys/{key_id}", json={"budget_day_usd": 0.001}, headers=owner.headers)
+    least = await api.post("/api/chat", json={**CHAT, "max_tokens": 1}, headers=later)
+    assert "may have 1 token at first" in least.json()["detail"]
+    assert least.json()["detail"].endswith("Send less at once, or choose a cheaper model.")
