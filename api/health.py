@@ -6,19 +6,24 @@ read-only. Checks are shared and remembered for two seconds, so that many caller
 Ready means that jobs can be accepted: Postgres takes a write, and has refused none of late. Redis and the storage are not part
 of it: without them jobs are accepted and wait; if every API process left the load balancer, they would be refused. Model
 vendors are not called: `/health` only says whether a language model is configured, with a hint if not.
+
+Anybody may see whether each part is up. Why it isn't, how fast it is and how many there are is for operators: platform admins
+with the right `operations.read`, and whoever sends HEADRACE_METRICS_TOKEN, which works without Postgres.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Response, Router, get
+from litestar import Request, Response, Router, get
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Meta
 
-from api.auth.principals import PUBLIC
+from api.auth.principals import PUBLIC, is_operator
+from api.health_history import PartStatus, read_stored_parts
 from api.http.errors import RETRY_AFTER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
@@ -43,13 +48,17 @@ from workers.storage.contract import new_name
 REFUSED_S = 5.0  # how long after a refused write Postgres counts as down, if a small one succeeds
 CHECK_FILE = new_name(PLATFORM)  # of this process, so that one that is left behind is overwritten
 
-Status = Literal["up", "down"]
+SLOW_S = 1.0  # a part whose check takes longer is degraded
+SLOW = f"It works, but took longer than {SLOW_S:g} s."
 
 
 class PartOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Health of one component."""
+    """Health of one component: its status and hint for everybody, the rest for operators."""
 
-    status: Annotated[Status, Meta(description="Whether it works.")]
+    status: Annotated[
+        PartStatus, Meta(description="`up`: it works; `degraded`: it works, but slowly; `down`: it doesn't work.")
+    ]
+    since: Annotated[datetime | None, Meta(description="Since when it has this status, as far as is known.")] = None
     latency_ms: Annotated[
         float | None, Meta(description="How long the check took, in milliseconds; absent if nothing was called.")
     ] = None
@@ -57,6 +66,8 @@ class PartOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         None
     )
     error: Annotated[str | None, Meta(description="What is wrong, in a sentence; absent if nothing is.")] = None
+    last_error: Annotated[str | None, Meta(description="What was wrong last; absent if nothing was.")] = None
+    last_error_at: Annotated[datetime | None, Meta(description="When that was seen last.")] = None
     hint: Annotated[str | None, Meta(description="What could be improved, and how; absent if nothing could.")] = None
 
 
@@ -78,18 +89,25 @@ class LiveOut(msgspec.Struct, frozen=True):
     status: Annotated[Literal["up"], Meta(description="Always `up`.")] = "up"
 
 
-UP_EXAMPLE = {"status": "up", "latency_ms": 0.84}
-READY_EXAMPLE = {"status": "up", "parts": {"postgres": UP_EXAMPLE}}
+SINCE = {"since": "2026-11-03T08:12:44Z"}
+UP_EXAMPLE = {"status": "up", "latency_ms": 0.84, **SINCE}
+READY_EXAMPLE = {"status": "up", "parts": {"postgres": {"status": "up"}}}
 HEALTH_EXAMPLE = {
     "status": "up",
     "parts": {
         "postgres": UP_EXAMPLE,
-        "redis": {"status": "up", "latency_ms": 0.31},
-        "storage": {"status": "up", "latency_ms": 1.2},
-        "workers": {"status": "up", "latency_ms": 0.4, "detail": {"processes": 3}},
-        "queues": {"status": "up", "latency_ms": 0.37, "detail": {"chat": 0, "default": 0, "ingestion": 2}},
-        "routing": {"status": "up", "latency_ms": 0.3},
-        "language_model": {"status": "up"},
+        "redis": {
+            "status": "up",
+            "latency_ms": 0.31,
+            "since": "2026-11-05T22:01:09Z",
+            "last_error": "It can't be reached.",
+            "last_error_at": "2026-11-05T22:01:09Z",
+        },
+        "storage": {"status": "up", "latency_ms": 1.2, **SINCE},
+        "workers": {"status": "up", "latency_ms": 0.4, "detail": {"processes": 3}, **SINCE},
+        "queues": {"status": "up", "latency_ms": 0.37, "detail": {"chat": 0, "default": 0, "ingestion": 2}, **SINCE},
+        "routing": {"status": "up", "latency_ms": 0.3, **SINCE},
+        "language_model": {"status": "up", **SINCE},
     },
 }
 
@@ -109,17 +127,19 @@ async def check_liveness() -> LiveOut:
 )
 async def check_readiness(resources: AppResources) -> Response[HealthOut]:
     """Returns 200 if jobs can be accepted. Returns 503 while Postgres is unavailable, full or read-only, or while the process
-    is shutting down."""
-    parts = await _check({"postgres": _postgres}, resources)
-    up = not resources.streams.closing and all(part.status == "up" for part in parts.values())
+    is shutting down; `/health` tells operators why."""
+    parts = _without_details(await _check({"postgres": _postgres}, resources))
+    up = not resources.streams.closing and all(part.status != "down" for part in parts.values())
     if up:
         return Response(HealthOut("up", parts), status_code=200)
     return Response(HealthOut("down", parts), status_code=503, headers={"Retry-After": RETRY_AFTER[503]})
 
 
 @get("/", opt=PUBLIC | described(response=HEALTH_EXAMPLE), summary="Get system health", tags=["health"])
-async def get_health(resources: AppResources) -> HealthOut:
-    """Checks each component. Always returns 200: this is for people; probes use `/health/ready`."""
+async def get_health(request: Request[Any, Any, Any], resources: AppResources) -> HealthOut:
+    """Checks each component. Anybody sees whether each is up; platform admins with the right `operations.read` also see
+    latencies, counts, since when, and what is or was wrong. Always returns 200: this is for people; probes use
+    `/health/ready`."""
     checks = {
         "postgres": _postgres,
         "redis": _redis,
@@ -128,10 +148,19 @@ async def get_health(resources: AppResources) -> HealthOut:
         "queues": _queues,
         "routing": _routing,
     }
-    parts = {**await _check(checks, resources), "language_model": _language_model(resources)}
+    parts, operator = await asyncio.gather(_check(checks, resources), is_operator(request))
+    parts = {**parts, "language_model": _language_model(resources)}
+    return HealthOut(_sum_up(parts), parts if operator else _without_details(parts))
+
+
+def _sum_up(parts: dict[str, PartOut]) -> PartStatus:
     if parts["postgres"].status == "down":
-        return HealthOut("down", parts)
-    return HealthOut("up" if all(part.status == "up" for part in parts.values()) else "degraded", parts)
+        return "down"
+    return "up" if all(part.status == "up" for part in parts.values()) else "degraded"
+
+
+def _without_details(parts: dict[str, PartOut]) -> dict[str, PartOut]:
+    return {name: PartOut(status=part.status, hint=part.hint) for name, part in parts.items()}
 
 
 Check = Callable[[Resources], Awaitable[dict[str, int] | None]]
@@ -139,13 +168,13 @@ Check = Callable[[Resources], Awaitable[dict[str, int] | None]]
 
 async def _check(checks: dict[str, Check], resources: Resources) -> dict[str, PartOut]:
     async def part(name: str, check: Check) -> PartOut:
-        return await resources.health.load(name, lambda: _measure(check, resources))
+        return await resources.health.load(name, lambda: _measure(name, check, resources))
 
     parts = await asyncio.gather(*(part(name, check) for name, check in checks.items()))
     return dict(zip(checks, parts, strict=True))
 
 
-async def _measure(check: Check, resources: Resources) -> PartOut:
+async def _measure(name: str, check: Check, resources: Resources) -> PartOut:
     started = time.perf_counter()
     detail: dict[str, int] | None = None
     error: str | None = None
@@ -154,14 +183,30 @@ async def _measure(check: Check, resources: Resources) -> PartOut:
             detail = await check(resources)
     except Exception as exc:  # noqa: BLE001 -- a health page reports whatever is wrong
         error = describe_failure(exc)
-    latency_ms = round((time.perf_counter() - started) * 1000, 2)
-    return PartOut(status="down" if error else "up", latency_ms=latency_ms, detail=detail, error=error)
+    taken_s = time.perf_counter() - started
+    status: PartStatus = "down" if error else "degraded" if taken_s > SLOW_S else "up"
+    part = PartOut(status=status, latency_ms=round(taken_s * 1000, 2), detail=detail, error=error)
+    return await _with_history(name, part, resources)
+
+
+async def _with_history(name: str, part: PartOut, resources: Resources) -> PartOut:
+    """Return the part with since when it is so, and what was wrong last."""
+    if part.status == "degraded":
+        part = msgspec.structs.replace(part, error=SLOW)
+    stored = {}
+    if name != "postgres" or part.status != "down":
+        stored = await resources.health.load("stored", lambda: read_stored_parts(resources.health_pool))
+    record = resources.health_history.note(name, part.status, part.error, stored.get(name))
+    return msgspec.structs.replace(
+        part, since=record.since, last_error=record.last_error, last_error_at=record.last_error_at
+    )
 
 
 def _language_model(resources: Resources) -> PartOut:
     """Always up: without a language model, `offline/extractive` answers."""
     connected = has_language_model(resources.settings.providers)
-    return PartOut(status="up", hint=None if connected else NO_LANGUAGE_MODEL.message)
+    record = resources.health_history.note("language_model", "up", None, None)
+    return PartOut(status="up", since=record.since, hint=None if connected else NO_LANGUAGE_MODEL.message)
 
 
 async def _postgres(resources: Resources) -> None:

@@ -15,6 +15,7 @@ from api.auth.passwords import Passwords
 from api.auth.tokens.access_tokens import AccessTokens
 from api.auth.tokens.jwks import RemoteKeys
 from api.events.feeds import ChangeFeeds
+from api.health_history import PartHistory
 from api.http.sse import BackgroundTasks, OpenStreams
 from api.settings import ApiSettings
 from graphs.providers.registry import Providers
@@ -47,7 +48,8 @@ class Resources:
     the bytes of documents; `embedding` asks workers for vectors; `credentials` (by tenant) are cached for a second; `rates`
     counts reads and searches; `egress` tells what each tenant may reach; `streams` are the open ones; `background` runs tasks
     that outlive their request; `feeds` follow what changes in tenants.
-    `health_pool` is one connection, so that health doesn't wait behind requests; `health` remembers its checks."""
+    `health_pool` is one connection, so that health doesn't wait behind requests; `health` remembers its checks, and
+    `health_history` since when parts are as they are."""
 
     settings: ApiSettings
     core: JobCore
@@ -71,6 +73,7 @@ class Resources:
     feeds: ChangeFeeds
     health_pool: Pool
     health: TtlCache[str, Any]
+    health_history: PartHistory
 
     def forget(self, tenant_id: UUID | None) -> None:
         """Forget what is cached of a tenant and its callers, or of all: it was changed here, or is about to be refused."""
@@ -163,6 +166,7 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
             feeds=feeds,
             health_pool=health_pool,
             health=TtlCache(16, HEALTH_TTL_S),
+            health_history=PartHistory(),
         )
 
 

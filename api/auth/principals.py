@@ -5,6 +5,7 @@ A handler declares the right that it requires by the type of its `principal` (`p
 right is the scope of the route's security.
 """
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,7 +25,7 @@ from api.http.limit_errors import require_rate
 from api.http.middleware import BEFORE_RESPONSE
 from api.http.query_params import check_parameters, reject_unknown_parameters
 from api.http.unmatched_paths import NO_SUCH_PATH
-from schema.errors import Forbidden, InputError, NotFound, Unauthenticated
+from schema.errors import Forbidden, HeadraceError, InputError, NotFound, Unauthenticated
 from schema.identity.budgets import CallerBudget, read_budgets
 from schema.identity.rights import SEES_ALL, Right, Role, rights_for_role
 from schema.identity.tenancy import TenantSnapshot
@@ -220,18 +221,38 @@ def presented_secret(headers: Headers) -> str | None:
 
 
 async def authenticate_caller(connection: ASGIConnection[Any, Any, Any, Any], right: Right) -> Principal:
-    """Return the principal of a key or a token, or else of a browser's cookie, which counts under `/api` alone."""
+    """Return the principal of a key or a token, or else of a browser's cookie, which counts under `/api` and for `/health`."""
     state, headers = connection.app.state, connection.headers
     authenticator, issuer = state.resources.authenticator, state.settings.issuer
     origin = {"address": client_address(connection), "request_id": connection.scope.get("request_id")}
     if (secret := presented_secret(headers)) is not None:
         return await authenticator.authenticate(secret, right, **origin)
-    cookie = presented_cookie(connection.cookies, issuer) if connection.scope["path"].startswith("/api/") else None
+    cookie = presented_cookie(connection.cookies, issuer) if _cookie_counts(connection.scope["path"]) else None
     if cookie is None:
         raise Unauthenticated(NO_CREDENTIALS)
     if connection.scope.get("method") != "GET":
         require_own_page(headers, issuer)
     return await authenticator.authenticate_browser(cookie, right, **origin)
+
+
+def _cookie_counts(path: str) -> bool:
+    return path.startswith("/api/") or path.rstrip("/") == "/health"
+
+
+OPERATOR_TIMEOUT_S = 2.0
+
+
+async def is_operator(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    """Whether the caller of a public route may see what operators see. Whoever can't be identified may not: no key, a wrong
+    one, or Postgres doesn't say in time whose it is; HEADRACE_METRICS_TOKEN is known without it."""
+    if connection.app.state.metrics.accepts(connection.headers.get("authorization", "")):
+        return True
+    try:
+        async with asyncio.timeout(OPERATOR_TIMEOUT_S):
+            principal = await authenticate_caller(connection, "operations.read")
+    except (HeadraceError, TimeoutError):
+        return False
+    return "operations.read" in principal.rights
 
 
 async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

@@ -9,8 +9,8 @@ from schema.tables.columns import timestamp
 
 
 class ServicePart(Table, table=True):
-    """A part (as in `/health`) as its webhooks were told: `up` or `down`, `since` when, with the sentence that says why. One
-    scheduler watches a part at a time: `watcher`, until `watched_until`."""
+    """A part (as in `/health`) as its webhooks were told: `up` or `down`, `since` when, with the sentence that says why
+    it was down last. One scheduler watches a part at a time: `watcher`, until `watched_until`."""
 
     __tablename__ = "service_parts"
 

@@ -3,7 +3,10 @@
 import asyncio
 import errno
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import msgspec
@@ -17,6 +20,7 @@ from api.app import create_app
 from api.settings import ApiSettings
 from graphs.providers.settings import OFFLINE, ProviderSettings
 from schema.events.notices import NO_LANGUAGE_MODEL, notice_for_model
+from schema.metrics.settings import MetricsSettings
 from tests.api.conftest import serving
 from tests.conftest import TestTenant
 from tests.schema.postgres.read_only import read_only
@@ -40,12 +44,112 @@ async def test_a_process_with_its_stores_is_live_and_ready(api: httpx.AsyncClien
         assert (200, "up") == (answer.status_code, answer.json()["status"])
 
 
-async def test_health_shows_every_part_and_that_no_worker_is_there(api: httpx.AsyncClient) -> None:
-    answer = await api.get("/health")
-    parts = answer.json()["parts"]
-    assert ["postgres", "redis", "storage", "workers", "queues", "routing", "language_model"] == list(parts)
+PARTS = ["postgres", "redis", "storage", "workers", "queues", "routing", "language_model"]
+
+
+async def test_operators_see_the_details_of_every_part(admin: httpx.AsyncClient) -> None:
+    parts = (await admin.get("/health")).json()["parts"]
+    assert PARTS == list(parts)
     assert {"chat"} <= set(parts["queues"]["detail"])
     assert all(part["latency_ms"] >= 0 for name, part in parts.items() if name != "language_model")
+    assert all(datetime.fromisoformat(part["since"]) <= datetime.now(UTC) for part in parts.values())
+
+
+async def test_others_see_of_a_part_whether_it_is_up(
+    admin: httpx.AsyncClient, owner: TestTenant, application: httpx.AsyncClient
+) -> None:
+    whole = (await admin.get("/health")).json()
+    assert "No worker is running." == whole["parts"]["workers"]["error"]
+    wrong = {"Authorization": "Bearer hr_wrong"}
+    for path in ("/health", "/health/ready"):
+        for headers in ({}, wrong, owner.headers):
+            shown = (await application.get(path, headers=headers)).json()
+            assert {"status", "hint"} >= {name for part in shown["parts"].values() for name in part}
+    assert PARTS == list((await application.get("/health")).json()["parts"])
+
+
+async def test_a_key_of_an_admin_that_is_narrowed_sees_details_with_the_right_scope_alone(
+    admin: httpx.AsyncClient, application: httpx.AsyncClient
+) -> None:
+    for scope, details in (("operations.read", True), ("tenants.manage", False)):
+        made = await admin.post("/api/auth/keys", json={"name": scope, "scopes": [scope]})
+        assert 201 == made.status_code, made.text
+        headers = {"Authorization": f"Bearer {made.json()['key']}"}
+        parts = (await application.get("/health", headers=headers)).json()["parts"]
+        assert details == ("latency_ms" in parts["postgres"]), scope
+
+
+async def test_a_part_that_is_slow_is_degraded(settings: ApiSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.health.SLOW_S", -1.0)
+    async with operating(create_app(settings_of_operator(settings))) as client:
+        health = (await client.get("/health")).json()
+        assert ("degraded", "degraded") == (health["status"], health["parts"]["postgres"]["status"])
+        assert 200 == (await client.get("/health/ready")).status_code
+
+
+async def test_health_says_since_when_and_what_was_wrong_last(
+    checked: tuple[Litestar, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, client = checked
+    before = await part_of(app, client, "storage")
+    with monkeypatch.context() as broken:
+        broken.setattr(disk, "_move_durably", refuse)
+        down = await part_of(app, client, "storage")
+        again = await part_of(app, client, "storage")
+    up = await part_of(app, client, "storage")
+    assert ["up", "down", "down", "up"] == [part["status"] for part in (before, down, again, up)]
+    assert before["since"] < down["since"] == again["since"] < up["since"]
+    assert "last_error" not in before
+    assert ["It failed: Read-only file system."] * 3 == [down["error"], down["last_error"], up["last_error"]]
+    assert "error" not in up
+    assert down["since"] <= down["last_error_at"] < again["last_error_at"] == up["last_error_at"] < up["since"]
+
+
+async def test_health_knows_what_the_scheduler_saw_before_this_process_was_there(
+    settings: ApiSettings, database_url: str
+) -> None:
+    with psycopg.connect(database_url, autocommit=True) as db:
+        db.execute("DELETE FROM service_parts")
+        db.execute(
+            "INSERT INTO service_parts (part, status, since, error, watcher, watched_until) VALUES "
+            "('redis', 'up', '2026-01-02T03:04:05Z', 'It can''t be reached.', 'a', now()),"
+            "('storage', 'down', '2026-01-02T03:04:05Z', 'It failed.', 'a', now())"
+        )
+        async with operating(create_app(settings_of_operator(settings))) as client:
+            parts = (await client.get("/health")).json()["parts"]
+        db.execute("DELETE FROM service_parts")
+    redis_, storage = parts["redis"], parts["storage"]
+    assert ("2026-01-02T03:04:05Z", "It can't be reached.") == (redis_["since"], redis_["last_error"])
+    assert redis_["since"] == redis_["last_error_at"]
+    assert ("up", "It failed.") == (storage["status"], storage["last_error"])
+    assert "2026-01-02T03:04:05Z" < storage["since"], "it works now, whatever was stored"
+
+
+TOKEN = "a-token-of-the-scraper"
+
+
+def settings_of_operator(settings: ApiSettings) -> ApiSettings:
+    """The settings, with a token that operators are known by."""
+    return replace(settings, metrics=MetricsSettings(token=TOKEN))
+
+
+@asynccontextmanager
+async def operating(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application whom it knows without Postgres."""
+    async with serving(app) as client:
+        client.headers["Authorization"] = f"Bearer {TOKEN}"
+        yield client
+
+
+async def part_of(app: Litestar, client: httpx.AsyncClient, name: str) -> dict[str, Any]:
+    """A part, as a fresh check finds it."""
+    app.state.resources.health.clear()
+    return (await client.get("/health")).json()["parts"][name]
+
+
+def refuse(*_: object) -> None:
+    """What a read-only disk does."""
+    raise OSError(errno.EROFS, "Read-only file system")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +190,7 @@ async def test_a_part_that_does_not_answer_in_time_is_told_of_in_a_sentence(
     for place in ("api.health", "workers.health.checks"):
         monkeypatch.setattr(f"{place}.CHECK_TIMEOUT_S", 0.01)
     monkeypatch.setattr("api.health._storage", never)
-    async with serving(settings) as client:
+    async with operating(create_app(settings_of_operator(settings))) as client:
         _, wrong = await health_of(client)
     assert "It did not answer within 0.01 seconds." == wrong["storage"]
 
@@ -141,8 +245,8 @@ async def health_of(client: httpx.AsyncClient) -> tuple[str, dict[str, str | Non
 @pytest.fixture
 async def checked(settings: ApiSettings) -> AsyncIterator[tuple[Litestar, httpx.AsyncClient]]:
     """An application of the test's own, as checks are remembered, and a client of it."""
-    app = create_app(settings)
-    async with serving(app) as client:
+    app = create_app(settings_of_operator(settings))
+    async with operating(app) as client:
         assert {} == (await health_of(client))[1]
         app.state.resources.health.clear()
         yield app, client
@@ -213,10 +317,6 @@ async def test_a_storage_that_takes_no_file_is_down(
     checked: tuple[Litestar, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, client = checked
-
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EROFS, "Read-only file system")
-
     monkeypatch.setattr(disk, "_move_durably", refuse)
     assert ("degraded", {"storage": "It failed: Read-only file system."}) == await health_of(client)
 
@@ -231,4 +331,4 @@ async def test_checks_leave_nothing_behind_and_many_callers_cost_as_much_as_one(
     assert [] == [name async for name in app.state.resources.storage.list_names()]
     assert 1 == app.state.resources.health_pool.get_stats()["connections_num"]
     requests = app.state.resources.health_pool.get_stats()["requests_num"]
-    assert requests <= 3, "each of the checks wrote"
+    assert requests <= 6, "each of the checks wrote"

@@ -23,7 +23,7 @@ RETURNING part, status, since
 # The change and its deliveries are one statement: each change is told once, and none that is not stored.
 CHANGE = """
 WITH changed AS (
-  UPDATE service_parts SET status = %(status)s, since = %(since)s::timestamptz, error = %(error)s
+  UPDATE service_parts SET status = %(status)s, since = %(since)s::timestamptz, error = coalesce(%(error)s, error)
   WHERE part = %(part)s AND watcher = %(watcher)s AND status <> %(status)s RETURNING part)
 INSERT INTO webhook_deliveries (tenant_id, id, event_id, endpoint_id, lane, type, occurred_at, sequence, data)
 SELECT e.tenant_id, uuidv7(), %(event_id)s::uuid, e.id, e.id::text, %(type)s, now(),
@@ -40,6 +40,20 @@ class WatchedPart(msgspec.Struct, frozen=True, kw_only=True):
     part: str
     status: PartStatus
     since: datetime
+
+
+class StoredPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A part as webhooks were told, and why it was down last."""
+
+    part: str
+    status: PartStatus
+    since: datetime
+    error: str | None
+
+
+async def list_parts(db: Db) -> list[StoredPart]:
+    """Return all parts that were ever watched."""
+    return await fetch_all(db, "SELECT part, status, since, error FROM service_parts", {}, into=StoredPart)
 
 
 async def watch_parts(db: Db, parts: list[str], *, watcher: str, lease_s: float) -> list[WatchedPart]:
