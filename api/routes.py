@@ -30,6 +30,7 @@ from api.openai.conversations import routes as conversations
 from api.openai.responses import create as create_response
 from api.openai.responses import stored as stored_responses
 from api.operations import metrics as operations_metrics
+from api.operations import route_table
 from api.pipelines import routes as pipelines
 from api.root_page import get_about
 from api.schedules import routes as schedules
@@ -76,6 +77,7 @@ NATIVE = (
         metrics.routes,
     ),
     *(webhooks.routes, deliveries.routes, triggers.routes, hooks.routes),
+    route_table.routes,
 )
 """Under `/api`."""
 

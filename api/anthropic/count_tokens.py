@@ -14,7 +14,7 @@ from api.auth.principals import MayChat, Principal
 from api.grants.model_access import find_providers
 from api.http.bodies.limits import LARGE_BODY
 from api.http.errors import PROVIDER_FAILURES, problems
-from api.http.limit_errors import require_rate
+from api.http.limit_errors import counted_as, require_rate
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
 from graphs.messages import read_message
@@ -28,6 +28,7 @@ from workers.limits.rates import READS
     "/messages/count_tokens",
     status_code=200,
     opt=LARGE_BODY
+    | counted_as(READS)
     | described(
         example={name: value for name, value in EXAMPLE.items() if name != "max_tokens"},
         response={"input_tokens": 14},

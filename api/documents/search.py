@@ -17,7 +17,7 @@ from msgspec import Meta
 from api.auth.principals import MayReadDocuments, Principal
 from api.documents.schemas import check_metadata
 from api.http.errors import problems
-from api.http.limit_errors import require_rate
+from api.http.limit_errors import counted_as, require_rate
 from api.openapi.operations import described
 from api.resources import AppResources
 from schema.queries.documents.search import Filters
@@ -184,7 +184,7 @@ FOUND_EXAMPLE: dict[str, Any] = {
 @post(
     "/",
     status_code=200,
-    opt=described(example=EXAMPLE, response=FOUND_EXAMPLE),
+    opt=counted_as(SEARCHES) | described(example=EXAMPLE, response=FOUND_EXAMPLE),
     responses=problems("not_found", "unavailable", "rate_limit_exceeded"),
     summary="Search documents",
 )

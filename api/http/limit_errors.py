@@ -1,5 +1,8 @@
 """The 429 of a tenant that has reached one of its limits."""
 
+from collections.abc import Mapping
+from typing import Any, Literal
+
 from schema.errors import LimitReached
 from schema.identity.tenancy import TenantSnapshot
 from schema.metrics.catalog import RATE_LIMITED
@@ -9,6 +12,19 @@ from workers.limits.rates import RATES, Rates
 from workers.limits.refusals import Wanted, budget_used_up, find_too_large, longest
 
 RATE_EXCEEDED = "This tenant's rate limit is reached ({}). Retry after {} s. The RateLimit header shows what is left."
+
+RateClass = Literal["reads", "searches", "jobs", "guesses", "none"]
+"""What limits how often a route is called."""
+
+
+def counted_as(rate: Window) -> dict[str, Any]:
+    """Return the `opt` of a handler that calls `require_rate` itself; that of GET is called by the guard."""
+    return {"rate": rate.name}
+
+
+def declared_rate(opt: Mapping[str, Any]) -> RateClass | None:
+    """Return what a handler says of itself by `counted_as`, if it says something."""
+    return opt.get("rate")
 
 
 def limit_error(verdict: Verdict, wanted: Wanted | None = None) -> LimitReached:

@@ -14,7 +14,7 @@ from api.auth.browser_cookie import expired_session_cookie, presented_cookie, re
 from api.auth.principals import PUBLIC, Principal, SignedIn
 from api.auth.role_checks import read_client_info
 from api.http.errors import problems
-from api.http.limit_errors import require_rate
+from api.http.limit_errors import counted_as, require_rate
 from api.identity.browser_sessions import (
     find_browser,
     new_code,
@@ -117,7 +117,7 @@ async def sign_browser_in(
 
 @get(
     "/session",
-    opt=PUBLIC | described(response=SIGNED_IN_EXAMPLE),
+    opt=PUBLIC | counted_as(READS) | described(response=SIGNED_IN_EXAMPLE),
     responses=problems("tenant_suspended", "rate_limit_exceeded", "unavailable"),
     summary="Get who is signed in with a browser",
     tags=["auth"],
