@@ -8,7 +8,9 @@ SESSION = {"path.session_id": thing("session")}
 
 CALLS: dict[str, Call] = {
     "POST /api/auth/codes": Call("self", gets=403),  # of a user: only keys have codes
-    "GET /api/events": Call("jobs.read", {}, "query.after", {"query.after": "x"}, 400),  # a right one never ends
+    "GET /api/events": Call(  # a right one never ends
+        "jobs.read", {}, "query.after header.Last-Event-ID", {"query.after": "x"}, 400
+    ),
     "GET /api/jobs": Call("jobs.read", JOBS, f"{JOBS_PLAIN} query.cursor"),
     "GET /api/jobs/count": Call("jobs.read", JOBS, JOBS_PLAIN),
 }
