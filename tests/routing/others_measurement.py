@@ -39,12 +39,13 @@ class OthersResults:
         return sum(gaps) / max(1, len(self.confidences))
 
 
-async def measure_others(router: Router, half: OthersHalf) -> OthersResults:
-    """Route one half, one by one, each business prepared first as in a worker that is already running."""
+async def measure_others(router: Router, half: OthersHalf, *, every: int = 1) -> OthersResults:
+    """Route one half, or one line of so many of it, one by one, each business prepared first as in a worker that is already
+    running."""
     results = OthersResults()
     for _, agents, utterances in read_others(half):
         await router.prepare(agents)
-        for one in utterances:
+        for one in utterances[::every]:
             started = time.perf_counter()
             route = await router.route(one.text, agents, one.context)
             results.milliseconds.append((time.perf_counter() - started) * 1000)

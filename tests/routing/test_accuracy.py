@@ -19,6 +19,7 @@ from tests.routing.labelled import read_agents, read_half, read_utterances, with
 from tests.routing.measurement import RoutingResults, measure
 from tests.routing.others_measurement import OthersResults, measure_others
 
+FULL = os.environ.get("HEADRACE_TESTS") == "full"
 MAX_OVERLAP = 0.65
 EMBEDDER = routing_embedder(open_embedder())
 
@@ -109,18 +110,18 @@ def test_no_number_of_the_held_out_half_was_seen_in_fitting():
 @lru_cache
 def seen_of_others() -> OthersResults:
     """The half of others' utterances that may be looked at."""
-    return asyncio.run(measure_others(Router(EMBEDDER), "seen"))
+    return asyncio.run(measure_others(Router(EMBEDDER), "seen", every=1 if FULL else 4))
 
 
 def test_what_others_ask_is_routed_right():
-    assert seen_of_others().share("right") >= 0.82
+    assert seen_of_others().share("right") >= (0.82 if FULL else 0.78)
 
 
 def test_what_the_router_is_sure_of_is_right():
-    assert seen_of_others().share("right of sure") >= 0.92
+    assert seen_of_others().share("right of sure") >= (0.92 if FULL else 0.88)
 
 
-@pytest.mark.skipif(os.environ.get("HEADRACE_TESTS") != "full", reason="fits for two minutes")
+@pytest.mark.skipif(not FULL, reason="fits for two minutes")
 def test_the_weights_are_those_that_the_fitting_halves_give():
     _, printed = asyncio.run(fit())
     read: Callable[[str], list[float]] = lambda line: [float(w) for w in re.findall(r"-?\d+\.\d+", line)]  # noqa: E731
