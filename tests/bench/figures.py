@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from tests.bench.benchmarks import open_streams
 from tests.bench.benchmarks.agents import measure_agents
 from tests.bench.benchmarks.benchmarks import measure_benchmarks
+from tests.bench.benchmarks.console import measure_console
 from tests.bench.benchmarks.embeddings import measure_embeddings
 from tests.bench.benchmarks.fairness import measure_fairness
 from tests.bench.benchmarks.growth import measure_growth
@@ -48,6 +49,7 @@ SETUPS = (
             "routing": measure_routing,
             "retrieval": measure_quality,
             "search": measure_search,
+            "console": measure_console,
         },
     ),
     Setup(

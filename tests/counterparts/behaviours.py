@@ -5,6 +5,7 @@
 | `text-N` | N tokens, as fast as possible |
 | `text-N-at-R` | N tokens at R a second |
 | `stamped-N`, `stamped-N-at-R` | each token is `<monotonic ns of its sending>` |
+| `prose-N`, `prose-N-at-R` | (OpenAI) as `text-N`, in paragraphs and lists of Markdown |
 | `long-N` | as `text-N`; the name says that the answer is long |
 | `reasoning` | 5 tokens of reasoning, then 5 of text |
 | `tool-call` | one call of the first offered tool (or `get_weather`), its arguments in three pieces |
@@ -39,10 +40,11 @@ WORDS = ("water", "flows", "down", "the", "channel", "and", "turns", "a", "wheel
 SIGNATURE = {"extra_content": {"google": {"thought_signature": "c2lnbmF0dXJl"}}}
 _NAME = re.compile(r"^(?P<kind>[a-z]+(?:-[a-z]+)*?)(?:-(?P<n>\d+(?:\.\d+)?))?(?:-at-(?P<rate>\d+(?:\.\d+)?))?$")
 _KINDS = (
-    "text stamped long reasoning tool-call refuse rate-limit overloaded stall-first stall-after cut-after short-after "
+    "text stamped prose long reasoning tool-call refuse rate-limit overloaded stall-first stall-after cut-after short-after "
     "garbage-after error-after slow-first slow-connect no-usage late-end no-tools"
 )
 KINDS = frozenset(_KINDS.split())
+_WORDY = frozenset({"text", "stamped", "prose", "long", "no-usage", "late-end", "no-tools"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Behaviour:
     @property
     def tokens(self) -> int:
         """How many tokens of text it sends before whatever happens next."""
-        if self.kind in ("text", "stamped", "long", "no-usage", "late-end", "no-tools") or self.kind.endswith("-after"):
+        if self.kind in _WORDY or self.kind.endswith("-after"):
             return int(self.n)
         return {"reasoning": 5, "rate-limit": 10, "overloaded": 10, "slow-first": 10}.get(self.kind, 0)
 
@@ -77,6 +79,16 @@ def word(k: int) -> str:
 def text(n: int) -> str:
     """Return the text of n tokens."""
     return "".join(word(k) for k in range(n))
+
+
+PROSE_TOKENS = 100
+_BREAKS = {0: "\n\n", 60: "\n\n- ", 70: "\n- ", 80: "\n- ", 90: "\n\n"}
+
+
+def prose_word(k: int) -> str:
+    """Token number k of a text in Markdown: paragraphs of 60 and 10 words, and three items of a list between them."""
+    between = _BREAKS.get(k % PROSE_TOKENS, " ") if k else ""
+    return between + WORDS[k % len(WORDS)]
 
 
 def prompt_tokens(messages: list[dict]) -> int:

@@ -11,7 +11,18 @@ import time
 from collections import Counter
 from typing import Any
 
-from tests.counterparts.behaviours import SIGNATURE, WORDS, Behaviour, Scripts, Turn, parse, prompt_tokens, word
+from tests.counterparts.behaviours import (
+    PROSE_TOKENS,
+    SIGNATURE,
+    WORDS,
+    Behaviour,
+    Scripts,
+    Turn,
+    parse,
+    prompt_tokens,
+    prose_word,
+    word,
+)
 from tests.counterparts.http_server import CounterpartServer, Exchange, Record, chunk, run
 from tests.counterparts.openai_texts import complete
 from tests.counterparts.raw_server import RawAnswer, send_raw
@@ -201,8 +212,9 @@ class Answer:
         if self._does.kind == "stamped":
             frames = None
         else:
-            first = chunk(self._before + word(0).encode() + self._after)
-            others = [chunk(self._before + b" " + w.encode() + self._after) for w in WORDS]
+            said, period = (prose_word, PROSE_TOKENS) if self._does.kind == "prose" else (word, len(WORDS))
+            first = self._said(said(0))
+            others = [self._said(said(period + k)) for k in range(period)]
             frames = (first, others)
         if self._does.rate:
             await self._paced(frames)
@@ -226,10 +238,13 @@ class Answer:
             self._to.record.tokens_sent = stop
             await asyncio.sleep(0)
 
+    def _said(self, text: str) -> bytes:
+        return chunk(self._before + json.dumps(text)[1:-1].encode() + self._after)
+
     def _frame(self, k: int, frames: tuple[bytes, list[bytes]] | None) -> bytes:
         if frames is None:
             return chunk(b"%s<%d>%s" % (self._before, time.monotonic_ns(), self._after))
-        return frames[0] if k == 0 else frames[1][k % len(WORDS)]
+        return frames[0] if k == 0 else frames[1][k % len(frames[1])]
 
     async def _ending(self) -> None:
         match self._does.kind:

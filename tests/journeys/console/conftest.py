@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, async_playwright
 
 from tests.conftest import TestTenant, make_tenant
-from tests.journeys.console.chromium import require_chromium, require_console
+from tests.journeys.console.chromium import launch, require_chromium, require_console
 from tests.journeys.console.visitor import DESK, Visitor
 from tests.system import System
 
@@ -19,9 +19,7 @@ async def browser() -> AsyncIterator[Browser]:
     path = require_chromium()
     require_console()
     async with async_playwright() as playwright:
-        # Root has no sandbox in a container, and little shared memory.
-        flags = ["--no-sandbox", "--disable-dev-shm-usage"]
-        chromium = await playwright.chromium.launch(executable_path=path, args=flags)
+        chromium = await launch(playwright, path)
         yield chromium
         await chromium.close()
 

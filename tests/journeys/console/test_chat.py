@@ -1,7 +1,5 @@
 """Chats in the browser: what is seen while an answer comes, whatever dies meanwhile."""
 
-import json
-
 import pytest
 from playwright.async_api import Route, expect
 
@@ -26,18 +24,6 @@ print("hello")
 """
 
 
-async def choose(visitor: Visitor, model: str) -> None:
-    """Have this model answer, as somebody who chose it before."""
-    choice = json.dumps({"agent": "", "model": f"openai/{model}", "collections": []})
-    await visitor.page.evaluate("choice => localStorage.setItem('headrace.choice', choice)", choice)
-    await visitor.page.reload()
-
-
-async def ask(visitor: Visitor, question: str) -> None:
-    await visitor.page.get_by_label("Message").fill(question)
-    await visitor.page.keyboard.press("Enter")
-
-
 async def complete(visitor: Visitor, said: str) -> None:
     """Wait until the last answer is complete, and assert what it says."""
     answer = visitor.page.locator(".answer").last
@@ -49,9 +35,9 @@ async def complete(visitor: Visitor, said: str) -> None:
 async def test_a_first_question_is_answered_and_kept(visit: Visit, size: dict) -> None:
     visitor = await visit(locale="en-GB", **({"size": size} if size else {}))
     page = visitor.page
-    await choose(visitor, "text-40")
+    await visitor.choose("openai/text-40")
     await visitor.assert_fit()
-    await ask(visitor, "Where does the water go?")
+    await visitor.ask("Where does the water go?")
     await complete(visitor, text(40))
     await expect(page.get_by_label("Message")).to_have_value("")
     await visitor.assert_fit()
@@ -64,18 +50,42 @@ async def test_a_first_question_is_answered_and_kept(visit: Visit, size: dict) -
 
 async def test_a_reload_in_the_middle_of_an_answer_goes_on_where_it_is(visit: Visit) -> None:
     visitor = await visit(locale="en-GB")
-    await choose(visitor, f"text-{WORDS}-at-40")
-    await ask(visitor, "Tell me slowly.")
+    await visitor.choose(f"openai/text-{WORDS}-at-40")
+    await visitor.ask("Tell me slowly.")
     await expect(visitor.page.locator(".markdown")).to_contain_text(text(20))
     await visitor.page.reload()
     await expect(visitor.page.locator(".markdown")).to_contain_text(text(20))
     await complete(visitor, text(WORDS))
 
 
+async def test_a_long_paragraph_grows_at_its_end_and_is_whole_when_it_is_complete(visit: Visit) -> None:
+    visitor = await visit(locale="en-GB")
+    await visitor.choose("openai/text-500-at-250")
+    await visitor.ask("Go on and on.")
+    left_alone = visitor.page.locator(".markdown p > span:not(:last-child)")
+    await expect(left_alone.first).to_contain_text(text(30))
+    await left_alone.first.evaluate("part => window.kept = part")
+    await expect(left_alone).to_have_count(2)
+    assert await visitor.page.evaluate("window.kept.isConnected")
+    await complete(visitor, text(500))
+    await expect(visitor.page.locator(".markdown p")).to_have_count(1)
+    await expect(visitor.page.locator(".markdown p > span")).to_have_count(0)
+
+
+async def test_paragraphs_and_lists_are_there_once_each_after_they_have_grown(visit: Visit) -> None:
+    visitor = await visit(locale="en-GB")
+    await visitor.choose("openai/prose-300-at-250")
+    await visitor.ask("In order, please.")
+    await expect(visitor.page.locator(".answer").last).to_have_attribute("aria-busy", "false")
+    await expect(visitor.page.locator(".markdown > .block > p")).to_have_count(6)
+    await expect(visitor.page.locator(".markdown li")).to_have_count(9)
+    assert 300 == len((await visitor.page.locator(".markdown").text_content() or "").split())
+
+
 async def test_two_tabs_show_the_same_answer_as_it_comes(visit: Visit) -> None:
     visitor = await visit(locale="en-GB")
-    await choose(visitor, f"text-{WORDS}-at-40")
-    await ask(visitor, "Tell both.")
+    await visitor.choose(f"openai/text-{WORDS}-at-40")
+    await visitor.ask("Tell both.")
     await expect(visitor.page.locator(".markdown")).to_contain_text(text(10))
     other = await Visitor.come(visitor.page.context, visitor.url)
     await other.page.goto(visitor.page.url)
@@ -86,8 +96,8 @@ async def test_two_tabs_show_the_same_answer_as_it_comes(visit: Visit) -> None:
 
 async def test_a_killed_worker_is_shown_and_its_answer_comes_whole(visit: Visit, system: System) -> None:
     visitor = await visit(locale="en-GB")
-    await choose(visitor, f"text-{WORDS}-at-30")
-    await ask(visitor, "Tell me in spite of it.")
+    await visitor.choose(f"openai/text-{WORDS}-at-30")
+    await visitor.ask("Tell me in spite of it.")
     await expect(visitor.page.locator(".markdown")).to_contain_text(text(20))
     system.kill("chat")
     system.start("chat")
@@ -98,8 +108,8 @@ async def test_a_killed_worker_is_shown_and_its_answer_comes_whole(visit: Visit,
 async def test_a_killed_api_is_shown_and_the_answer_goes_on(visit: Visit, system: System) -> None:
     visitor = await visit(locale="en-GB")
     visitor.allowed += ["ERR_", "Failed to load resource"]
-    await choose(visitor, f"text-{WORDS}-at-20")
-    await ask(visitor, "Tell me in spite of that.")
+    await visitor.choose(f"openai/text-{WORDS}-at-20")
+    await visitor.ask("Tell me in spite of that.")
     await expect(visitor.page.locator(".markdown")).to_contain_text(text(10))
     system.kill("api")
     await expect(visitor.page.get_by_text("The connection is lost.")).to_be_visible()
@@ -109,8 +119,8 @@ async def test_a_killed_api_is_shown_and_the_answer_goes_on(visit: Visit, system
 
 async def test_an_answer_is_stopped_by_the_escape_key_and_says_that_it_is_incomplete(visit: Visit) -> None:
     visitor = await visit(locale="en-GB")
-    await choose(visitor, "text-5000-at-20")
-    await ask(visitor, "Never end.")
+    await visitor.choose("openai/text-5000-at-20")
+    await visitor.ask("Never end.")
     await expect(visitor.page.locator(".markdown")).to_contain_text(text(5))
     await visitor.page.get_by_label("Message").press("Escape")
     await expect(visitor.page.get_by_text("Incomplete: it was stopped.")).to_be_visible()
@@ -121,10 +131,10 @@ async def test_an_answer_is_stopped_by_the_escape_key_and_says_that_it_is_incomp
 async def test_a_question_is_edited_and_asked_again_in_a_conversation_of_its_own(visit: Visit, client: Client) -> None:
     visitor = await visit(locale="en-GB")
     page = visitor.page
-    await choose(visitor, "text-5")
-    await ask(visitor, "First?")
+    await visitor.choose("openai/text-5")
+    await visitor.ask("First?")
     await complete(visitor, text(5))
-    await ask(visitor, "Second?")
+    await visitor.ask("Second?")
     await expect(page.locator(".turn")).to_have_count(2)
     await complete(visitor, text(5))
     first = page.url
@@ -143,8 +153,8 @@ async def test_a_question_is_edited_and_asked_again_in_a_conversation_of_its_own
 async def test_a_conversation_is_renamed_found_exported_and_deleted(visit: Visit, client: Client) -> None:
     visitor = await visit(locale="en-GB")
     page = visitor.page
-    await choose(visitor, "text-5")
-    await ask(visitor, "About weirs")
+    await visitor.choose("openai/text-5")
+    await visitor.ask("About weirs")
     await complete(visitor, text(5))
     await visitor.button("Actions for About weirs").click()
     await visitor.assert_fit()
@@ -174,7 +184,7 @@ async def test_tools_tables_and_code_are_shown_as_what_they_are(
     visitor = await visit(locale="en-GB")
     page = visitor.page
     await page.get_by_label("Agent", exact=True).select_option("Reckoner")
-    await ask(visitor, "What is 17 × 23?")
+    await visitor.ask("What is 17 × 23?")
     answer = page.locator(".answer")
     await expect(answer).to_have_attribute("aria-busy", "false")
     await expect(answer.locator("summary")).to_contain_text("mathematics")
@@ -204,8 +214,8 @@ HOSTILE = """<script>window.hit = 1</script><img src=x onerror="window.hit = 1">
 
 async def test_what_a_model_writes_runs_nothing_and_loads_nothing(visit: Visit) -> None:
     visitor = await visit(locale="en-GB")
-    await choose(visitor, "text-5")
-    await ask(visitor, "Anything")
+    await visitor.choose("openai/text-5")
+    await visitor.ask("Anything")
     await complete(visitor, text(5))
 
     async def answer(route: Route) -> None:

@@ -1,5 +1,6 @@
 """Somebody at the console: a page of a browser, and what must be true of whatever they do there."""
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,6 +60,17 @@ class Visitor:
         await self.page.locator("input[type=password]").fill(key)
         await self.page.locator("form button[type=submit]").click()
         await expect(self.page.locator("nav")).to_be_attached()
+
+    async def choose(self, model: str) -> None:
+        """Have this model answer, as somebody who chose it before."""
+        choice = json.dumps({"agent": "", "model": model, "collections": []})
+        await self.page.evaluate("choice => localStorage.setItem('headrace.choice', choice)", choice)
+        await self.page.reload()
+
+    async def ask(self, question: str) -> None:
+        """Ask in the open conversation."""
+        await self.page.get_by_label(re.compile("^(Message|Tin nhắn)$")).fill(question)
+        await self.page.keyboard.press("Enter")
 
     def button(self, name: str | re.Pattern[str]) -> Locator:
         return self.page.get_by_role("button", name=name, exact=isinstance(name, str))

@@ -1,6 +1,6 @@
 /** The open conversation: its turns, what is read aloud, and where one writes. */
 
-import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { useComputed, useSignal } from "@preact/signals";
 import { useLocation } from "preact-iso";
 import { useEffect, useRef } from "preact/hooks";
 import { to } from "../../address";
@@ -110,15 +110,16 @@ function useFollowing(scroller: { current: HTMLDivElement | null }, conversation
     const box = scroller.current;
     return !box || box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_THE_END_PX;
   };
-  const frame = useRef(0);
-  useSignalEffect(() => {
-    for (const turn of conversation.turns.value) void turn.answer.text.value;
-    frame.current ||= requestAnimationFrame(() => {
-      frame.current = 0;
+  const turns = conversation.turns.value;
+  useEffect(() => {
+    // Called after layout, and only when something has grown: reading the place costs nothing then.
+    const watch = new ResizeObserver(() => {
       if (following.current && scroller.current) scroller.current.scrollTop = scroller.current.scrollHeight;
       atEnd.value = isAtEnd();
     });
-  });
+    for (const turn of scroller.current?.querySelectorAll(".turn") ?? []) watch.observe(turn);
+    return () => watch.disconnect();
+  }, [turns]);
   return {
     atEnd,
     toEnd: () => {

@@ -1,4 +1,5 @@
 /** Markdown that grows: every block but the last is settled, rendered once and left alone; only the tail is rendered again.
+ * Of a long paragraph only the end is: what stands before it is left until the paragraph is complete. A block of code is appended to.
  *
  * Rendering a long answer anew each frame would cost minutes of CPU. What a model writes is not trusted: raw HTML is shown as
  * text, pictures become links (a remote one would tell its server what the answer was), and DOMPurify has the last word.
@@ -8,10 +9,14 @@ import DOMPurify from "dompurify";
 import { Marked, type Token } from "marked";
 import { words } from "../../words";
 
-/** A tail longer than this (one endless table or block of code) is rendered a few times a second only. */
-const LONG_TAIL = 20_000;
-const LONG_TAIL_PAUSE_MS = 400;
+/** The pause between two renderings: this, or as many times what the last one took, so that a slow machine stays quick. */
 const PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 400;
+const PAUSE_FOR_COST = 15;
+/** Of a paragraph that is longer than this, all but the end is left alone. */
+const LONG_PARAGRAPH = 800;
+const END_OF_PARAGRAPH = 200;
+const PLACES_TRIED = 20;
 
 const escapeHtml = (text: string) =>
   text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
@@ -37,8 +42,25 @@ DOMPurify.addHook("afterSanitizeAttributes", (node) => {
 /** marked reads every line's end as one character, and its tokens have that. */
 const withoutReturns = (text: string) => (text.includes("\r") ? text.replace(/\r\n?/g, "\n") : text);
 
-function toFragment(tokens: Token[]): DocumentFragment {
-  return DOMPurify.sanitize(marked.parser(tokens), {
+const toFragment = (tokens: Token[]) => sanitized(marked.parser(tokens));
+
+/** Markup that was opened and not closed is shown as it is written, until it is closed. */
+function isClosed(text: string): boolean {
+  const many = (char: string) => text.split(char).length - 1;
+  return ["*", "_", "`", "~"].every((char) => many(char) % 2 === 0) && many("[") === many("]") && many("(") === many(")");
+}
+
+/** How much of a long paragraph can be left alone: up to a word near its end before which no markup is open; 0 if there is none.
+ * What follows begins with a letter, so that it can't be read as the begin of a list or of another block. */
+function settledLength(text: string): number {
+  const places = [...text.slice(0, -END_OF_PARAGRAPH).matchAll(/ (?=\p{L})/gu)].map(({ index }) => index + 1);
+  const tried = places.slice(-PLACES_TRIED).reverse();
+  const found = tried.find((place) => isClosed(text.slice(0, place)));
+  return found ?? (text.length > 4 * LONG_PARAGRAPH ? (tried[0] ?? 0) : 0);
+}
+
+function sanitized(html: string): DocumentFragment {
+  return DOMPurify.sanitize(html, {
     RETURN_DOM_FRAGMENT: true,
     FORBID_ATTR: ["style", "class", "id", "name"],
     ADD_URI_SAFE_ATTR: ["align", "start", "type", "checked", "disabled"],
@@ -51,9 +73,15 @@ export class GrowingMarkdown {
   private text = "";
   private settledText = "";
   private tail: HTMLElement | null = null;
+  /** The beginning of a long paragraph at the end, which is left alone, and where the rest of it is. */
+  private begun = "";
+  private rest: HTMLElement | null = null;
+  /** A block of code at the end, and what it shows. */
+  private code: { element: HTMLElement; text: string; lang?: string } | null = null;
   private frame = 0;
   private timer = 0;
   private lastRender = 0;
+  private pause = PAUSE_MS;
   private cited = new Set<number>();
   private onCitation: (number: number) => void = () => undefined;
 
@@ -61,10 +89,9 @@ export class GrowingMarkdown {
 
   /** Shows this text, which usually is the last one and more; at most twenty times a second. */
   show(text: string): void {
-    this.text = withoutReturns(text);
+    this.text = text;
     if (this.frame || this.timer) return;
-    const pause = text.length - this.settledText.length > LONG_TAIL ? LONG_TAIL_PAUSE_MS : PAUSE_MS;
-    const rest = pause - (performance.now() - this.lastRender);
+    const rest = this.pause - (performance.now() - this.lastRender);
     if (rest > 0) this.timer = window.setTimeout(() => this.render(), rest);
     else this.frame = requestAnimationFrame(() => this.render());
   }
@@ -72,7 +99,7 @@ export class GrowingMarkdown {
   /** Shows the whole text at once, settled: nothing more comes. */
   finish(text: string): void {
     this.cancel();
-    this.text = withoutReturns(text);
+    this.text = text;
     this.render(true);
   }
 
@@ -95,37 +122,86 @@ export class GrowingMarkdown {
 
   private clear(): void {
     this.root.replaceChildren();
-    this.tail = null;
+    this.takeTail(null);
     this.settledText = "";
   }
 
   private render(whole = false): void {
     this.frame = this.timer = 0;
     this.lastRender = performance.now();
-    if (!this.text.startsWith(this.settledText)) this.clear(); // a lost attempt's text, which is dropped
-    const tokens = marked.lexer(this.text.slice(this.settledText.length));
+    this.draw(withoutReturns(this.text), whole);
+    this.pause = Math.min(LONGEST_PAUSE_MS, Math.max(PAUSE_MS, PAUSE_FOR_COST * (performance.now() - this.lastRender)));
+  }
+
+  private draw(text: string, whole: boolean): void {
+    if (!text.startsWith(this.settledText + this.begun)) this.clear(); // a lost attempt's text, which is dropped
+    const tokens = marked.lexer(text.slice(this.settledText.length + this.begun.length));
     const last = whole ? tokens.length : tokens.length - 1;
-    for (const token of tokens.slice(0, last)) {
-      this.settledText += token.raw;
-      if (token.type === "space") continue;
-      const block = this.takeTail();
-      block.replaceChildren(toFragment([token]));
-      this.decorate(block);
-    }
+    for (const token of tokens.slice(0, last)) this.settle(token);
     const rest = tokens[last];
-    if (!rest || rest.type === "space") {
-      this.tail?.remove(); // the text was cut back
-      this.tail = null;
-      return;
-    }
+    if (rest && rest.type !== "space") return this.drawTail(rest);
+    if (whole && this.begun) this.settle({ type: "text", raw: "" });
+    this.tail?.remove(); // the text was cut back
+    this.takeTail(null);
+  }
+
+  /** Renders a block that is complete; a long paragraph as a whole now. */
+  private settle(token: Token): void {
+    const raw = this.begun + token.raw;
+    const tokens = this.begun ? marked.lexer(raw) : [token];
+    this.settledText += raw;
+    if (token.type === "space" && !this.begun) return;
+    const block = this.takeTail(this.tail ?? this.addBlock());
+    block.replaceChildren(toFragment(tokens));
+    this.decorate(block);
+  }
+
+  private drawTail(token: Token): void {
     this.tail ??= this.addBlock();
-    this.tail.replaceChildren(toFragment([rest]));
+    if (token.type === "paragraph" && (this.begun || token.raw.length > LONG_PARAGRAPH)) return this.drawParagraph(this.tail, token.raw);
+    if (token.type === "code" && this.code?.lang === token.lang && token.text.startsWith(this.code.text)) return this.appendCode(token.text);
+    const tokens = this.begun ? marked.lexer(this.begun + token.raw) : [token]; // a paragraph that became something else
+    this.begun = "";
+    this.rest = null;
+    this.tail.replaceChildren(toFragment(tokens));
+    const element = token.type === "code" ? this.tail.querySelector<HTMLElement>("pre > code") : null;
+    if (element) element.textContent = token.text;
+    this.code = element && { element, text: token.text, lang: token.lang };
     this.markCitations(this.tail);
   }
 
-  private takeTail(): HTMLElement {
-    const block = this.tail ?? this.addBlock();
-    this.tail = null;
+  private drawParagraph(tail: HTMLElement, raw: string): void {
+    if (!this.rest) {
+      const paragraph = document.createElement("p");
+      this.rest = paragraph.appendChild(document.createElement("span"));
+      tail.replaceChildren(paragraph);
+    }
+    const length = raw.length > LONG_PARAGRAPH ? settledLength(raw) : 0;
+    if (length) {
+      const settled = document.createElement("span");
+      this.fill(settled, raw.slice(0, length));
+      this.rest.before(settled);
+      this.begun += raw.slice(0, length);
+    }
+    this.fill(this.rest, raw.slice(length));
+  }
+
+  private fill(part: HTMLElement, raw: string): void {
+    part.replaceChildren(sanitized(marked.parseInline(raw) as string));
+    this.markCitations(part);
+  }
+
+  /** Adds what is new as a text of its own: what is there need not be laid out again. */
+  private appendCode(text: string): void {
+    if (!this.code) return;
+    this.code.element.append(text.slice(this.code.text.length));
+    this.code.text = text;
+  }
+
+  /** Hands over the block at the end: what comes next gets one of its own. */
+  private takeTail<B extends HTMLElement | null>(block: B): B {
+    this.tail = this.rest = this.code = null;
+    this.begun = "";
     return block;
   }
 
