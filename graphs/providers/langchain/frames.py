@@ -88,7 +88,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed", omit_defaults=True):
     vendor's response said, where there is one. `where` is what was being done."""
 
     id: int
-    where: Literal["build", "tools", "options", "call"]
+    where: Literal["build", "tools", "options", "vectors", "call"]
     kinds: list[str]
     message: str = ""
     status: int = 0
@@ -97,11 +97,18 @@ class Failed(msgspec.Struct, frozen=True, tag="failed", omit_defaults=True):
     error: Any = None
 
 
+class Numbered(msgspec.Struct, frozen=True):
+    """The call of a reply that can't be read."""
+
+    id: int
+
+
 Asked = Call | Cancel
 Reply = Began | Piece | Described | Vectors | Failed
 
 decode_asked: Callable[[bytes], Asked] = msgspec.json.Decoder(Asked).decode
 decode_reply: Callable[[bytes], Reply] = msgspec.json.Decoder(Reply).decode
+decode_numbered: Callable[[bytes], Numbered] = msgspec.json.Decoder(Numbered).decode
 
 
 def frame(message: Asked | Reply) -> bytes:

@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from graphs.providers.errors import ProviderUnreachable
-from graphs.providers.langchain.frames import LENGTH, Call, Cancel, Reply, decode_reply, frame
+from graphs.providers.langchain.frames import LENGTH, Call, Cancel, Failed, Reply, decode_numbered, decode_reply, frame
 from tools.run_sandboxed import ROOT
 
 PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from graphs.providers.langchain.child.main import main; main()"
@@ -109,7 +109,7 @@ async def _read(child: _Child) -> None:
     try:
         while True:
             size = LENGTH.unpack(await source.readexactly(LENGTH.size))[0]
-            reply = decode_reply(await source.readexactly(size))
+            reply = _reply(await source.readexactly(size))
             if (waiting := child.replies.get(reply.id)) is not None:
                 waiting.put_nowait(reply)
     except (asyncio.IncompleteReadError, msgspec.DecodeError):
@@ -119,6 +119,14 @@ async def _read(child: _Child) -> None:
     for waiting in child.replies.values():
         waiting.put_nowait(None)
     shutil.rmtree(child.scratch, ignore_errors=True)
+
+
+def _reply(data: bytes) -> Reply:
+    """Return a reply; for one with a field of a wrong type, which a class gave, the failure of its call. Raises DecodeError."""
+    try:
+        return decode_reply(data)
+    except msgspec.ValidationError as error:
+        return Failed(decode_numbered(data).id, "call", ["ValidationError"], message=str(error))
 
 
 def _kill(child: _Child) -> None:

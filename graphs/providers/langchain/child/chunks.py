@@ -6,6 +6,7 @@ from typing import Any, cast
 import msgspec
 from langchain_core.messages import AIMessageChunk
 
+from graphs.providers.langchain.child.as_chunks import as_chunk
 from graphs.providers.langchain.child.messages import FIELD
 from graphs.providers.langchain.frames import CalledTool, Piece
 
@@ -25,23 +26,24 @@ class Chunks:
         self._kept: list[AIMessageChunk] = []
         self._has_calls = False
 
-    def take(self, chunk: AIMessageChunk) -> Piece:
-        """Return what a chunk says."""
+    def take(self, said: Any) -> Piece:
+        """Return what a chunk says, or a message of a class that streams nothing. Raises TypeError for what is neither."""
+        chunk = as_chunk(said)
         self._count(cast(Json | None, chunk.usage_metadata))
         if isinstance(chunk.content, list) or chunk.additional_kwargs:
             self._kept.append(chunk)
         self._has_calls = self._has_calls or bool(chunk.tool_call_chunks)
-        said = chunk.response_metadata
+        metadata = chunk.response_metadata
         return Piece(
             self._id,
             text=str(chunk.text),
             thought=_thought(chunk),
             refusal=str(chunk.additional_kwargs.get("refusal") or ""),
             calls=[_call(cast(Json, one)) for one in chunk.tool_call_chunks],
-            logprobs=_logprobs(said.get("logprobs")),
-            reason=_reason(said),
-            model=_text(said, "model_name", "model"),
-            fingerprint=_text(said, "system_fingerprint"),
+            logprobs=_logprobs(metadata.get("logprobs")),
+            reason=_reason(metadata),
+            model=_text(metadata, "model_name", "model"),
+            fingerprint=_text(metadata, "system_fingerprint"),
         )
 
     def last(self, reason: str = "") -> Piece:

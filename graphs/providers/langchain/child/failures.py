@@ -6,11 +6,12 @@ from typing import Any, Literal
 import msgspec
 
 from graphs.providers.langchain.frames import Failed
+from tools.langchain.child import said_of
 
 MAX_TEXT = 20_000
 MAX_CAUSES = 8
 HEADERS = ("Retry-After", "retry-after-ms")
-Where = Literal["build", "tools", "options", "call"]
+Where = Literal["build", "tools", "options", "vectors", "call"]
 
 
 def failed(id: int, where: Where, error: BaseException) -> Failed:
@@ -22,12 +23,17 @@ def failed(id: int, where: Where, error: BaseException) -> Failed:
         id,
         where,
         [kind.__name__ for one in causes for kind in type(one).__mro__],
-        message=str(error)[:MAX_TEXT],
+        message=_plain(said_of(error) if where == "build" else str(error)),
         status=_status(answered),
         headers=_headers(response),
-        body=_body(answered, response)[:MAX_TEXT],
+        body=_plain(_body(answered, response)),
         error=_json(getattr(answered, "body", None)),
     )
+
+
+def _plain(text: str) -> str:
+    """Return text that can be sent: half a surrogate pair can't."""
+    return text[:MAX_TEXT].encode(errors="replace").decode()
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

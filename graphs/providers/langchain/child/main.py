@@ -16,6 +16,7 @@ from graphs.providers.langchain.child.models import (
     Models,
     OptionRefused,
     ToolsRefused,
+    VectorsRefused,
     answer,
     describe,
     embed,
@@ -63,7 +64,9 @@ class Server:
             self._say(failed(call.id, "tools", error))
         except OptionRefused as error:
             self._say(failed(call.id, "options", error))
-        except Exception as error:  # noqa: BLE001 - the edge of this process; libraries raise anything
+        except VectorsRefused as error:
+            self._say(failed(call.id, "vectors", error))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge of this process; libraries raise anything
             self._say(failed(call.id, where, error))
 
     async def _stream(self, call: Call, model: Any) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator
+from math import isfinite
 from typing import Any, cast
 
 import msgspec
@@ -10,6 +11,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 
 from graphs.providers.contract import ModelRequest
+from graphs.providers.langchain.child.as_chunks import let_stream_anything
 from graphs.providers.langchain.child.messages import langchain_messages
 from graphs.providers.langchain.frames import Call, Described
 from graphs.providers.langchain.options import EXTRAS, OPTIONS, field_of
@@ -30,6 +32,10 @@ class OptionRefused(Exception):
 
 class ToolsRefused(Exception):
     """The class can't be given tools."""
+
+
+class VectorsRefused(Exception):
+    """An embedder returned what can't be compared."""
 
 
 class Models:
@@ -98,7 +104,8 @@ def answer(call: Call, model: Any) -> AsyncIterator[Any]:
     if request is None or not isinstance(model, BaseChatModel):
         raise OptionRefused("it is an embedder, and answers no messages")
     fields = _fields(request, model)
-    asked = model.model_copy(update=fields) if fields else model
+    asked = model.model_copy(update=fields)
+    let_stream_anything(asked)
     messages = langchain_messages(request.messages, call.name)
     options: dict[str, Any] = {"response_format": _format(request, model)} if request.response_format else {}
     stop = list(request.stop) or None
@@ -149,9 +156,19 @@ def _choice(said: Any) -> str | None:
 
 
 async def embed(call: Call, model: Any) -> list[list[float]]:
-    """Return one vector per text. Raises OptionRefused for what is no embedder."""
+    """Return one vector per text. Raises OptionRefused for what is no embedder, VectorsRefused for vectors that are none."""
     if not isinstance(model, Embeddings):
         raise OptionRefused("it is a chat model, and embeds nothing")
     if call.purpose == "query":
-        return [await model.aembed_query(text) for text in call.texts]
-    return await model.aembed_documents(call.texts)
+        return _numbers([await model.aembed_query(text) for text in call.texts])
+    return _numbers(await model.aembed_documents(call.texts))
+
+
+def _numbers(vectors: Any) -> list[list[float]]:
+    try:
+        found = [[float(one) for one in vector] for vector in vectors]
+    except (TypeError, ValueError) as error:
+        raise VectorsRefused("is no list of numbers") from error
+    if not all(isfinite(one) for vector in found for one in vector):
+        raise VectorsRefused("is no number: it has NaN or infinity in it")
+    return found
