@@ -22,7 +22,8 @@ LIFETIME = timedelta(days=30)
 OWN_HEADER = "x-headrace-console"
 NOT_OUR_PAGE = (
     "A browser that is signed in by cookie can change something only from headrace's own page: the request must come from the "
-    "same origin and have the header `X-Headrace-Console: 1`. Programs send an API key as `Authorization: Bearer hr_…` instead."
+    "same origin and have the header `X-Headrace-Console: 1`. {missing} Programs send an API key as "
+    "`Authorization: Bearer hr_…` instead."
 )
 
 
@@ -66,8 +67,19 @@ def require_own_page(headers: Mapping[str, str], issuer: str) -> None:
     over http on a network; there the origin is compared with the host that was called."""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin", "")
     own_origin = origin == _origin(issuer) or (bool(origin) and urlsplit(origin).netloc == headers.get("host"))
-    if headers.get(OWN_HEADER) != "1" or not (site == "same-origin" if site else own_origin):
-        raise Forbidden(NOT_OUR_PAGE)
+    missing = [] if headers.get(OWN_HEADER) == "1" else ["This one lacks the header."]
+    if not (site == "same-origin" if site else own_origin):
+        missing.append(_other_origin(site, origin))
+    if missing:
+        raise Forbidden(NOT_OUR_PAGE.format(missing=" ".join(missing)))
+
+
+def _other_origin(site: str | None, origin: str) -> str:
+    if site:
+        return f"This one comes from elsewhere: its `Sec-Fetch-Site` is {site[:20]!r}."
+    if origin:
+        return f"This one comes from another origin, {origin[:200]!r}."
+    return "This one doesn't say where it comes from: it has neither `Sec-Fetch-Site` nor `Origin`."
 
 
 def _origin(issuer: str) -> str:

@@ -221,7 +221,8 @@ def presented_secret(headers: Headers) -> str | None:
 
 
 async def authenticate_caller(connection: ASGIConnection[Any, Any, Any, Any], right: Right) -> Principal:
-    """Return the principal of a key or a token, or else of a browser's cookie, which counts under `/api` and for `/health`."""
+    """Return the principal of a key or a token, or else of a browser's cookie, which counts for `/health` and the routes of
+    `/api`, to which paths without that prefix lead as well."""
     state, headers = connection.app.state, connection.headers
     authenticator, issuer = state.resources.authenticator, state.settings.issuer
     origin = {"address": client_address(connection), "request_id": connection.scope.get("request_id")}

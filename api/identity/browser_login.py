@@ -94,10 +94,10 @@ CODE_EXAMPLE = {
 async def sign_browser_in(
     data: JSONBody[BrowserLoginIn], request: Call, resources: AppResources
 ) -> Response[BrowserSessionOut]:
-    """Signs in headrace's own page by a cookie that scripts can't read. It counts under `/api`, for requests that have neither
-    a key nor a token. Those that may change something must come from the same origin and have the header
-    `X-Headrace-Console: 1`, as this one must. The cookie is good for 30 days after its last use, and no longer than the
-    sign-in or the key that it stands for."""
+    """Signs in headrace's own page by a cookie that scripts can't read. It counts for the routes of `/api`, not for `/v1`, and
+    for requests that have neither a key nor a token. Those that may change something must come from the same origin and have
+    the header `X-Headrace-Console: 1`, as this one must. The cookie is good for 30 days after its last use, and no longer
+    than the sign-in or the key that it stands for."""
     require_own_page(request.headers, resources.settings.issuer)
     client_info, cookies = read_client_info(request), []
     if _form_of(data) == ("code",):

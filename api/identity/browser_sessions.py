@@ -26,7 +26,11 @@ from schema.queries.tenants.audit import add_audit
 CODE_PREFIX = "hrc_"
 CODE_LIFETIME = timedelta(minutes=10)
 USED_CODE = (
-    "This code was used already, or is over ten minutes old. POST /api/auth/codes gives a new one to an API key."
+    "This code was used already, is over ten minutes old, or a newer one took its place. Ask for a new link where you got this "
+    "one, or sign in with an API key or a password."
+)
+NO_CODE = (
+    f"This is no sign-in code: those begin with {CODE_PREFIX}. Open the link as you got it, with all behind the #."
 )
 
 
@@ -60,7 +64,7 @@ async def sign_in_with_code(resources: Resources, code: str, client_info: Client
     Unauthenticated."""
     parts = read_bound_secret(CODE_PREFIX, code)
     if parts is None:
-        raise Unauthenticated(USED_CODE)
+        raise Unauthenticated(NO_CODE)
     async with tenant_tx(resources.core.pool, parts.tenant_id) as db:
         is_good = await browser_sessions.take_sign_in_code(db, parts.tenant_id, parts.row_id, parts.digest)
         value = await _start(db, parts.tenant_id, parts.row_id, "code", client_info) if is_good else None

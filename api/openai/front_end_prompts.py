@@ -1,7 +1,8 @@
 """Prompts that chat front ends send of their own, beside the user's questions: for a title, tags, follow-ups, a search.
 
-Each would run the whole agent that the chat is with. They are recognized by how the front ends' own templates begin, and by a
-mark further on, so that a person's words are not taken for one: `HEADRACE_FRONT_END_PROMPTS` says what becomes of them.
+Each would run the whole agent that the chat is with. They are recognized by how the front ends' own templates begin, by a mark
+further on, and by how they end, so that a person's words are not taken for one, nor those that follow a template:
+`HEADRACE_FRONT_END_PROMPTS` says what becomes of them.
 """
 
 from collections.abc import Sequence
@@ -12,42 +13,51 @@ from api.grants.model_access import Target, resolve_model
 from api.resources import Resources
 
 PLAIN, AGENT = "plain", "agent"
+INSTRUCTIONS = frozenset({"system", "developer"})
 MAX_MESSAGES = 2
 """The prompt, and a system message before or after it."""
 
 TASK = "### Task:\n"
-TEMPLATES: tuple[tuple[str, str], ...] = (
+HISTORY = ("<chat_history>", "</chat_history>")
+TEMPLATES: tuple[tuple[str, str, str], ...] = (
     # Open WebUI (backend/open_webui/config.py)
-    (TASK + "Generate a concise, 3-5 word title", "<chat_history>"),
-    (TASK + "Generate a concise title", "<chat_history>"),
-    (TASK + "Generate 1-3 broad tags categorizing the main themes of the chat history", "<chat_history>"),
-    (TASK + "Suggest 3-5 relevant follow-up questions", "<chat_history>"),
-    (TASK + "Analyze the chat history to determine the necessity of generating search queries", "<chat_history>"),
-    (TASK + "Generate a detailed prompt for am image generation task", "<chat_history>"),
-    (TASK + "You are an autocompletion system. Continue the text in `<text>`", "<text>"),
-    ("Your task is to reflect the speaker's likely facial expression through a fitting emoji.", "Message:"),
+    (TASK + "Generate a concise, 3-5 word title", *HISTORY),
+    (TASK + "Generate a concise title", *HISTORY),
+    (TASK + "Generate 1-3 broad tags categorizing the main themes of the chat history", *HISTORY),
+    (TASK + "Suggest 3-5 relevant follow-up questions", *HISTORY),
+    (TASK + "Analyze the chat history to determine the necessity of generating search queries", *HISTORY),
+    (TASK + "Generate a detailed prompt for am image generation task", *HISTORY),
+    (TASK + "You are an autocompletion system. Continue the text in `<text>`", "<text>", "#### Output:"),
+    ("Your task is to reflect the speaker's likely facial expression through a fitting emoji.", "Message:", ""),
     # LibreChat (agents/src/utils/title.ts)
-    ("Provide a concise, 5-word-or-less title for the conversation", "Conversation:"),
-    ("Analyze this conversation and provide:\n1. The detected language", "A concise title in the detected language"),
+    ("Provide a concise, 5-word-or-less title for the conversation", "Conversation:", ""),
+    (
+        "Analyze this conversation and provide:\n1. The detected language",
+        "A concise title in the detected language",
+        "",
+    ),
     # LobeChat (packages/prompts/src/chains/summaryTitle.ts)
-    ("You are a professional conversation summarizer. Generate a concise title", "Rules:"),
+    ("You are a professional conversation summarizer. Generate a concise title", "Rules:", ""),
     # Chatbox (packages/prompts.ts)
-    ("Name the conversation based on the chat records.", "You only need to answer with the name."),
-    ("Based on the chat history, give this conversation a name.", "answer with the name"),
+    ("Name the conversation based on the chat records.", "You only need to answer with the name.", "```"),
+    ("Based on the chat history, give this conversation a name.", "answer with the name", ""),
 )
-"""How a template begins, and what comes later in it."""
+"""How a template begins, what comes later in it, and how it ends, where that is not with what was said in the chat."""
 
 
 def is_front_end_prompt(messages: Sequence[dict[str, Any]]) -> bool:
     """Whether a request's messages, in the shape of chat completions, are a front end's own prompt."""
     if len(messages) > MAX_MESSAGES:
         return False
+    first, *others = sorted(messages, key=lambda message: message.get("role") not in INSTRUCTIONS)
+    if others and first.get("role") not in INSTRUCTIONS:
+        return False  # a question beside the template
     return any(_is_template(_text(message.get("content"))) for message in messages)
 
 
 def _is_template(text: str) -> bool:
-    said = text.lstrip()
-    return any(said.startswith(begins) and mark in said for begins, mark in TEMPLATES)
+    said = text.replace("\r\n", "\n").strip()
+    return any(said.startswith(begins) and mark in said and said.endswith(ends) for begins, mark, ends in TEMPLATES)
 
 
 def _text(content: Any) -> str:

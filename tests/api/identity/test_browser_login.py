@@ -152,6 +152,32 @@ async def test_a_code_is_good_for_ten_minutes_or_until_the_next_one(
     assert 401 == (await page.post("/api/auth/session", json={"code": second})).status_code
 
 
+@pytest.mark.parametrize("code", ["nonsense", "hrc_", "hr_key"])
+async def test_what_is_no_code_is_not_said_to_be_an_old_one(page: httpx.AsyncClient, code: str) -> None:
+    answer = await page.post("/api/auth/session", json={"code": code})
+    assert 401 == answer.status_code
+    assert "no sign-in code" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "missing"),
+    [
+        ({"Origin": ISSUER}, "lacks the header. Programs"),
+        ({"X-Headrace-Console": "1"}, "doesn't say where it comes from"),
+        ({"X-Headrace-Console": "1", "Origin": "http://localhost:9000"}, "another origin, 'http://localhost:9000'"),
+        ({"X-Headrace-Console": "1", "Sec-Fetch-Site": "none"}, "`Sec-Fetch-Site` is 'none'"),
+        ({}, "lacks the header. This one doesn't say"),
+    ],
+)
+async def test_a_refusal_says_which_proof_of_the_page_is_missing(
+    api: httpx.AsyncClient, tenant: TestTenant, headers: dict[str, str], missing: str
+) -> None:
+    async with httpx.AsyncClient(transport=api._transport, base_url=ISSUER) as elsewhere:
+        answer = await elsewhere.post("/api/auth/session", headers=headers, json={"api_key": tenant.key})
+    assert 403 == answer.status_code
+    assert missing in answer.json()["detail"]
+
+
 async def test_a_code_is_for_keys(api: httpx.AsyncClient, tenant: TestTenant, database_url: str) -> None:
     token = (await signed_in(api, database_url, tenant))["access_token"]
     assert 403 == (await api.post("/api/auth/codes", headers=bearer(token))).status_code

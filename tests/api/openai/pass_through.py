@@ -51,6 +51,11 @@ def named(sent: Any, why: str) -> Row:
 SAID = "{said}"
 """What each request says; the tests put in a text of its own."""
 
+FILE, CONVERSATION, RESPONSE = "{file}", "{conversation}", "{response}"
+"""Ids of a batch's file, of a conversation and of a response; the tests make them."""
+FOR_A_DAY = {"anchor": "created_at", "seconds": 86_400}
+ITEMS = [{"type": "message", "role": "user", "content": SAID}]
+
 CHAT: dict[str, Row] = {
     "messages": Row([{"role": "developer", "content": "Be brief."}, {"name": "ann", "role": "user", "content": SAID}]),
     "model": becomes("openai/text-1", "Without the provider's name before it.", model="text-1"),
@@ -108,7 +113,7 @@ RESPONSES: dict[str, Row] = {
     "background": here(False, "The job runs on without its client."),
     "background_options": named({}, "Nothing here depends on it."),
     "context_management": named([{"type": "compaction"}], "Contexts are not compacted."),
-    "conversation": refused("conv_1", "Refused where it names none of yours; else it goes on with this response."),
+    "conversation": here(CONVERSATION, "It goes on with this response; one that is none of yours is a 404."),
     "generate": named(True, "Not in OpenAI's documentation yet."),
     "image": named({"x": 1}, "Answers have no images."),
     "include": here(["reasoning.encrypted_content"], "What there is to include; other names are named."),
@@ -120,8 +125,8 @@ RESPONSES: dict[str, Row] = {
     "model": becomes("openai/text-1", "Without the provider's name before it.", model="text-1"),
     "moderation": named({"model": "m"}, "Nothing is moderated."),
     "parallel_tool_calls": Row(False, needs={"tools": [FLAT_TOOL]}),
-    "previous_response_id": refused(
-        "resp_1", "Refused where it names no response of yours; else the conversation goes on with it."
+    "previous_response_id": here(
+        RESPONSE, "The conversation goes on with this response; one that is none of yours is a 404."
     ),
     "prompt": refused({"id": "p"}, "No templates are stored."),
     "prompt_cache_key": Row("k"),
@@ -167,10 +172,6 @@ COMPLETIONS: dict[str, Row] = {
     "user": Row("u"),
 }
 
-FILE, CONVERSATION = "{file}", "{conversation}"
-"""Ids of a batch's file and of a conversation; the tests make them."""
-FOR_A_DAY = {"anchor": "created_at", "seconds": 86_400}
-ITEMS = [{"type": "message", "role": "user", "content": SAID}]
 
 BATCHES: dict[str, Row] = {
     "completion_window": here("24h", "The one that OpenAI has."),

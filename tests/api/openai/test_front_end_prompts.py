@@ -44,6 +44,8 @@ OTHERS = {
     "open_webui_question_about_documents": "### Task:\nRespond to the user query using the provided context, incorporating "
     "inline citations.\n<context>\n…\n</context>\n<user_query>\nWhat is a headrace?\n</user_query>",
     "a_question_about_titles": "Generate a concise, 3-5 word title for my book about mills, please.",
+    "a_question_behind_a_template": PROMPTS["open_webui_title"] + "\nAnd what do we owe the Hansa line?",
+    "a_question_behind_a_completion": PROMPTS["open_webui_autocompletion"] + " What do we owe the Hansa line?",
     "a_quotation": "What does this prompt do?\n" + PROMPTS["open_webui_title"],
 }
 
@@ -57,6 +59,8 @@ def test_a_front_ends_prompt_is_recognized(prompt: str) -> None:
     assert is_front_end_prompt(user(prompt))
     assert is_front_end_prompt([{"role": "system", "content": "You are helpful."}, *user(prompt)])
     assert is_front_end_prompt([{"role": "user", "content": [{"type": "text", "text": prompt}]}])
+    assert is_front_end_prompt(user(prompt.replace("\n", "\r\n")))
+    assert not is_front_end_prompt([*user(prompt), *user("And what do we owe?")])
 
 
 def test_a_template_in_the_system_message_is_recognized() -> None:

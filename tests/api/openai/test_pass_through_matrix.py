@@ -12,7 +12,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from tests.api.conftest import Running
-from tests.api.openai.pass_through import CONVERSATION, FILE, ITEMS, METHODS, SAID, TRANSPORT, Row
+from tests.api.openai.pass_through import CONVERSATION, FILE, ITEMS, METHODS, RESPONSE, SAID, TRANSPORT, Row
 
 ROOT = Path(__file__).parents[3]
 CASES = [(method, name) for method, rows in METHODS.items() for name in rows]
@@ -87,9 +87,12 @@ async def with_ids(sdk: AsyncOpenAI, body: dict[str, Any]) -> dict[str, Any]:
     if FILE in body.values():
         made = await sdk.files.create(file=("a.jsonl", b"{}\n"), purpose="batch")
         return body | {"input_file_id": made.id}
+    made = dict[str, str]()
     if CONVERSATION in body.values():
-        return body | {"conversation_id": (await sdk.conversations.create()).id}
-    return body
+        made[CONVERSATION] = (await sdk.conversations.create()).id
+    if RESPONSE in body.values():
+        made[RESPONSE] = (await sdk.responses.create(model="openai/text-1", input="hi")).id
+    return {name: made.get(value, value) if isinstance(value, str) else value for name, value in body.items()}
 
 
 def arrived(running: Running, said: str) -> dict[str, Any]:
