@@ -19,6 +19,7 @@ decisions in `workers/queue/errors.py`.
     │   ├── SessionBusy       on_busy=reject, and a job of the session has not finished
     │   └── IdempotencyReused the Idempotency-Key was used with a different body
     ├── QueueFull             the tenant has the maximum number of waiting jobs
+    │   └── BatchesFull       the tenant has the maximum number of batches
     ├── StorageFull           the tenant's storage limit is reached
     ├── UploadTooLarge        the files of an upload are too large together
     ├── Unavailable           a store doesn't answer; `effect` says what became of the request
@@ -129,6 +130,12 @@ class IdempotencyReused(Conflict):
 
 class QueueFull(HeadraceError):
     code = "queue_full"
+
+
+class BatchesFull(QueueFull):
+    """`retry_after_s`: batches take minutes, so coming back at once doesn't help."""
+
+    retry_after_s = 60.0
 
 
 class StorageFull(HeadraceError):

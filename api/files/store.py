@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg
 
 from api.auth.principals import Principal
+from api.documents.upload.fields import NAMELESS
 from api.documents.upload.receive import receive_form
 from api.http.bodies.json_body import JsonRequest
 from api.resources import Resources
@@ -51,7 +52,9 @@ async def receive_file(resources: Resources, principal: Principal, request: Json
         if batch.refused:
             raise InputError(batch.refused[0].message, field="file")
         if len(batch.received) != 1:
-            raise InputError("Send one file, as the part `file` of a form.", field="file")
+            raise InputError("Send one file, as the part `file` of a form, with its `filename`.", field="file")
+        if not batch.received[0].name:
+            raise InputError(f"The file has no name. {NAMELESS}", field="file")
         return await keep_file(resources, principal, batch.received[0], fields)
 
 
@@ -88,6 +91,8 @@ def _read_fields(form: list[tuple[str, str]]) -> FileFields:
     fields = dict(form)
     known = {"purpose", "expires_after[anchor]", "expires_after[seconds]"}
     for name, _ in form:
+        if name in ("file", "files"):
+            raise InputError(f"{name} is a text field, not a file. {NAMELESS}", field=name)
         if name not in known:
             raise InputError(f"Unknown field {name[:80]}. Known fields: file, purpose, expires_after.", field=name[:80])
     if len(fields) < len(form):

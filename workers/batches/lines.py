@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from schema.queries.batches.batches import NewLine
+from schema.repeated_keys import TooManyKeys, find_repeated_key
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/completions")
 """The routes that a batch may call."""
@@ -114,6 +115,12 @@ def _parse(line: bytes, place: int, endpoint: str) -> NewLine:
         fields = _split(line.decode())  # msgspec doesn't look into what it splits off
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise _Wrong("invalid_json_line", "This line is not a JSON object.") from None
+    try:
+        repeated = find_repeated_key(line)
+    except TooManyKeys as error:
+        raise _Wrong("unknown_parameter", str(error)) from None
+    if repeated is not None:
+        raise _Wrong("repeated_parameter", f"{repeated[:80]!r} is there twice. Send each key once.", repeated[:80])
     values = {name: _value(raw) for name, raw in fields.items() if name in ("custom_id", "method", "url")}
     custom_id = values.get("custom_id")
     if custom_id is None:

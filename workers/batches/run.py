@@ -25,15 +25,15 @@ from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
 from workers.batches.context import BatchContext
 from workers.batches.doorbells import ring_lines
-from workers.batches.lines import LineError, check_file, read_lines
+from workers.batches.lines import LineError
 from workers.batches.results import write_results
+from workers.batches.store_lines import store_lines
 
 LANES = 16
 """Most lines of a tenant that are worked on at once."""
 MIN_PAUSE_S, MAX_PAUSE_S, PAUSE_FACTOR = 0.2, 2.0, 1.3
 RING_AGAIN_S = 5.0
 """After how long a line is rung for again that nobody holds: the doorbell was lost, or its process was."""
-STORED_AT_ONCE = 200
 NEVER = float("-inf")
 
 GONE = "This batch was deleted."
@@ -83,14 +83,9 @@ async def _start(context: BatchContext, job: ClaimedJob, batch: Batch) -> None:
     if file is None:
         missing = LineError("file_not_found", "The input file was deleted before it was read.", param="input_file_id")
         raise await _rejected(context, job, [missing])
-    async with context.storage.local_path(file.stored_as) as path:
-        total, errors = await asyncio.to_thread(check_file, path, batch.endpoint)
-        if errors:
-            raise await _rejected(context, job, errors)
-        pages = read_lines(path, batch.endpoint, at_once=STORED_AT_ONCE)
-        while page := await asyncio.to_thread(next, pages, None):
-            async with tenant_tx(context.pool, job.tenant_id) as db:
-                await queries.add_lines(db, job.tenant_id, job.id, page)
+    total, errors = await store_lines(context, job.tenant_id, batch, file)
+    if errors:
+        raise await _rejected(context, job, errors)
     async with tenant_tx(context.pool, job.tenant_id) as db:
         await queries.start_batch(db, job.tenant_id, job.id, total)
 

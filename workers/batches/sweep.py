@@ -9,13 +9,15 @@ from uuid import UUID
 
 import structlog
 
-from schema.errors import DeadlinePassed, StorageFull
+from schema.errors import DeadlinePassed, NotFound, StorageFull
 from schema.postgres.batch import run_batch
 from schema.postgres.connections import Pool, system_tx, tenant_tx
 from schema.queries.batches import batches as queries
 from schema.queries.batches.batches import Batch, BatchOutcome
+from schema.queries.files.files import find_file
 from workers.batches.context import BatchContext
 from workers.batches.results import write_results
+from workers.batches.store_lines import store_lines
 
 log = structlog.get_logger()
 
@@ -29,7 +31,25 @@ async def end_unfinished(context: BatchContext, system_pool: Pool) -> None:
             batch = await queries.find_batch(db, one.tenant_id, one.id)
             is_held = await queries.is_any_held(db, one.tenant_id, one.id)
         if batch is not None and not is_held:
+            if batch.started_at is None:
+                await _store_uncalled(context, one.tenant_id, batch)
             await _end(context, one.tenant_id, batch)
+
+
+async def _store_uncalled(context: BatchContext, tenant_id: UUID, batch: Batch) -> None:
+    """Store the lines of a batch that ended before its file was read, so that the results say of each that it was not called.
+    There are none if the file is not valid, or gone."""
+    async with tenant_tx(context.pool, tenant_id, user_id=batch.user_id) as db:
+        file = await find_file(db, tenant_id, batch.input_file_id)
+    if file is None:
+        return
+    try:
+        total, errors = await store_lines(context, tenant_id, batch, file)
+    except NotFound:  # deleted just now
+        return
+    if not errors:
+        async with tenant_tx(context.pool, tenant_id) as db:
+            await queries.set_total(db, tenant_id, batch.id, total)
 
 
 async def _end(context: BatchContext, tenant_id: UUID, batch: Batch) -> None:

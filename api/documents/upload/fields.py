@@ -18,6 +18,7 @@ from schema.queries.documents.collections import DEFAULT
 from workers.uploads.limits import UploadLimits
 
 MAX_KEYS, MAX_KEY, MAX_METADATA, MAX_URL = 50, 100, 16 * 1024, 2000
+NAMELESS = "A file part has a `filename` in its Content-Disposition."
 FIELDS = ("collection", "private", "metadata", "name", "url", "callback_url", "run_at")
 
 
@@ -120,7 +121,7 @@ def from_form(form: list[tuple[str, str]], limits: UploadLimits) -> Fields:
 
 def _unknown_field(name: str) -> str:
     if name in ("file", "files"):
-        return f"{name} is a text field, not a file. A file part has a `filename` in its Content-Disposition."
+        return f"{name} is a text field, not a file. {NAMELESS}"
     return f"Unknown field {name[:80]!r}. An upload can contain files, and the fields {', '.join(FIELDS)}."
 
 

@@ -12,10 +12,9 @@ from typing import Any, NoReturn
 import msgspec
 
 from schema.errors import InputError
+from schema.repeated_keys import MAX_KEYS, TooManyKeys, find_repeated_key
 
 WHOLE_BYTES = 256 * 1024
-MAX_KEYS = 1000
-"""More than any body has fields."""
 
 
 class _Repeated(Exception):
@@ -28,9 +27,13 @@ def reject_repeated_keys(body: bytes) -> None:
         if len(body) <= WHOLE_BYTES:
             _whole.decode(body.decode())
         else:
-            _compare_keys(body)
+            repeated_key = find_repeated_key(body)
+            if repeated_key is not None:
+                _refuse(repeated_key)
     except _Repeated as repeated:
         _refuse(str(repeated))
+    except TooManyKeys:
+        raise InputError(f"The body has more than {MAX_KEYS:,} fields. Send fewer.") from None
     except (ValueError, RecursionError, msgspec.DecodeError):
         return  # not what msgspec takes for an object: not ours to explain
 
@@ -46,24 +49,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
 
 
 _whole = json.JSONDecoder(object_pairs_hook=_unique, parse_int=bool, parse_float=bool, parse_constant=bool)
-
-
-class _Key:
-    """A key of a body. Two are never equal, so a dict keeps both."""
-
-
-def _compare_keys(body: bytes) -> None:
-    seen = set[str]()
-
-    def see(_: type, name: str) -> _Key:
-        if name in seen:
-            raise _Repeated(name)
-        if len(seen) == MAX_KEYS:
-            raise InputError(f"The body has more than {MAX_KEYS:,} fields. Send fewer.")
-        seen.add(name)
-        return _Key()
-
-    msgspec.json.decode(body, type=dict[_Key, msgspec.Raw], dec_hook=see)
 
 
 def _refuse(name: str) -> NoReturn:

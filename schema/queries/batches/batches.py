@@ -13,13 +13,10 @@ from psycopg.types.json import Jsonb
 
 from schema.postgres.batch import Statement
 from schema.postgres.connections import Db, fetch_all, fetch_one
-from schema.queries.jobs.submissions import JOB_LOST, QUEUE_FULL
+from schema.queries.jobs.submissions import BATCHES_FULL, JOB_LOST, MAX_LIVE_BATCHES
 from schema.queries.pages import LAST_ID
 from schema.states import LIVE_SQL, CancelMode, State
 from schema.storable import storable_json
-
-MAX_LIVE = 10
-"""Batches of a tenant that have not ended: each takes a slot of a worker, although it only waits."""
 
 BatchOutcome = Literal["completed", "failed", "expired", "cancelled"]
 
@@ -30,7 +27,7 @@ FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 """
 
 CHECK_LIVE = f"""
-SELECT CASE WHEN count(*) > {MAX_LIVE} THEN refuse('{QUEUE_FULL}') END FROM jobs
+SELECT CASE WHEN count(*) > {MAX_LIVE_BATCHES} THEN refuse('{BATCHES_FULL}') END FROM jobs
 WHERE tenant_id = %(tenant_id)s AND kind = 'batch' AND state IN {LIVE_SQL}
 """
 
@@ -183,8 +180,8 @@ def add_batch(
     endpoint: str,
     output_ttl_s: int | None,
 ) -> tuple[Statement, Statement]:
-    """Return the statements that store a batch, for the transaction of its job. They refuse, with QUEUE_FULL, if too many have
-    not ended."""
+    """Return the statements that store a batch, for the transaction of its job. They refuse, with BATCHES_FULL, if too
+    many have not ended."""
     values = {"tenant_id": tenant_id, "id": job_id, "input_file_id": input_file_id, "endpoint": endpoint}
     return (ADD, {**values, "rights": Jsonb(list(rights)), "output_ttl_s": output_ttl_s}), (CHECK_LIVE, values)
 
@@ -243,6 +240,12 @@ async def mark_finalizing(db: Db, tenant_id: UUID, batch_id: UUID) -> None:
     """Note that every line has its answer, and the results are being written."""
     sql = "UPDATE batches SET finalizing_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
     await db.execute(sql, {"tenant_id": tenant_id, "id": batch_id})
+
+
+async def set_total(db: Db, tenant_id: UUID, batch_id: UUID, total: int) -> None:
+    """Note how many lines a batch has that ended before it was started."""
+    sql = "UPDATE batches SET total = %(total)s WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND ended_at IS NULL"
+    await db.execute(sql, {"tenant_id": tenant_id, "id": batch_id, "total": total})
 
 
 async def list_open_lines(db: Db, tenant_id: UUID, batch_id: UUID, *, most: int) -> list[OpenLine]:

@@ -17,7 +17,7 @@ import psycopg
 from msgspec.structs import asdict
 from psycopg.types.json import Jsonb
 
-from schema.errors import IdempotencyReused, NotFound, QueueFull, SessionBusy, StorageFull, Unavailable
+from schema.errors import BatchesFull, IdempotencyReused, NotFound, QueueFull, SessionBusy, StorageFull, Unavailable
 from schema.ids import new_id
 from schema.job_kinds import UNCOUNTED, JobKind
 from schema.postgres.batch import Statement, run_batch
@@ -36,7 +36,10 @@ DISPATCH_SLOTS, SLOTTED_CAP = 16, 64
 
 SESSION_BUSY, QUEUE_FULL, NOT_YOURS, STORAGE_FULL, NO_COLLECTION = "HR001", "HR002", "HR003", "HR004", "HR005"
 NOTHING_TO_RETRY, REMOVAL_STARTED, SCHEDULE_MOVED, JOB_LOST = "HR007", "HR008", "HR011", "HR012"
-CONVERSATION_BUSY = "HR013"
+CONVERSATION_BUSY, BATCHES_FULL = "HR013", "HR014"
+
+MAX_LIVE_BATCHES = 10
+"""Batches of a tenant that have not ended: each takes a slot of a worker, although it only waits."""
 
 QUEUE_IS_FULL = "Too many jobs of this tenant are waiting. Retry when some have finished."
 STORAGE_IS_FULL = "Your tenant's storage is full. Delete documents, or ask an admin to raise the limit."
@@ -261,6 +264,9 @@ REFUSALS: dict[str, Callable[[], Exception]] = {
         field="conversation",
     ),
     QUEUE_FULL: lambda: QueueFull(QUEUE_IS_FULL),
+    BATCHES_FULL: lambda: BatchesFull(
+        f"Your tenant has {MAX_LIVE_BATCHES} batches under way, as many as it may have. Wait for the end of one, or cancel one."
+    ),
     NOT_YOURS: lambda: NotFound("No such session. Omit session_id to start a new one.", field="session_id"),
     STORAGE_FULL: lambda: StorageFull(STORAGE_IS_FULL),
     NO_COLLECTION: lambda: NotFound("No such collection. GET /api/collections lists them.", field="collection"),

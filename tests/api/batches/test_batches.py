@@ -7,7 +7,7 @@ import httpx
 import openai
 import pytest
 
-from schema.queries.batches.batches import MAX_LIVE
+from schema.queries.jobs.submissions import MAX_LIVE_BATCHES
 from tests.conftest import TestTenant, make_tenant
 
 BODY: dict[str, Any] = {"endpoint": "/v1/embeddings", "completion_window": "24h"}
@@ -27,11 +27,12 @@ async def uploaded(sdk: openai.AsyncOpenAI, purpose: Any = "batch") -> str:
 
 async def test_pages_have_every_batch_once_and_the_eleventh_waits(sdk: openai.AsyncOpenAI) -> None:
     file_id = await uploaded(sdk)
-    made = [(await sdk.batches.create(input_file_id=file_id, **BODY)).id for _ in range(MAX_LIVE)]
+    made = [(await sdk.batches.create(input_file_id=file_id, **BODY)).id for _ in range(MAX_LIVE_BATCHES)]
     assert made[::-1] == [batch.id async for batch in sdk.batches.list(limit=3)]
     with pytest.raises(openai.RateLimitError) as refused:
         await sdk.batches.create(input_file_id=file_id, **BODY)
-    assert "rate_limit_exceeded" == refused.value.code
+    assert ("rate_limit_exceeded", "60") == (refused.value.code, refused.value.response.headers["retry-after"])
+    assert "10 batches under way" in refused.value.message
     cancelled = await sdk.batches.cancel(made[0])
     assert ("cancelling", True) == (cancelled.status, cancelled.cancelling_at is not None)
     created = await sdk.batches.create(input_file_id=file_id, **BODY, extra_headers={"Idempotency-Key": "once"})

@@ -93,6 +93,16 @@ async def test_a_form_that_is_wrong_is_refused_by_its_field(
     assert (400, param) == (refused.status_code, refused.json()["error"]["param"]), refused.text
 
 
+@pytest.mark.parametrize("named", ["", '; filename=""'])
+async def test_a_file_without_a_name_is_told_what_it_lacks(api: httpx.AsyncClient, named: str) -> None:
+    part = "--x\r\nContent-Disposition: form-data; name="
+    parts = f'{part}"purpose"\r\n\r\nbatch\r\n{part}"file"{named}'
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    refused = await api.post("/v1/files", content=f"{parts}\r\n\r\nhi\r\n--x--\r\n", headers=headers)
+    error = refused.json()["error"]
+    assert (400, "file", True) == (refused.status_code, error["param"], "`filename`" in error["message"])
+
+
 @pytest.mark.parametrize(
     "file_id", ["file-x", "x", f"file-{UUID(int=7)}", f"file-{UUID(int=7).hex}", "file-" + "0" * 31]
 )

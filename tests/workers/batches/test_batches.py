@@ -126,6 +126,28 @@ async def test_a_cancel_keeps_what_was_answered_and_stops_the_rest(batching: Bat
     await wait_for(is_quiet, "no line runs any more")
 
 
+async def test_a_batch_that_is_cancelled_before_its_file_was_read_says_so_of_each_line(
+    batching: Batching, sdk: AsyncOpenAI
+) -> None:
+    batching.system.kill("default")
+    try:
+        batch = await create(sdk, [ask(f"early-{n}") for n in range(3)])
+        invalid = await create(sdk, b"{}")
+        assert "cancelling" == (await sdk.batches.cancel(batch.id)).status
+        await sdk.batches.cancel(invalid.id)
+        batch, invalid = await ended(sdk, batch.id), await ended(sdk, invalid.id)
+    finally:
+        batching.system.start("default")
+    counts = batch.request_counts
+    assert ("cancelled", 3, 0, 3) == (batch.status, counts.total, counts.completed, counts.failed)
+    rest = await results(sdk, batch.error_file_id)
+    assert [(f"early-{n}", "batch_cancelled") for n in range(3)] == [
+        (one["custom_id"], one["error"]["code"]) for one in rest
+    ]
+    assert ("cancelled", 0, None) == (invalid.status, invalid.request_counts.total, invalid.error_file_id)
+    assert Counter() == batching.asked("early-")
+
+
 async def test_a_batch_past_its_window_expires_with_what_was_answered(batching: Batching, sdk: AsyncOpenAI) -> None:
     batch = await create(sdk, [ask("quick"), ask("never", "text-6000-at-60")])
     await wait_for(lambda: _is_past(sdk, batch.id, 1), "a line was answered")
