@@ -19,6 +19,7 @@ from api.http.rows import from_row
 from api.identity.login_sessions import LoggedIn, authenticate, begin_login, renew_login
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
+from api.usage.caller_budgets import BUDGET_EXAMPLE, SPENT_EXAMPLE, OwnBudgetOut, read_own_budgets
 from schema.errors import Conflict, Forbidden
 from schema.identity.rights import RIGHTS, Right, Role
 from schema.identity.tenancy import TenantSnapshot, TenantState
@@ -98,6 +99,9 @@ class CallerOut(msgspec.Struct, frozen=True, kw_only=True):
     role: Annotated[Role, Meta(description="Role of the caller.")]
     rights: Annotated[list[Right], Meta(description="What the caller may do.")]
     scopes: Annotated[list[str] | None, Meta(description="Rights that the key is narrowed to; null if it isn't.")]
+    budgets: Annotated[
+        list[OwnBudgetOut], Meta(description="Budgets of the key and of its user; empty if they have none.")
+    ]
 
 
 USER_EXAMPLE = {
@@ -124,6 +128,7 @@ CALLER_EXAMPLE = {
     "role": "member",
     "rights": ["self", "jobs.read", "jobs.write", "chat"],
     "scopes": None,
+    "budgets": [{"of": "user", **BUDGET_EXAMPLE, "spent": SPENT_EXAMPLE}],
 }
 
 
@@ -196,7 +201,7 @@ async def logout(principal: SignedIn, resources: AppResources, data: JSONBody[Lo
 
 @get("/me", opt=described(response=CALLER_EXAMPLE), summary="Get the caller's identity", tags=["auth"])
 async def get_caller_identity(principal: SignedIn, resources: AppResources) -> CallerOut:
-    """Returns who the API key or access token belongs to, and what it may do."""
+    """Returns who the API key or access token belongs to, what it may do, and its budgets with what is spent of them."""
     return await describe_caller(resources, principal)
 
 
@@ -209,10 +214,11 @@ async def describe_caller(resources: Resources, principal: Principal) -> CallerO
             user = await find_user(db, principal.tenant_id, principal.user_id)
         if principal.kind == "key":
             key = await find_api_key(db, principal.tenant_id, principal.id)
-    return _me(principal, user, key)
+        budgets = await read_own_budgets(db, principal.tenant_id, principal.budgets)
+    return _me(principal, user, key, budgets)
 
 
-def _me(principal: Principal, user: User | None, key: ApiKey | None) -> CallerOut:
+def _me(principal: Principal, user: User | None, key: ApiKey | None, budgets: list[OwnBudgetOut]) -> CallerOut:
     return CallerOut(
         kind=principal.kind,
         tenant=tenant_out(principal.tenant),
@@ -221,6 +227,7 @@ def _me(principal: Principal, user: User | None, key: ApiKey | None) -> CallerOu
         role=principal.role,
         rights=[right for right in RIGHTS if right in principal.rights],
         scopes=key.scopes if key else None,
+        budgets=budgets,
     )
 
 

@@ -1,12 +1,13 @@
 """Budgets of API keys and users, as their routes take and show them."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api.usage.money import Usd, to_nanos, to_usd
-from schema.identity.budgets import Owner
+from schema.identity.budgets import CallerBudget, Owner
 from schema.postgres.connections import Db
 from schema.queries.identity.api_keys import ApiKey
 from schema.queries.identity.users import User
@@ -39,6 +40,16 @@ class SpentOut(msgspec.Struct, frozen=True, kw_only=True):
     day_tokens: Annotated[int, Meta(description="Tokens of today (UTC).")]
 
 
+class OwnBudgetOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A budget that holds for a caller, with what is spent of it."""
+
+    of: Annotated[Owner, Meta(description="Whether it is the key's, or the user's with all their keys.")]
+    budget_day_usd: BudgetDay | None
+    budget_month_usd: BudgetMonth | None
+    tokens_per_day: TokensPerDay | None
+    spent: Annotated[SpentOut, Meta(description="What was spent of it.")]
+
+
 BUDGET_EXAMPLE: dict[str, Any] = {"budget_day_usd": 5.0, "budget_month_usd": None, "tokens_per_day": None}
 SPENT_EXAMPLE = {"day_usd": 0.3152, "month_usd": 7.0412, "day_tokens": 69_934}
 
@@ -54,7 +65,7 @@ def budget_columns(data: Any) -> dict[str, int | None]:
     return columns
 
 
-def budget_fields(row: ApiKey | User) -> dict[str, Any]:
+def budget_fields(row: ApiKey | User | CallerBudget) -> dict[str, Any]:
     """Return the fields of a response that show the budgets of a row."""
     return {
         "budget_day_usd": None if row.budget_day_nanos is None else to_usd(row.budget_day_nanos),
@@ -67,3 +78,11 @@ async def read_spent_out(db: Db, tenant_id: Any, of: Owner, owner_id: Any) -> Sp
     """Return what a key or a user has spent."""
     day, month, tokens = await get_callers_spending(db, tenant_id, of, owner_id)
     return SpentOut(day_usd=to_usd(day), month_usd=to_usd(month), day_tokens=tokens)
+
+
+async def read_own_budgets(db: Db, tenant_id: UUID, budgets: tuple[CallerBudget, ...]) -> list[OwnBudgetOut]:
+    """Return a caller's budgets, with what is spent of each."""
+    return [
+        OwnBudgetOut(of=one.of, spent=await read_spent_out(db, tenant_id, one.of, one.id), **budget_fields(one))
+        for one in budgets
+    ]

@@ -66,8 +66,8 @@ Deprecated = Annotated[bool, Meta(description="Whether its provider advises agai
 
 
 class ModelIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is known of a model. Omitted fields get the values of the model that `like` names, else those that come with
-    headrace, else they are unknown. Prices belong together: if you send some, those that you omit are unknown."""
+    """What is known of a model. Omitted fields keep their value, or with `like` get those of the model that it names; null is
+    unknown. Prices belong together: if you send some, those that you omit are unknown."""
 
     input_usd: fields.InputUsd | UnsetType | None = UNSET
     output_usd: fields.OutputUsd | UnsetType | None = UNSET
@@ -91,7 +91,7 @@ class ModelIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     temperature: fields.Temperature | UnsetType | None = UNSET
     deprecated: Deprecated | UnsetType = UNSET
     retires_on: fields.RetiresOn | UnsetType | None = UNSET
-    fallbacks: Fallbacks = []
+    fallbacks: Fallbacks | UnsetType = UNSET
     like: Like | None = None
 
 
@@ -200,18 +200,20 @@ async def get_stored_model(name: NamePath, principal: MayManageModels, resources
 async def set_model(
     name: NamePath, data: JSONBody[ModelIn], principal: MayManageModels, resources: AppResources
 ) -> StoredModelOut:
-    """Sets price, limits, capabilities and fallbacks of a model. They apply to future usage; the cost of past usage stays."""
+    """Sets price, limits, capabilities and fallbacks of a model; what you omit keeps its value.
+    They apply to future usage; the cost of past usage stays."""
     model = check_model(name.removeprefix("/"), "name")
     sent = _checked(data)
     async with principal.tx(resources.core.pool) as db:
         await lock_tenant(db, principal.tenant_id)  # two concurrent changes could close a cycle that neither sees
-        if data.fallbacks:
+        if data.fallbacks is not UNSET and data.fallbacks:
             rows = await queries.list_models(db)
             _check_fallbacks(model, data.fallbacks, {row.name: row.fallbacks or [] for row in rows})
-        base = await _base(db, model, data.like)
+        stored = await queries.find_model(db, model) or seeds().get(model) or Model(name=model)
+        base = stored if data.like is None else await _find_like(db, data.like)
         if any(price in sent for price in PRICES):
             base = msgspec.structs.replace(base, **dict.fromkeys((*PRICES, "dearer_above_tokens")))
-        values = sent | {"fallbacks": data.fallbacks}
+        values = {"fallbacks": stored.fallbacks} | sent
         row = await queries.put_model(db, msgspec.structs.replace(base, name=model, source=None, **values))
         await record(db, principal, principal.tenant_id, "price.stored", model, _detail(data))
     return _model_out(row)
@@ -233,8 +235,7 @@ async def reset_model(name: NamePath, principal: MayManageModels, resources: App
 def _checked(data: ModelIn) -> dict[str, Any]:
     """Return the columns that were sent. Raises InputError for a price without its counterpart, or that can't be stored."""
     sent: dict[str, Any] = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
-    for name in ("like", "fallbacks"):
-        sent.pop(name)
+    sent.pop("like")
     for name in PRICES:
         if sent.get(name) is not None:
             sent[name] = _exact_price(sent[name], name)
@@ -257,10 +258,8 @@ def _exact_price(usd: float, field: str) -> Decimal:
     return Decimal(repr(usd))
 
 
-async def _base(db: Db, name: str, like: str | None) -> Model:
+async def _find_like(db: Db, like: str) -> Model:
     """Return the model whose values omitted fields get. Raises InputError for an unknown one."""
-    if like is None:
-        return seeds().get(name) or Model(name=name)
     row = await queries.find_model(db, check_model(like, "like"))
     if row is None:
         raise InputError(

@@ -208,3 +208,22 @@ async def test_a_chat_reserves_the_max_tokens_that_it_sends(
     least = await api.post("/api/chat", json={**CHAT, "max_tokens": 1}, headers=later)
     assert "may have 1 token at first" in least.json()["detail"]
     assert least.json()["detail"].endswith("Send less at once, or choose a cheaper model.")
+
+
+async def test_everybody_sees_the_budgets_that_hold_for_them(
+    api: httpx.AsyncClient, ledger: Ledger, owner: TestTenant
+) -> None:
+    mia, headers = ledger.person("mia@example.com")
+    key_id, key = await make_key(api, headers)
+    assert [] == (await api.get("/api/auth/me", headers=key)).json()["budgets"]
+    ledger.add(TODAY, 2_000_000_000, user=mia)  # 30 tokens
+    await api.patch(f"/api/users/{mia}", json={"budget_month_usd": 9}, headers=owner.headers)
+    await api.patch(f"/api/auth/keys/{key_id}", json={"tokens_per_day": 5}, headers=owner.headers)
+    seen = (await api.get("/api/auth/me", headers=key)).json()["budgets"]
+    nothing = {"budget_day_usd": None, "budget_month_usd": None, "tokens_per_day": None}
+    spent = {"day_usd": 2, "month_usd": 2, "day_tokens": 30}
+    assert {
+        "key": nothing | {"tokens_per_day": 5, "spent": {"day_usd": 0, "month_usd": 0, "day_tokens": 0}},
+        "user": nothing | {"budget_month_usd": 9, "spent": spent},
+    } == {budget.pop("of"): budget for budget in seen}
+    assert ["user"] == [budget["of"] for budget in (await api.get("/api/auth/me", headers=headers)).json()["budgets"]]

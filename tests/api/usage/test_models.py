@@ -45,7 +45,7 @@ async def test_what_an_admin_sets_replaces_the_seed_until_it_is_reset(admin: htt
     body = {"input_usd": 1, "output_usd": 2, "reasoning_usd": 3.5, "retires_on": "2027-01-31", "deprecated": True}
     put = (await admin.put(f"{STORED}/{MINI}", json=body)).json()
     assert body == {name: put[name] for name in body}
-    assert (None, True) == (put["cached_input_usd"], put["tools"])  # prices belong together, the rest is the seed's
+    assert (None, False) == (put["cached_input_usd"], put["tools"])  # prices belong together, the rest is kept
     assert MINI in {model["name"] for model in (await admin.get(STORED)).json()["items"]}
 
     dearer = {"dearer_above_tokens": 200_000, "dearer_input_usd": 2, "dearer_output_usd": 3, "cache_write_1h_usd": 4}
@@ -91,3 +91,18 @@ async def test_a_deployment_is_told_which_model_it_is(admin: httpx.AsyncClient) 
 async def test_what_cant_be_is_refused(admin: httpx.AsyncClient, body: dict[str, Any], field: str) -> None:
     answer = await admin.put(f"{STORED}/some/model", json=body)
     assert (400, field) == (answer.status_code, answer.json()["errors"][0]["field"])
+
+
+async def test_what_a_put_omits_keeps_its_value(admin: httpx.AsyncClient) -> None:
+    path = "/api/admin/models/openai/azure-like"
+    first = {"input_usd": 1.5, "output_usd": 2, "context_tokens": 9000, "fallbacks": ["ollama/llama3.2:3b"]}
+    assert 200 == (await admin.put(path, json=first)).status_code
+    second = await admin.put(path, json={"images": True})
+    assert first | {"images": True} == {name: second.json()[name] for name in (*first, "images")}
+    third = await admin.put(path, json={"fallbacks": [], "context_tokens": None})
+    assert (1.5, [], None, True) == tuple(
+        third.json()[name] for name in ("input_usd", "fallbacks", "context_tokens", "images")
+    )
+    alike = await admin.put(path, json={"like": "openai/gpt-4o-mini"})
+    assert 1.5 != alike.json()["input_usd"]
+    await admin.delete(path)
