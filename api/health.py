@@ -27,7 +27,7 @@ from api.health_history import PartStatus, read_stored_parts
 from api.http.errors import RETRY_AFTER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
-from graphs.providers.settings import has_language_model
+from graphs.providers.settings import ProviderSettings, find_default_problem, has_language_model
 from schema.events.notices import NO_LANGUAGE_MODEL
 from schema.job_kinds import QUEUES
 from schema.postgres.connections import is_frozen, was_refused
@@ -204,9 +204,14 @@ async def _with_history(name: str, part: PartOut, resources: Resources) -> PartO
 
 def _language_model(resources: Resources) -> PartOut:
     """Always up: without a language model, `offline/extractive` answers."""
-    connected = has_language_model(resources.settings.providers)
     record = resources.health_history.note("language_model", "up", None, None)
-    return PartOut(status="up", since=record.since, hint=None if connected else NO_LANGUAGE_MODEL.message)
+    return PartOut(status="up", since=record.since, hint=_model_hint(resources.settings.providers))
+
+
+def _model_hint(providers: ProviderSettings) -> str | None:
+    if (problem := find_default_problem(providers)) is not None:
+        return f"{problem} HEADRACE_DEFAULT_MODEL chooses the model."
+    return None if has_language_model(providers) else NO_LANGUAGE_MODEL.message
 
 
 async def _postgres(resources: Resources) -> None:

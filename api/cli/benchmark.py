@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from api.cli.arguments import positive
 from api.cli.chat import dim, server_and_key
 from api.local.http_client import Client, StreamEvent
 
@@ -19,10 +20,12 @@ VERDICTS = {True: "more than noise", False: "within noise", None: "too few calls
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="*", metavar="MODEL", help="provider/name; your default model if none is named")
     parser.add_argument("--prompt", action="append", help="what the models are asked; may be repeated")
-    parser.add_argument("--iterations", type=int, default=10, help="how often each is called (default: 10)")
-    parser.add_argument("--concurrency", type=int, default=1, help="how many calls are under way at once (default: 1)")
+    parser.add_argument("--iterations", type=positive, default=10, help="how often each is called (default: 10)")
+    parser.add_argument(
+        "--concurrency", type=positive, default=1, help="how many calls are under way at once (default: 1)"
+    )
     parser.add_argument("--warmup", type=int, default=1, help="calls of each that don't count (default: 1)")
-    parser.add_argument("--max-tokens", type=int, default=128, help="most tokens of an answer (default: 128)")
+    parser.add_argument("--max-tokens", type=positive, default=128, help="most tokens of an answer (default: 128)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 

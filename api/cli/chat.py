@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import base64
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -62,6 +63,26 @@ def read_attachments(paths: Sequence[Path]) -> list[dict[str, str]]:
         raise LocalError(f"{error.filename} can't be attached: {error.strerror}.") from None
 
 
+ATTACHMENT = re.compile(r"attachments\[(\d+)\](?:\.(?:data|name))?")
+BODY_LIMIT = re.compile(r"The body exceeds ([\d,]+) bytes")
+
+
+def name_files(message: str, attachments: Sequence[dict[str, str]]) -> str:
+    """Return an error of the API in the words of whoever attached files: with their names, and with what they may have."""
+    if not attachments:
+        return message
+    if limit := BODY_LIMIT.search(message):
+        most = int(limit[1].replace(",", "")) * 3 // 4  # base64 makes four bytes of three
+        sizes = ", ".join(f"{one['name']} ({len(one['data']) * 3 // 4:,} bytes)" for one in attachments)
+        told = (
+            f"The attached files are too large: {sizes}. Together they may have a little less than {most:,} bytes here "
+        )
+        return told + "(HEADRACE_MAX_BODY). Larger ones can be uploaded as documents: ./headrace ingest."
+    return ATTACHMENT.sub(
+        lambda found: attachments[int(found[1])]["name"] if int(found[1]) < len(attachments) else found[0], message
+    )
+
+
 def server_and_key() -> tuple[str, str]:
     """HEADRACE_URL with HEADRACE_API_KEY, else the stack that runs here. Raises LocalError when there is neither."""
     url, key = os.environ.get("HEADRACE_URL"), os.environ.get("HEADRACE_API_KEY")
@@ -84,9 +105,12 @@ async def chat(
     attachments: Sequence[dict[str, str]] = (),
 ) -> int:
     async with Client(url, key) as client:
-        result = await show(client.chat(message, session_id, agent, collections, attachments), print_notice)
+        try:
+            result = await show(client.chat(message, session_id, agent, collections, attachments), print_notice)
+        except LocalError as error:
+            raise LocalError(name_files(error.message, attachments)) from None
     if result.error:
-        print(f"headrace: the job failed: {result.error}", file=sys.stderr)
+        print(f"headrace: the job failed: {name_files(result.error, attachments)}", file=sys.stderr)
         return 1
     if result.notice and notice_for_model(result.model) is None:  # that one came before the answer
         print(dim(result.notice, sys.stderr), file=sys.stderr)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 from urllib.parse import urlencode
 
+from api.cli.arguments import positive
 from api.cli.benchmark import describe_event
 from api.cli.chat import dim, server_and_key, step
 from api.local.http_client import Client, StreamEvent
@@ -21,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--follow", metavar="ID", help="print the events of this job, up to its end")
     parser.add_argument("--state", choices=get_args(PublicState), help="only jobs in this state")
     parser.add_argument("--kind", choices=get_args(Kind), help="only jobs of this kind")
-    parser.add_argument("--limit", type=int, default=20, help="how many, the newest first (default: 20, at most 100)")
+    parser.add_argument(
+        "--limit", type=positive, default=20, help="how many, the newest first (default: 20, at most 100)"
+    )
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each job or event")
 
 

@@ -8,17 +8,21 @@ import sys
 from collections.abc import Mapping
 
 from api.cli.all_settings import check_all_settings
+from api.cli.arguments import seconds
 from api.console.build import is_current
 from api.local.demo.documents import ensure_handbook
+from api.local.errors import LocalError
 from api.local.http_client import Client
 from api.local.model_server import PREFIX, ModelServer, find_model_server, wait_until_loaded
-from api.local.ports import StackPorts, choose_ports
+from api.local.ports import API_PORT, ERP_PORT, FLOWER_PORT, StackPorts, choose_ports
 from api.local.process_output import TerminalOutput
 from api.local.processes import launch_command
 from api.local.stack import RunningStack, prepare_demo, prepared_stores, refuse_second, running_stack
 from api.local.stack_settings import ROOT, StackSettings, settings_from
 from api.local.stores.local_stores import Stores
 from api.local.supervisor import read_procfile
+from graphs.providers.settings import AUTO, ProviderSettings, find_default_problem, has_language_model
+from schema.events.notices import NO_LANGUAGE_MODEL
 
 BANNER = """
 headrace is up: {url}
@@ -43,9 +47,13 @@ Ctrl-C stops everything; accepted jobs are kept.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        f"The API listens on port {API_PORT} (HEADRACE_PORT), Flower on {FLOWER_PORT} (HEADRACE_FLOWER_PORT), the demo's ERP "
+        f"on {ERP_PORT}; where one is taken and none was set, a free port is used. What is printed at the start says which."
+    )
     parser.add_argument(
         "--grace",
-        type=float,
+        type=seconds,
         default=30.0,
         metavar="S",
         help="seconds that running jobs get when stopping (default: 30)",
@@ -60,7 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    model: str = arguments.model or ""
+    model: str = (arguments.model or "").strip()
+    if arguments.model is not None:
+        check_model_argument(model, os.environ)
     server = find_model_server(model, os.environ) if model.startswith(PREFIX) else None
     chosen = server.settings if server else {"HEADRACE_DEFAULT_MODEL": model} if model else {}
     environ = {**os.environ, **chosen}
@@ -72,6 +82,28 @@ def run(arguments: argparse.Namespace) -> int:
         asyncio.run(serve_until_stopped(settings, where, ports, environ, server, grace_s=arguments.grace))
     print("headrace: stopped.", file=sys.stderr)
     return 0
+
+
+def check_model_argument(model: str, environ: Mapping[str, str]) -> None:
+    """Raise LocalError unless `--model` names a model that this installation can call, or a file, which is checked later."""
+    if not model:
+        raise LocalError(
+            "--model is empty. Name a model as provider/name, such as ollama/llama3.2:3b, or as local:PATH."
+        )
+    if model.startswith(PREFIX):
+        return
+    try:
+        settings = ProviderSettings.from_env({**environ, "HEADRACE_DEFAULT_MODEL": model})
+    except ValueError as error:
+        message = str(error)
+        if not message.startswith("HEADRACE_DEFAULT_MODEL"):
+            return  # another setting, of which the check of all settings tells
+        raise LocalError(message.replace("HEADRACE_DEFAULT_MODEL", "--model", 1)) from None
+    problem = find_default_problem(settings)
+    if problem is None and model == AUTO and not has_language_model(settings):
+        problem = NO_LANGUAGE_MODEL.message
+    if problem is not None:
+        raise LocalError(f"--model {model}: {problem}")
 
 
 async def serve_until_stopped(

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Any
 
+from api.cli.arguments import port, positive
 from api.cli.chat import dim, server_and_key
 from api.local.errors import LocalError
 from api.local.http_client import Client
@@ -26,14 +27,14 @@ SHOWN = ("job_id", "document_id", "kind", "state", "agent", "model", "sequence")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     subparsers = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listen = subparsers.add_parser("listen", help="receive, verify and print webhooks until Ctrl-C")
-    listen.add_argument("--port", type=int, help="where to listen; 8766 by default, which ./headrace up may post to")
+    listen.add_argument("--port", type=port, help="where to listen; 8766 by default, which ./headrace up may post to")
     listen.add_argument(
         "--event",
         action="append",
         default=[],
         help="an event or wildcard to listen for, all by default; may be repeated",
     )
-    listen.add_argument("--count", type=int, default=0, help="end after so many messages")
+    listen.add_argument("--count", type=positive, default=0, help="end after so many messages, one or more")
     listen.add_argument("--json", action="store_true", help="print a line of JSON for each message")
 
 

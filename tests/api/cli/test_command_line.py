@@ -1,6 +1,7 @@
 """The commands, as a person at a terminal meets them."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from api.cli.benchmark import describe_cost
-from api.cli.chat import ChatResult, chat, read_attachments, show
+from api.cli.chat import ChatResult, chat, name_files, read_attachments, show
 from api.cli.demo import stored_text
 from api.cli.doctor import openai, run_checks
 from api.cli.env import exports
 from api.cli.ingest import Progress, find_files, ingest
+from api.cli.up import check_model_argument
 from api.local.errors import LocalError
 from api.local.http_client import Client
 from api.local.stack import RunningStack
@@ -247,3 +249,68 @@ async def test_a_refusal_is_reported_with_the_servers_message() -> None:
 
 def test_a_stream_without_events_has_an_empty_result() -> None:
     assert ("", "", 0) == (ChatResult().text, ChatResult().error, ChatResult().pieces)
+
+
+@pytest.mark.parametrize(
+    ("model", "environ", "told"),
+    [
+        ("openai/gpt-4o", {}, "--model openai/gpt-4o: The model openai/gpt-4o needs OPENAI_API_KEY"),
+        ("anthropic/claude-x", {}, "ANTHROPIC_API_KEY"),
+        ("nope", {}, "--model nope: There is no model 'nope'"),
+        ("nowhere/x", {}, "--model is 'nowhere/x'; it must be provider/model"),
+        ("", {}, "--model is empty"),
+        (" ", {}, "--model is empty"),
+        ("auto", {}, "--model auto: No language model is connected"),
+    ],
+)
+def test_up_refuses_a_model_that_it_can_not_call(model: str, environ: dict[str, str], told: str) -> None:
+    with pytest.raises(LocalError, match=re.escape(told)):
+        check_model_argument(model.strip(), environ)
+
+
+def test_up_takes_a_model_that_is_connected() -> None:
+    key = {"OPENAI_API_KEY": "sk-1"}
+    for model in ("openai/gpt-4o", "gpt-4o", "auto", "local:x.gguf", "offline/extractive"):
+        check_model_argument(model, key)
+
+
+def test_up_with_an_empty_model_starts_nothing(tmp_path: Path) -> None:
+    ended = command("up", "--model", " ", home=tmp_path)
+    assert 0 != ended.returncode
+    assert "--model is empty" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("webhooks", "listen", "--port", "99999"), "argument --port: '99999' is not a port from 1 to 65,535"),
+        (("webhooks", "listen", "--port=-5"), "argument --port: '-5' is not a port"),
+        (("webhooks", "listen", "--count", "0"), "argument --count: '0' is not a whole number of at least 1"),
+        (("webhooks", "listen", "--count=-1"), "argument --count"),
+        (("jobs", "--limit", "0"), "argument --limit"),
+        (("up", "--grace", "nan"), "argument --grace: 'nan' is not a number of seconds"),
+    ],
+)
+def test_a_number_that_can_not_be_meant_is_refused_by_its_argument(
+    arguments: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    ended = command(*arguments, home=tmp_path)
+    assert (2, True, False) == (ended.returncode, told in ended.stderr, "Traceback" in ended.stderr), ended.stderr
+
+
+def test_the_help_of_up_names_the_ports(tmp_path: Path) -> None:
+    said = " ".join(command("up", "--help", home=tmp_path).stdout.split())
+    assert "The API listens on port 8000 (HEADRACE_PORT)" in said
+
+
+def test_errors_of_attachments_name_the_files() -> None:
+    files = [{"name": "empty.pdf", "data": ""}, {"name": "big.pdf", "data": "A" * 8_000_000}]
+    assert "The server answered 400: empty.pdf must not be empty." == name_files(
+        "The server answered 400: attachments[0].data must not be empty.", files
+    )
+    told = name_files(
+        "The server answered 413: The body exceeds 8,388,608 bytes, the limit of this installation.", files
+    )
+    assert "big.pdf (6,000,000 bytes)" in told
+    assert "less than 6,291,456 bytes" in told
+    assert "attachments[7] is odd" == name_files("attachments[7] is odd", files)

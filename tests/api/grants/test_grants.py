@@ -245,8 +245,10 @@ async def test_a_model_tells_what_it_can_do_and_who_stands_in_for_it(admin: http
     assert (200, known) == (answer.status_code, {key: answer.json()[key] for key in known})
     (listed,) = [item for item in (await admin.get("/api/admin/models")).json()["items"] if item["name"] == name]
     assert known == {key: listed[key] for key in known}
-    unknown = {"context_tokens": None, "tools": None, "images": None, "fallbacks": []}
     answer = await admin.put(f"/api/admin/models/{name}", json=prices)
+    assert known == {key: answer.json()[key] for key in known}
+    unknown = {"context_tokens": None, "tools": None, "images": None, "fallbacks": []}
+    answer = await admin.put(f"/api/admin/models/{name}", json=unknown)
     assert unknown == {key: answer.json()[key] for key in unknown}
 
 
