@@ -67,9 +67,8 @@ UPLOAD_PLAIN = "body.files[] body.url[] body.urls[] body.metadata body.name body
 SENT = {"file.files": "{fresh}"}
 # Files by id within messages: `tests/api/openai/test_files_in_messages.py` asks for another tenant's.
 FILES = " ".join(f"body.messages[].content[].file.{name}" for name in ("file_data", "file_id", "filename"))
-ITEM_FILES = " ".join(
-    f"body.input[].{place}[].{name}" for place in ("content", "output") for name in ("file_data", "file_id", "filename")
-)
+RESPONSE_FILE = ("file_data", "file_id", "file_url", "filename")
+ITEM_FILES = " ".join(f"body.input[].{place}[].{name}" for place in ("content", "output") for name in RESPONSE_FILE)
 OPENAI_PLAIN = f"""{FILES} body.messages[].content body.messages[].content[].text body.messages[].content[].refusal
   body.messages[].content[].image_url.url body.messages[].tool_calls[].id body.messages[].tool_calls[].function.name
   body.messages[].tool_calls[].function.arguments body.messages[].tool_call_id body.stop body.stop[] body.tools[]
