@@ -15,6 +15,7 @@ from api.auth.principals import is_ours
 from tests.openapi_document import documented_app, openapi_document
 
 TYPES = re.compile(r":\w+}")
+PAGES = ("/schema/", "/console")
 METHODS = ("get", "put", "post", "patch", "delete", "head", "options", "trace")
 
 
@@ -61,7 +62,7 @@ def undocumented() -> list[str]:
         f"{method} {path}"
         for route in documented_app().routes
         for handler in getattr(route, "route_handlers", ())
-        if isinstance(handler, HTTPRouteHandler) and is_ours(handler) and not route.path.startswith("/schema/")
+        if isinstance(handler, HTTPRouteHandler) and is_ours(handler) and not route.path.startswith(PAGES)
         for method in handler.http_methods
         if f"{method} {(path := TYPES.sub('}', route.path_format))}" not in by_name()
     )
