@@ -27,7 +27,8 @@ from api.health_history import PartStatus, read_stored_parts
 from api.http.errors import RETRY_AFTER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
-from graphs.providers.settings import ProviderSettings, find_default_problem, has_language_model
+from graphs.providers.default_model import find_default_problem
+from graphs.providers.settings import ProviderSettings, has_language_model
 from schema.events.notices import NO_LANGUAGE_MODEL
 from schema.job_kinds import QUEUES
 from schema.postgres.connections import is_frozen, was_refused

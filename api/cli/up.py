@@ -21,7 +21,8 @@ from api.local.stack import RunningStack, prepare_demo, prepared_stores, refuse_
 from api.local.stack_settings import ROOT, StackSettings, settings_from
 from api.local.stores.local_stores import Stores
 from api.local.supervisor import read_procfile
-from graphs.providers.settings import AUTO, ProviderSettings, find_default_problem, has_language_model
+from graphs.providers.default_model import find_default_problem
+from graphs.providers.settings import AUTO, ProviderSettings, has_language_model
 from schema.events.notices import NO_LANGUAGE_MODEL
 
 BANNER = """

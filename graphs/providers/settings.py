@@ -199,26 +199,6 @@ def has_language_model(settings: ProviderSettings) -> bool:
         return True
 
 
-def find_default_problem(settings: ProviderSettings) -> str | None:
-    """Return why the default model can't be called with the operator's settings, and what to set; None if it can. Tenants
-    with a provider key of their own may use it all the same."""
-    try:
-        resolve(None, settings)
-    except HeadraceError as error:
-        provider, slash, _ = settings.default_model.partition("/")
-        if slash and provider in SUPPORTED and provider not in settings.names and (names := _connected_by(provider)):
-            return f"The model {settings.default_model} needs {' or '.join(names)}, which is not set."
-        return error.message
-    return None
-
-
-def _connected_by(provider: str) -> tuple[str, ...]:
-    """Return the variables any of which connects a provider; none for one that has no address and key."""
-    if provider in VENDORS:
-        return (*VENDORS[provider].key_env, *VENDORS[provider].base_url_env)
-    return tuple(NATIVE[provider].configured_by) if provider in NATIVE else ()
-
-
 def _default_model(env: Mapping[str, str]) -> str:
     text = env.get("HEADRACE_DEFAULT_MODEL", "").strip()
     provider, slash, name = text.partition("/")
