@@ -1,5 +1,7 @@
 """Chats in the browser: what is seen while an answer comes, whatever dies meanwhile."""
 
+import json
+
 import pytest
 from playwright.async_api import Route, expect
 
@@ -8,7 +10,7 @@ from tests.counterparts.behaviours import text
 from tests.journeys.agent_setup import add_agent, grant_tools, script
 from tests.journeys.client import Client
 from tests.journeys.console.conftest import Visit
-from tests.journeys.console.visitor import PHONE, Visitor
+from tests.journeys.console.visitor import DESK, PHONE, Visitor
 from tests.system import ModelProcess, System
 
 WORDS = 120
@@ -202,6 +204,41 @@ async def test_tools_tables_and_code_are_shown_as_what_they_are(
     await visitor.assert_fit()
     await visitor.button("Send feedback").click()
     await expect(page.get_by_text("Thank you.")).to_be_visible()
+
+
+CHART = {
+    "type": "bar",
+    "title": "Debt",
+    "labels": ["May", "June"],
+    "series": [{"name": "due", "values": [3, 5]}, {"name": "late", "values": [2, 1]}],
+}
+
+
+@pytest.mark.parametrize("kind", ["bar", "line"])
+async def test_a_chart_is_drawn_with_its_table_beside_it_and_again_after_a_reload(
+    visit: Visit, shared_url: str, tenant: TestTenant, provider: ModelProcess, kind: str
+) -> None:
+    model = f"scripted-chart-{kind}"
+    add_agent(shared_url, tenant, "Drawer", models=[f"openai/{model}"], output_format="chart_data")
+    await script(provider.url, model, {"said": json.dumps(CHART | {"type": kind})})
+    visitor = await visit(locale="en-GB", size=PHONE if kind == "line" else DESK)
+    page = visitor.page
+    await page.get_by_label("Agent", exact=True).select_option("Drawer")
+    await visitor.ask("How much do they owe?")
+    for _ in range(2):
+        await expect(page.get_by_role("img", name="Chart: Debt")).to_be_visible()
+        await expect(page.locator(".chart canvas")).to_be_visible()
+        await expect(page.locator(".markdown")).to_have_count(0)
+        await page.get_by_text("As a table").click()
+        table = page.locator(".data table:not(.u-legend)")
+        await expect(table.locator("tbody tr")).to_have_text(["May32", "June51"])
+        await visitor.assert_fit()
+        await page.reload()
+    await page.get_by_text("As a table").click()
+    await table.get_by_role("button", name="late").click()
+    await expect(table.locator("tbody tr")).to_have_text(["June51", "May32"])
+    await page.get_by_label("Search", exact=True).fill("may")
+    await expect(table.locator("tbody tr")).to_have_text(["May32"])
 
 
 HOSTILE = """<script>window.hit = 1</script><img src=x onerror="window.hit = 1">

@@ -15,7 +15,7 @@ import { Answer, type Citation, isLast } from "./answer";
 import { isActive } from "./conversation";
 import { Feedback } from "./feedback";
 import { GrowingMarkdown } from "./markdown";
-import { Rendered } from "./rendered";
+import { isOnlyData, Rendered, shownOf } from "./rendered";
 import { Steps } from "./steps";
 import { chatModels } from "./targets";
 
@@ -26,6 +26,7 @@ export function AnswerView({ answer, onAgain, onBranch }: AnswerProps) {
   const [source, setSource] = useState<Citation | null>(null);
   const state = answer.state.value;
   const active = isActive(state);
+  const shown = active ? null : shownOf(answer.data.value, answer.text.value);
   return (
     <div class="answer" aria-busy={active}>
       <h2 class="answer-name">
@@ -36,8 +37,8 @@ export function AnswerView({ answer, onAgain, onBranch }: AnswerProps) {
       {answer.reasoning.value && <Reasoning answer={answer} />}
       {answer.steps.value.length > 0 && <Steps steps={answer.steps.value} />}
       {answer.restarted.value && active && <p class="note" role="status">{w.restarted}</p>}
-      <Text answer={answer} onSource={setSource} />
-      {answer.data.value && <Rendered value={answer.data.value.value} renderer={answer.data.value.renderer} />}
+      {!(shown && isOnlyData(answer.text.value)) && <Text answer={answer} onSource={setSource} />}
+      {shown && <Rendered shown={shown} />}
       {active && <Progress answer={answer} />}
       {state === "failed" && <Failure answer={answer} onAgain={onAgain} />}
       {state === "cancelled" && <p class="hint">{answer.text.value ? w.interrupted : w.cancelled}</p>}

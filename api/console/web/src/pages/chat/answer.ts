@@ -125,7 +125,7 @@ export class Answer {
     this.notice.value = data.notice ?? null;
     this.cached.value = data.cached ?? false;
     if (data.citations) this.citations.value = data.citations;
-    if (data.data && data.renderer) this.data.value = { value: data.data, renderer: data.renderer };
+    if (data.data) this.data.value = { value: data.data, renderer: data.renderer };
     this.progress.value = "";
   }
 

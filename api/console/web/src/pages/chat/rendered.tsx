@@ -1,14 +1,30 @@
-/** An answer that is an object, by its renderer's hint: a table that can be sorted and filtered; anything else as it is. */
+/** An answer that is an object, by its renderer's hint, or by its shape where there is no hint: a chart, or a table. */
 
-import { useMemo, useState } from "preact/hooks";
-import { language } from "../../words";
-import { words } from "../../words";
+import { type ChartData, chartIn, jsonIn } from "./chart-data";
+import { DataChart } from "./data-chart";
+import { DataTable, type Row } from "./data-table";
 
-type Row = Record<string, unknown>;
+export type Data = { value: unknown; renderer?: { type?: string } | null };
+type Shown = { chart: ChartData } | { rows: Row[] };
 
-export function Rendered({ value, renderer }: { value: unknown; renderer: { type?: string } }) {
-  const rows = renderer.type === "table" ? rowsOf(value) : null;
-  return rows ? <SortedTable rows={rows} /> : null;
+/** What is drawn of an answer; null if it is read as text. An answer of an earlier visit is known by its text alone. */
+export function shownOf(data: Data | null, text: string): Shown | null {
+  const hint = data?.renderer?.type;
+  if (hint !== "table") {
+    const chart = chartIn(data ? data.value : jsonIn(text));
+    if (chart) return { chart };
+  }
+  const rows = hint === "table" ? rowsOf(data?.value) : null;
+  return rows && { rows };
+}
+
+/** Whether the text is no more than what is drawn. */
+export function isOnlyData(text: string): boolean {
+  return jsonIn(text) !== undefined;
+}
+
+export function Rendered({ shown }: { shown: Shown }) {
+  return "chart" in shown ? <DataChart chart={shown.chart} /> : <DataTable rows={shown.rows} />;
 }
 
 /** The rows in a value: a list of objects, or `{columns, rows}` with lists. */
@@ -18,59 +34,4 @@ function rowsOf(value: unknown): Row[] | null {
   if (!Array.isArray(rows)) return null;
   if (!Array.isArray(columns)) return rowsOf(rows);
   return rows.map((row) => (Array.isArray(row) ? Object.fromEntries(columns.map((name, place) => [String(name), row[place]])) : (row as Row)));
-}
-
-function SortedTable({ rows }: { rows: Row[] }) {
-  const [sort, setSort] = useState<{ column: string; up: boolean } | null>(null);
-  const [filter, setFilter] = useState("");
-  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
-  const shown = useMemo(() => arranged(rows, filter, sort), [rows, filter, sort]);
-  return (
-    <div class="data">
-      <input type="search" aria-label={words.value.search} placeholder={words.value.search} value={filter}
-        onInput={(event) => setFilter(event.currentTarget.value)} />
-      <div class="table-frame" tabIndex={0}>
-        <table>
-          <thead>
-            <tr>
-              {columns.map((column) => (
-                <th key={column} aria-sort={sort?.column !== column ? "none" : sort.up ? "ascending" : "descending"}>
-                  <button type="button" class="link" onClick={() => setSort({ column, up: sort?.column === column ? !sort.up : true })}>
-                    {column}
-                  </button>
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {shown.map((row, place) => (
-              <tr key={place}>
-                {columns.map((column) => (
-                  <td key={column} class={typeof row[column] === "number" ? "number" : ""}>{cell(row[column])}</td>
-                ))}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-    </div>
-  );
-}
-
-function arranged(rows: Row[], filter: string, sort: { column: string; up: boolean } | null): Row[] {
-  const wanted = filter.normalize("NFC").toLocaleLowerCase();
-  const found = rows.filter((row) => Object.values(row).some((value) => cell(value).normalize("NFC").toLocaleLowerCase().includes(wanted)));
-  if (!sort) return found;
-  const collator = new Intl.Collator(language.value, { numeric: true });
-  return found.sort((a, b) => (sort.up ? 1 : -1) * compare(a[sort.column], b[sort.column], collator));
-}
-
-function compare(a: unknown, b: unknown, collator: Intl.Collator): number {
-  return typeof a === "number" && typeof b === "number" ? a - b : collator.compare(cell(a), cell(b));
-}
-
-function cell(value: unknown): string {
-  if (value === null || value === undefined) return "";
-  if (typeof value === "number") return value.toLocaleString(language.value);
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }

@@ -65,14 +65,14 @@ function Chart({ rows }: { rows: Row[] }) {
   const chosen = theme.value;
   useEffect(() => {
     let stop = () => {};
-    void import("./chart").then(({ draw }) => {
+    void import("../../parts/chart").then(({ draw }) => {
       if (!root.current) return;
       const days = [...rows].sort((a, b) => String(a.day).localeCompare(String(b.day)));
       const times = days.map((row) => Date.parse(String(row.day)) / 1000);
       stop = draw(root.current, times, [
         { label: w.input, values: days.map((row) => row.input_tokens) },
         { label: w.output, values: days.map((row) => row.output_tokens) },
-      ]);
+      ], { times: true });
     });
     return () => stop();
   }, [rows, chosen, w]);
