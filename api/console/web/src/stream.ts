@@ -19,8 +19,8 @@ export type StreamOptions = {
   after?: string;
 };
 
-/** How long after a read nothing is read: what comes meanwhile is read at once, which costs a tenth of a task for each token. */
-const READ_PAUSE_MS = 50;
+/** Events are told at most this often, all that have come at once: a task for each token costs more than drawing it. */
+const PAUSE_MS = 50;
 const HIDDEN_PATIENCE_MS = 5_000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
@@ -69,7 +69,8 @@ async function readOnce(options: StreamOptions, last: string, seen: (event: Stre
   }
 }
 
-/** Reads the events of a body; returns whether the last one was among them. */
+/** Reads the events of a body; returns whether the last one was among them. Each piece is taken from the network at once, or the
+ * server would have to wait; what the pieces say is told together. */
 async function readEvents(body: ReadableStream<Uint8Array>, options: StreamOptions, seen: (event: StreamEvent) => void): Promise<boolean> {
   let ended: boolean | undefined;
   const parser = createParser({
@@ -84,12 +85,31 @@ async function readEvents(body: ReadableStream<Uint8Array>, options: StreamOptio
   });
   const reader = body.getReader();
   const decoder = new TextDecoder();
-  for (;;) {
-    const { done, value } = await reader.read();
-    batch(() => parser.feed(decoder.decode(value, { stream: !done })));
-    if (done || ended !== undefined) return ended ?? false;
-    await rest(READ_PAUSE_MS, options.signal);
+  let [waiting, timer, told] = ["", 0, 0];
+  let failure: unknown;
+  const tell = () => {
+    const text = waiting;
+    [waiting, timer, told] = ["", 0, performance.now()];
+    try {
+      batch(() => parser.feed(text));
+    } catch (error) {
+      failure = error;
+    }
+    if (ended !== undefined || failure !== undefined) reader.cancel().catch(() => undefined);
+  };
+  try {
+    for (let done = false; !done; ) {
+      const read = await reader.read();
+      done = read.done;
+      waiting += decoder.decode(read.value, { stream: !done });
+      timer ||= window.setTimeout(tell, Math.max(0, told + PAUSE_MS - performance.now()));
+    }
+  } finally {
+    clearTimeout(timer);
+    if (!options.signal.aborted) tell(); // also what came before a connection broke
   }
+  if (failure !== undefined) throw failure;
+  return ended ?? false;
 }
 
 /** A server that is starting or busy is asked again; a refusal is thrown. */
