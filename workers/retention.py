@@ -14,8 +14,8 @@ import structlog
 from schema import redis_names
 from schema.postgres.connections import Pool, system_tx, tenant_tx
 from schema.queries.jobs.jobs import list_ended
+from schema.queries.tenants import performance, tallies
 from schema.queries.tenants import retention as queries
-from schema.queries.tenants import tallies
 from workers.limits.limits import Limits
 from workers.limits.reservation import settle_reservation
 from workers.queue.control import CancelCommand
@@ -96,6 +96,15 @@ class Retention:
                 async with tenant_tx(self._pool, tenant_id) as db:
                     if not await tallies.tally(db, tenant_id):
                         break
+
+    async def count_samples(self) -> None:
+        """Count how long jobs took that have ended since the last time, and forget counts that are too old to be asked for."""
+        for _ in range(ROUNDS):
+            async with system_tx(self._system_pool) as db:
+                if await performance.count_samples(db) < performance.SAMPLES:
+                    break
+        async with system_tx(self._system_pool) as db:
+            await performance.forget_old_counts(db)
 
     async def _expire(self, tenant_id: UUID, age: timedelta) -> None:
         before, rows = datetime.now(UTC) - age, 0

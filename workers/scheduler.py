@@ -65,6 +65,7 @@ FILES_S = 60.0
 BOUND_S = 1.0
 USAGE_S = 60.0
 TALLY_S = 30.0
+SAMPLES_S = 5.0
 BATCHES_S = 2.0
 FIGURES_S = 5.0
 SWEEPER_LOCK = 0x48525357  # an advisory lock in Postgres
@@ -151,6 +152,7 @@ class Scheduler:
             tasks.create_task(self._every(BATCHES_S, self.end_batches), name="batches")
             tasks.create_task(self._every(USAGE_S, self.retention.merge_usage), name="usage")
             tasks.create_task(self._every(TALLY_S, self.retention.count_ended), name="tallies")
+            tasks.create_task(self._every(SAMPLES_S, self.retention.count_samples), name="samples")
 
     async def _every(self, interval_s: float, run: Callable[[], Awaitable[None]]) -> None:
         while True:

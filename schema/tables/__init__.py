@@ -32,6 +32,7 @@ from schema.tables.sessions.feedback import Feedback, LearnedExample
 from schema.tables.sessions.memories import MemoryRow
 from schema.tables.sessions.sessions import Message, Session
 from schema.tables.tenants.audit import AuditEntry
+from schema.tables.tenants.performance import JobSample, PerformanceCount
 from schema.tables.tenants.tallies import Tally, TallyMark
 from schema.tables.tenants.tenants import ApiKey, EgressGrant, Grant, Tenant
 from schema.tables.tenants.usage import Model, UsageDay, UsageRecord
@@ -55,7 +56,7 @@ TENANT_TABLES = (
     ),
     *(Agent, ToolRow, DataSource, Configuration, Pipeline, PipelineVersion),
     *(MemoryRow, CachedAnswer, Feedback, LearnedExample, ToolEffect),
-    *(Tally, TallyMark, UsageDay),
+    *(Tally, TallyMark, UsageDay, JobSample, PerformanceCount),
     *(Benchmark, BenchmarkIteration, BenchmarkResult, Schedule, ScheduleRun),
     *(Dataset, DatasetItem, BenchmarkItem, Batch, BatchLine, Conversation, ConversationItem),
     *(Collection, Document, DocumentVersion, ChunkDraft, Chunk, ChunkVector, DocumentTotals, FileRemoval, File),
@@ -107,12 +108,14 @@ __all__ = [
     "IdentityProvider",
     "Job",
     "JobLog",
+    "JobSample",
     "JobSecret",
     "LearnedExample",
     "Login",
     "MemoryRow",
     "Message",
     "Model",
+    "PerformanceCount",
     "Pipeline",
     "PipelineVersion",
     "RefreshToken",

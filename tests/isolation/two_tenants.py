@@ -274,6 +274,9 @@ class Holder:
         self.insert("usage_days", day=date.today(), **used, own_key_input_tokens=0, own_key_output_tokens=0)
         self.insert("tallies", what="sessions", minute=datetime.now(UTC), n=77)
         self.insert("tally_marks", counted_before=new_id())
+        counted: Row = {"kind": "chat", "at": datetime.now(UTC)}
+        self.insert("job_samples", state="failed", input_tokens=77, output_tokens=77, cost_nanos=77, **counted)
+        self.insert("performance_counts", grain="minute", measure="failed", bucket=0, n=77, **counted)
         self.login(self.user())
         self.insert("tool_effects", job_id=job_id, call_id=self.marker, tool=self.marker, attempt=1)
         self.learned()

@@ -271,6 +271,9 @@ async def fill(core: JobCore, database_url: str, redis_url: str, tenant: TestTen
         **dict.fromkeys(UsageDay.model_fields.keys() - {"tenant_id", "day"}, 1),
     )
     add(database_url, "tally_marks", tenant, counted_before=new_id())
+    counted = {"kind": "chat", "at": datetime.now(UTC)}
+    add(database_url, "job_samples", tenant, state="failed", input_tokens=1, output_tokens=1, cost_nanos=1, **counted)
+    add(database_url, "performance_counts", tenant, grain="hour", measure="failed", bucket=0, n=1, **counted)
     add(database_url, "identity_providers", tenant, id=new_id(), name="n", issuer=tenant.slug, audience="a")
     configure(database_url, tenant)
     hook(database_url, tenant)

@@ -169,7 +169,7 @@ class Ending:
     of each model with its cost, which is charged with the end, in the same transaction. `forget`
     removes what the user said too (`on_busy=rollback`). `agent` is who answered where a router chose; `detail` is what the
     message says besides its parts (renderer, citations, whether it was kept from before). `drop_messages` removes the
-    conversation that the job was sent with.
+    conversation that the job was sent with. `first_token_s` is when its last attempt began to answer.
     """
 
     state: State
@@ -186,6 +186,7 @@ class Ending:
     agent: str | None = None
     detail: dict[str, Any] | None = None
     drop_messages: bool = False
+    first_token_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -283,6 +284,7 @@ def _finish_values(
         "agent": ending.agent,
         "detail": _json(ending.detail),
         "drop_messages": ending.drop_messages,
+        "first_token_s": ending.first_token_s,
         "usage": _json(ending.usage),
         "used": _json([_usage_row(charge, is_first=place == 0) for place, charge in enumerate(ending.used)]),
         "audit_id": new_id(),

@@ -31,13 +31,21 @@ used AS (
   FROM ended, jsonb_to_recordset(%(used)s::jsonb) AS u (id uuid, model text, jobs integer, input_tokens bigint,
       output_tokens bigint, cost_nanos bigint, own_key_input_tokens bigint, own_key_output_tokens bigint)
   WHERE ended.model IS NOT NULL
-  RETURNING cost_nanos),
+  RETURNING cost_nanos, input_tokens, output_tokens),
 booked AS (
   -- What a benchmark used was booked with each of its iterations (`add_iteration.sql`).
   SELECT coalesce(sum(i.cost_nanos), 0)::bigint AS cost_nanos,
-    coalesce(sum(i.input_tokens + i.output_tokens), 0)::bigint AS tokens
+    coalesce(sum(i.input_tokens), 0)::bigint AS input_tokens, coalesce(sum(i.output_tokens), 0)::bigint AS output_tokens
   FROM ended JOIN benchmark_iterations i ON i.tenant_id = ended.tenant_id AND i.benchmark_id = ended.id
   WHERE ended.kind = 'benchmark'),
+sampled AS (
+  INSERT INTO job_samples (tenant_id, kind, state, wait_s, run_s, first_token_s, input_tokens, output_tokens, cost_nanos)
+  SELECT ended.tenant_id, ended.kind, %(state)s, extract(epoch FROM ended.started_at - ended.created_at),
+    extract(epoch FROM ended.finished_at - ended.started_at), %(first_token_s)s::float8,
+    booked.input_tokens + coalesce((SELECT sum(input_tokens) FROM used), 0),
+    booked.output_tokens + coalesce((SELECT sum(output_tokens) FROM used), 0),
+    booked.cost_nanos + coalesce((SELECT sum(cost_nanos) FROM used), 0)
+  FROM ended, booked),
 told AS (
   INSERT INTO audit_log (tenant_id, id, actor, action, target, result, address, request_id, detail)
   SELECT tenant_id, %(audit_id)s::uuid, coalesce(actor, 'system'), kind || '.ended',
@@ -54,7 +62,7 @@ dropped_writes AS (
 silenced AS (
   DELETE FROM job_secrets WHERE tenant_id = %(tenant_id)s AND job_id = %(id)s AND EXISTS (SELECT 1 FROM ended))
 SELECT ended.session_id, coalesce((SELECT sum(cost_nanos) FROM used), 0)::bigint + booked.cost_nanos AS cost_nanos,
-  booked.tokens AS booked_tokens, (
+  booked.input_tokens + booked.output_tokens AS booked_tokens, (
   SELECT 1 FROM jobs w WHERE w.tenant_id = ended.tenant_id AND w.queue = ended.queue AND w.state = 'queued'
     AND NOT w.parked ORDER BY w.priority, w.id LIMIT 1) IS NOT NULL AS more,
   CASE WHEN ended.of_batch OR ended.callback IS NULL AND NOT EXISTS (

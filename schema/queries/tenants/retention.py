@@ -268,12 +268,15 @@ async def delete_all_content(db: Db, tenant_id: UUID) -> int:
     return sum([len(await fetch_all(db, sql, values)) for sql in content])
 
 
+COUNTED = {"tallies": "id", "job_samples": "id", "performance_counts": "at"}
+
+
 async def delete_records(db: Db, tenant_id: UUID) -> int:
-    """Delete a batch of the usage, the audit log and the tallies of a tenant that is being deleted; as the system. Returns how
-    many rows went."""
+    """Delete a batch of the usage, the audit log and what is counted of a tenant that is being deleted; as the system. Returns
+    how many rows went."""
     gone = 0
     await db.execute(TAKE_LOCK)
-    for table, key in {"audit_log": "id", "usage_records": "id", "usage_days": "day", "tallies": "id"}.items():
+    for table, key in {"audit_log": "id", "usage_records": "id", "usage_days": "day", **COUNTED}.items():
         sql = f"""DELETE FROM {table} WHERE tenant_id = %(tenant_id)s AND {key} IN (
           SELECT {key} FROM {table} WHERE tenant_id = %(tenant_id)s ORDER BY {key} LIMIT %(limit)s) RETURNING {key}"""
         gone += len(await fetch_all(db, sql, {"tenant_id": tenant_id, "limit": BATCH}))

@@ -187,6 +187,7 @@ class AttemptFinisher:
         job = self._job
         try:
             frames = self._stream.preview(last)
+            facts |= {"first_token_s": self._times.first_token_s}
             ending = Ending(state=state, last_seq=len(frames), frames=compress_frames(frames), **facts)
             ended = await finish_with_retries(self._context.pool, job, ending, is_fenced=self._is_fenced)
         except UNSTORABLE as error:

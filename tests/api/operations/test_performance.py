@@ -1,0 +1,59 @@
+"""`/api/performance/summary`: who sees whose jobs, and what of them."""
+
+from typing import Any
+
+import httpx
+
+from schema.postgres.connections import pool_for, system_tx
+from schema.queries.tenants.performance import count_samples
+from tests.conftest import TestTenant
+from tests.workers.retained_rows import add
+
+USED = {"input_tokens": 1000, "output_tokens": 200, "cost_nanos": 500_000_000}
+NONE = {"p50_s": None, "p95_s": None, "p99_s": None}
+
+
+async def summary(client: httpx.AsyncClient, who: TestTenant | None = None) -> dict[str, Any]:
+    answer = await client.get("/api/performance/summary", headers=who.headers if who else {})
+    assert 200 == answer.status_code, answer.text
+    return answer.json()
+
+
+async def test_owners_see_their_jobs_and_admins_all(
+    application: httpx.AsyncClient, admin: httpx.AsyncClient, owner: TestTenant, stranger: TestTenant, database_url: str
+) -> None:
+    for state in ("succeeded", "failed", "cancelled"):
+        add(database_url, "job_samples", owner, kind="chat", state=state, run_s=2.0, wait_s=0.5, **USED)
+    add(database_url, "job_samples", stranger, kind="pipeline", state="succeeded", **USED)
+    async with pool_for(database_url, "headrace_system", max_size=1) as pool, system_tx(pool) as db:
+        await count_samples(db)
+    shown = await summary(application, owner)
+    assert ("tenant", ["5m", "hour", "day", "week"]) == (shown["of"], [one["window"] for one in shown["windows"]])
+    for window in shown["windows"]:
+        (chat,) = window["kinds"]
+        now = chat["now"]
+        assert ("chat", 3, 1, 1) == (chat["kind"], now["jobs"], now["failed"], now["cancelled"])
+        assert (3000, 600, 1.5) == (now["input_tokens"], now["output_tokens"], now["cost_usd"])
+        assert 1.9 < now["run"]["p50_s"] < 2.1
+        assert NONE == now["first_token"]
+        assert 0 == chat["before"]["jobs"]
+        assert window["since"] < shown["at"]
+    per_minute = shown["windows"][0]["kinds"][0]["now"]["jobs_per_minute"]
+    assert 3 / 6 <= per_minute <= 3 / 5
+    everything = await summary(admin)
+    kinds = {kind["kind"]: kind["now"]["jobs"] for kind in everything["windows"][2]["kinds"]}
+    assert "installation" == everything["of"]
+    assert kinds["chat"] >= 3
+    assert kinds["pipeline"] >= 1
+
+
+async def test_a_tenant_without_jobs_has_empty_windows(application: httpx.AsyncClient, owner: TestTenant) -> None:
+    assert [[]] * 4 == [window["kinds"] for window in (await summary(application, owner))["windows"]]
+
+
+async def test_members_may_not_see_it_and_unknown_windows_are_named(
+    api: httpx.AsyncClient, application: httpx.AsyncClient, owner: TestTenant
+) -> None:
+    assert 403 == (await api.get("/api/performance/summary")).status_code
+    wrong = await application.get("/api/performance/summary?window=year", headers=owner.headers)
+    assert (400, True) == (wrong.status_code, "window" in wrong.text)
