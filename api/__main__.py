@@ -19,6 +19,7 @@ COMMANDS = {
     "webhooks": ("webhooks", "listen: receive webhooks on this machine, verify and print them"),
     "benchmark": ("benchmark", "measure models, and show the figures as they come"),
     "jobs": ("jobs", "list jobs; --follow ID prints the events of one"),
+    "top": ("top", "show jobs, queues, workers and tokens per second as they change"),
     "ingest": ("ingest", "upload documents and follow them until they are searchable"),
     "test": ("checks", "run the tests"),
     "check": ("checks", "run every check: lint, format, types, import rules, tests"),
@@ -38,7 +39,7 @@ PASSTHROUGH_COMMANDS = {"test", "check", "bench", "chaos", "clients"}
 """Commands that pass their arguments on unchanged, and run without `.env`: tests must not see a developer's keys."""
 
 
-CLIENT_COMMANDS = {"env", "chat", "benchmark", "jobs", "ingest", "webhooks"}
+CLIENT_COMMANDS = {"env", "chat", "benchmark", "jobs", "top", "ingest", "webhooks"}
 """Commands that read only who to talk to; those that read more settings check them all themselves."""
 
 

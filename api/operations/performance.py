@@ -1,6 +1,6 @@
 """`/performance/summary`: how fast jobs were lately, how many failed, and what they cost, compared with the time before."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -117,9 +117,12 @@ async def get_performance_summary(principal: MayReadUsage, resources: AppResourc
 
 def _window_out(window: Window, at: datetime, summary: Summary) -> WindowOut:
     grain, length_s = WINDOWS[window]
+    at = at.astimezone(UTC)  # whatever the time zone of the connection, hours are UTC's
     begun = at.replace(second=0, microsecond=0) if grain == "minute" else at.replace(minute=0, second=0, microsecond=0)
     since = begun - timedelta(seconds=length_s)
-    present = [kind for kind in KINDS if (window, kind, True) in summary or (window, kind, False) in summary]
+    present: list[Kind] = [
+        kind for kind in KINDS if (window, kind, True) in summary or (window, kind, False) in summary
+    ]
     kinds = [
         KindOut(
             kind=kind,

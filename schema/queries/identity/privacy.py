@@ -265,9 +265,7 @@ PERSONAL_DATA: dict[str, PersonalData] = {
     ),
     "file_removals": PersonalData(description="Names of files that are about to be deleted; deleted with them."),
     "usage_days": PersonalData(description="Nothing personal: what the whole tenant used each day."),
-    "job_samples": PersonalData(
-        description="Nothing personal: the times of jobs that have just ended, and what they used."
-    ),
+    "job_samples": PersonalData(description="Nothing personal: times and usage of jobs that have just ended."),
     "performance_counts": PersonalData(description="Nothing personal: how fast the tenant's jobs were."),
     "tallies": PersonalData(description="Nothing personal: how many jobs, sessions and messages the tenant has."),
     "tally_marks": PersonalData(description="Nothing personal: how far the tenant's jobs are counted."),

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 
+from schema.job_kinds import Kind
 from schema.postgres.connections import Db, fetch_all, fetch_one
 from schema.vault import PLATFORM
 
@@ -36,9 +37,17 @@ SAMPLES = 5000
 
 OLD = 5000
 
+
+def bucket(seconds: str) -> str:
+    """Return the SQL of the bucket that a column's seconds fall into; NULL for NULL."""
+    return (
+        f"CASE WHEN {seconds} IS NOT NULL THEN ceil(ln(greatest({seconds}, 0.0001)) / ln({WIDTH}::float8))::integer END"
+    )
+
+
 # Samples that another scheduler is counting are left to it. Rows are changed in one order, so that two can't wait for each
 # other.
-COUNT = """
+COUNT = f"""
 WITH gone AS (
   DELETE FROM job_samples WHERE (tenant_id, id) IN (
     SELECT tenant_id, id FROM job_samples LIMIT %(samples)s FOR UPDATE SKIP LOCKED) RETURNING *),
@@ -50,8 +59,8 @@ of_whom AS (
 measured AS (
   SELECT s.tenant_id, s.kind, s.at, m.measure, m.bucket, m.n FROM of_whom s, LATERAL (VALUES
     (s.state, 0, 1::bigint), ('input_tokens', 0, s.input_tokens), ('output_tokens', 0, s.output_tokens),
-    ('cost_nanos', 0, s.cost_nanos), ('wait', BUCKET(s.wait_s), 1), ('run', BUCKET(s.run_s), 1),
-    ('first_token', BUCKET(s.first_token_s), 1)) AS m (measure, bucket, n)
+    ('cost_nanos', 0, s.cost_nanos), ('wait', {bucket("s.wait_s")}, 1), ('run', {bucket("s.run_s")}, 1),
+    ('first_token', {bucket("s.first_token_s")}, 1)) AS m (measure, bucket, n)
   WHERE m.bucket IS NOT NULL AND m.n <> 0),
 counted AS (
   INSERT INTO performance_counts AS p (tenant_id, grain, at, kind, measure, bucket, n)
@@ -60,12 +69,6 @@ counted AS (
   ON CONFLICT (tenant_id, grain, at, kind, measure, bucket) DO UPDATE SET n = p.n + excluded.n)
 SELECT count(*) AS samples FROM gone
 """
-for _column in ("wait_s", "run_s", "first_token_s"):
-    COUNT = COUNT.replace(
-        f"BUCKET(s.{_column})",
-        f"CASE WHEN s.{_column} IS NOT NULL THEN ceil(ln(greatest(s.{_column}, 0.0001)) / ln({WIDTH}::float8))::integer END",
-    )
-
 FORGET = """
 DELETE FROM performance_counts WHERE (tenant_id, grain, at, kind, measure, bucket) IN (
   SELECT tenant_id, grain, at, kind, measure, bucket FROM performance_counts
@@ -106,7 +109,7 @@ class Performance:
 
 class _Row(msgspec.Struct, frozen=True):
     window: Window
-    kind: str
+    kind: Kind
     is_now: bool
     measure: str
     bucket: int
@@ -114,7 +117,7 @@ class _Row(msgspec.Struct, frozen=True):
 
 
 TIMES = ("wait", "run", "first_token")
-Summary = dict[tuple[Window, str, bool], Performance]
+Summary = dict[tuple[Window, Kind, bool], Performance]
 """By window, kind of job, and whether it is the window (True) or the time before it."""
 
 

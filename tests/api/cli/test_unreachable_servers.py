@@ -12,7 +12,14 @@ from api.local.http_client import Client
 from tests.api.cli.test_command_line import command
 from tests.system import free_port
 
-COMMANDS = (["jobs"], ["benchmark"], ["webhooks", "listen", "--port", "PORT"], ["chat", "hi"], ["ingest", __file__])
+COMMANDS = (
+    ["jobs"],
+    ["top", "--once"],
+    ["benchmark"],
+    ["webhooks", "listen", "--port", "PORT"],
+    ["chat", "hi"],
+    ["ingest", __file__],
+)
 
 
 def run(arguments: list[str], home: Path, url: str) -> str:

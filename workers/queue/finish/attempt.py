@@ -172,6 +172,8 @@ class AttemptFinisher:
         self._log.error("result_not_storable", exc_info=error)
         reason = public_reason(error)
         charged = {name: facts[name] for name in ("usage", "used", "agent") if name in facts}
+        if charged.get("agent"):
+            charged["agent"] = storable_text(charged["agent"])  # it may be what could not be stored
         await self._end([JobFailed(error=reason)], "failed", error=msgspec.to_builtins(reason), **charged)
 
     async def _requeue(
