@@ -86,7 +86,6 @@ class Look:
 
 async def top(url: str, key: str, token: str, *, every_s: float, once: bool, out: TextIO | None = None) -> int:
     """Show what is seen until Ctrl-C. Raises LocalError if the first look fails; later ones are tried again."""
-    out = out or sys.stdout
     async with Client(url, key) as jobs, Client(url, token) as metrics:
         before = await _look(jobs, metrics)
         while True:
@@ -98,7 +97,7 @@ async def top(url: str, key: str, token: str, *, every_s: float, once: bool, out
                 if once:
                     raise
                 frame = [f"{error.message} Trying again."]
-            _draw(frame, out)
+            _draw(frame, out or sys.stdout)
             if once:
                 return 0
 

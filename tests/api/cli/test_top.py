@@ -77,8 +77,10 @@ async def server() -> AsyncIterator[TestServer]:
     app = web.Application()
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/api/jobs/count", count)
-    async with TestServer(app) as running:
-        yield running
+    running = TestServer(app)
+    await running.start_server()
+    yield running
+    await running.close()
 
 
 async def test_it_is_printed_for_scripts(server: TestServer) -> None:
