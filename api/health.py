@@ -27,7 +27,7 @@ from api.health_history import PartStatus, read_stored_parts
 from api.http.errors import RETRY_AFTER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
-from graphs.providers.default_model import find_default_problem
+from graphs.providers.default_model import default_model_error, find_default_problem
 from graphs.providers.settings import ProviderSettings, has_language_model
 from schema.events.notices import NO_LANGUAGE_MODEL
 from schema.job_kinds import QUEUES
@@ -204,9 +204,17 @@ async def _with_history(name: str, part: PartOut, resources: Resources) -> PartO
 
 
 def _language_model(resources: Resources) -> PartOut:
-    """Always up: without a language model, `offline/extractive` answers."""
-    record = resources.health_history.note("language_model", "up", None, None)
-    return PartOut(status="up", since=record.since, hint=_model_hint(resources.settings.providers))
+    """Up, unless the default model is known to be broken: without a language model, `offline/extractive` answers."""
+    providers, error = resources.settings.providers, default_model_error(resources.settings.providers) or None
+    record = resources.health_history.note("language_model", "down" if error else "up", error, None)
+    return PartOut(
+        status=record.status,
+        since=record.since,
+        error=error,
+        hint=_model_hint(providers),
+        last_error=record.last_error,
+        last_error_at=record.last_error_at,
+    )
 
 
 def _model_hint(providers: ProviderSettings) -> str | None:

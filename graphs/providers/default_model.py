@@ -1,5 +1,7 @@
 """Whether the default model can be called, and what is missing where it can't. What it is, `settings.py` reads."""
 
+from graphs.providers.langchain import listing as langchain
+from graphs.providers.langchain.described import broken_model
 from graphs.providers.native import NATIVE
 from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.settings import SUPPORTED, ProviderSettings, resolve
@@ -17,6 +19,20 @@ def find_default_problem(settings: ProviderSettings) -> str | None:
             return f"The model {settings.default_model} needs {' or '.join(names)}, which is not set."
         return error.message
     return None
+
+
+def default_model_error(settings: ProviderSettings) -> str:
+    """Return why nothing can answer for `auto`, as a sentence, if that is known without a call: its class of LangChain can't be
+    made, or none of the listed ones can. Empty if nothing is known."""
+    try:
+        ref = resolve(None, settings)
+    except HeadraceError:
+        return ""
+    if ref.provider != langchain.NAME:
+        return ""
+    names = [ref.name] if ref.name else [model.name for model in settings.langchain_models]
+    errors = [broken_model(name) for name in names]
+    return errors[0] if errors and all(errors) else ""
 
 
 def _connected_by(provider: str) -> tuple[str, ...]:

@@ -179,6 +179,10 @@ def resolve(model: str | None, settings: ProviderSettings) -> ModelRef:
             return OFFLINE
         return ModelRef(settings.get_access(settings.configured[0].name).name, "")
     head, slash, name = requested.partition("/")
+    if slash and not name.strip():
+        raise ModelUnknown(
+            f"{requested[:80]!r} names no model. Name one as {head[:80]}/MODEL; GET /v1/models lists them."
+        )
     ref = ModelRef(head, name) if slash else ModelRef(settings.default_provider, requested)
     if ref.provider != offline.NAME:
         return ModelRef(settings.get_access(ref.provider).name, ref.name)

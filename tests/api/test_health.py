@@ -18,7 +18,9 @@ from psycopg_pool import PoolTimeout
 
 from api.app import create_app
 from api.settings import ApiSettings
-from graphs.providers.settings import OFFLINE, ProviderSettings
+from graphs.providers.langchain.described import describe_listed_models
+from graphs.providers.langchain.listing import LangChainModel
+from graphs.providers.settings import OFFLINE, ProviderAccess, ProviderSettings
 from schema.events.notices import NO_LANGUAGE_MODEL, notice_for_model
 from schema.metrics.settings import MetricsSettings
 from tests.api.conftest import serving
@@ -26,6 +28,7 @@ from tests.conftest import TestTenant
 from tests.schema.postgres.read_only import read_only
 from tests.secret import VAULT
 from tests.waiting import wait_for
+from tools.langchain.child import Made
 from workers.health.checks import NoWorkers, describe_failure
 from workers.redis.client import RedisUnavailable
 from workers.redis.connection import ReplyError
@@ -170,6 +173,20 @@ async def test_health_says_how_to_connect_a_language_model_where_none_is(
         part = (await client.get("/health")).json()["parts"]["language_model"]
     said = part.get("hint")
     assert ("up", hint) == (part["status"], said and hint and said[: len(hint)])
+
+
+async def test_a_default_model_of_langchain_that_cannot_be_made_is_down(settings: ApiSettings) -> None:
+    broken = LangChainModel("absent", Made("acme_models:Model"))
+    access = ProviderAccess("langchain", "")
+    providers = ProviderSettings(configured=(access,), langchain_models=(broken,), default_model="langchain/absent")
+    await asyncio.to_thread(describe_listed_models, (broken,), {})
+    try:
+        async with serving(replace(settings, providers=providers)) as client:
+            health = (await client.get("/health")).json()
+    finally:
+        describe_listed_models((), {})
+    assert "down" == health["parts"]["language_model"]["status"]
+    assert "up" != health["status"]
 
 
 async def test_the_list_of_models_says_that_no_language_model_is_connected(api: httpx.AsyncClient) -> None:

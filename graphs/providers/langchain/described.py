@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 import structlog
 
+from graphs.providers.langchain.failures import error_from
 from graphs.providers.langchain.frames import Call, Described, Failed
 from graphs.providers.langchain.listing import LangChainModel
 from graphs.providers.langchain.process import ModelProcess
@@ -19,12 +20,14 @@ DESCRIBE_S = 120.0
 log = structlog.get_logger(__name__)
 
 _described: dict[str, Described] = {}
+_broken: dict[str, str] = {}
 
 
 def describe_listed_models(models: Sequence[LangChainModel], env: Mapping[str, str]) -> None:
     """Ask the classes, in one process that ends then; call it once, before the event loop starts. A model that can't be made is
-    logged."""
+    logged, and not listed."""
     _described.clear()
+    _broken.clear()
     if models:
         _described.update(asyncio.run(_describe(models, ModelProcess(env))))
 
@@ -32,6 +35,11 @@ def describe_listed_models(models: Sequence[LangChainModel], env: Mapping[str, s
 def described_model(name: str) -> Described | None:
     """Return what the class of `langchain/name` says; None if it wasn't asked."""
     return _described.get(name)
+
+
+def broken_model(name: str) -> str:
+    """Return why `langchain/name` can't be made, as a sentence; empty if it can, or wasn't asked."""
+    return _broken.get(name, "")
 
 
 async def _describe(models: Sequence[LangChainModel], process: ModelProcess) -> dict[str, Described]:
@@ -53,6 +61,7 @@ async def _ask(process: ModelProcess, model: LangChainModel) -> Described | None
         reply = await anext(replies)
     if isinstance(reply, Described):
         return reply
-    kinds = reply.kinds[:1] if isinstance(reply, Failed) else []
-    log.error("langchain_model_refused", model=model.name, class_name=model.made.class_name, reason=", ".join(kinds))
+    reason = error_from(reply, model, has_output=False).message if isinstance(reply, Failed) else "it answered oddly"
+    _broken[model.name] = reason
+    log.error("langchain_model_refused", model=model.name, class_name=model.made.class_name, reason=reason)
     return None

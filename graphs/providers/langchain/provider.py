@@ -22,6 +22,7 @@ from graphs.providers.errors import (
     ProviderStalled,
     ProviderTimeout,
 )
+from graphs.providers.langchain.described import broken_model
 from graphs.providers.langchain.failures import error_from
 from graphs.providers.langchain.frames import Began, Call, Described, Failed, Piece, Reply, Vectors
 from graphs.providers.langchain.listing import NAME, LangChainModel
@@ -89,8 +90,8 @@ class LangChain:
         _refuse(reply, listed, has_output=answer.has_output)
 
     async def list_models(self) -> list[ModelInfo]:
-        """Return the operator's list."""
-        return [ModelInfo(NAME, name) for name in self._models]
+        """Return the operator's list, without what is known to be broken."""
+        return [ModelInfo(NAME, name) for name in self._models if not broken_model(name)]
 
     async def check_key(self) -> None:
         """Their classes have no call that costs nothing, so nothing is checked before they are asked."""

@@ -1,14 +1,18 @@
 """Models of LangChain: listed by the operator, called in a process apart; what a request and an answer have of their own."""
 
+import asyncio
+import inspect
 import json
 import os
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from graphs.embeddings.registry import open_embedder
 from graphs.providers.contract import (
@@ -25,6 +29,7 @@ from graphs.providers.contract import (
     ToolCallPart,
     ToolResultPart,
 )
+from graphs.providers.default_model import default_model_error
 from graphs.providers.errors import (
     ContextTooLong,
     ModelUnknown,
@@ -40,13 +45,14 @@ from graphs.providers.langchain.listing import SETTING, LangChainModel, read_lis
 from graphs.providers.langchain.process import ModelProcess
 from graphs.providers.langchain.provider import LangChain
 from graphs.providers.registry import Providers
-from graphs.providers.settings import ProviderSettings
+from graphs.providers.settings import ProviderSettings, resolve
 from tests.conformance.langchain_models import EMBEDDER, made_for
 from tests.counterparts.http_server import Exchange
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer
 from tests.counterparts.responses_server import ResponsesServer
 from tests.graphs.model_requests import PATIENT, ask, collect, text_of
+from tests.graphs.providers import own_models
 from tools.langchain.child import Made
 
 FAKE = Made("langchain_core.language_models:FakeListChatModel", {"responses": ["as it is written"]})
@@ -335,13 +341,64 @@ def test_what_a_class_has_no_field_for_is_named_as_ignored(tmp_path: Path):
         described.describe_listed_models((), {})
 
 
+async def test_what_cannot_be_made_is_not_listed_is_logged_with_its_reason_and_health_names_it(tmp_path: Path):
+    env = listing(
+        tmp_path,
+        {"name": "absent", "class": "acme_models:Model"},
+        {
+            "name": "keyed",
+            "class": "langchain_openai:ChatOpenAI",
+            "arguments": {"timeout": {"no": {"env": "SHOP_KEY"}}},
+        },
+        {"name": "fake", "class": FAKE.class_name, "arguments": FAKE.arguments},
+    )
+    settings = ProviderSettings.from_env(env)
+    with capture_logs() as logs:
+        await asyncio.to_thread(described.describe_listed_models, settings.langchain_models, {})
+    try:
+        async with Providers(settings) as providers:
+            assert ["langchain/fake"] == [model.id for model in await providers.list_models()]
+            assert "langchain/fake" == str(await providers.resolve(None))
+        reasons = {line["model"]: line["reason"] for line in logs if "model" in line}
+        assert {"absent", "keyed"} == set(reasons)
+        assert "No module named 'acme_models'" in reasons["absent"]
+        assert "canary" not in str(logs)
+        assert "" == default_model_error(settings)
+        assert "acme_models" in default_model_error(replace(settings, default_model="langchain/absent"))
+        assert "" == default_model_error(replace(settings, default_model="langchain/fake"))
+        assert "acme_models" in default_model_error(replace(settings, langchain_models=settings.langchain_models[:2]))
+    finally:
+        described.describe_listed_models((), {})
+
+
+def test_a_class_of_the_operators_own_lies_beside_the_list(tmp_path: Path):
+    (tmp_path / "acme_models.py").write_text(inspect.getsource(own_models))
+    models = read_listed_models(listing(tmp_path, {"name": "own", "class": "acme_models:Own"}))
+    described.describe_listed_models(models, {})
+    try:
+        assert described.described_model("own") is not None
+    finally:
+        described.describe_listed_models((), {})
+
+
+@pytest.mark.parametrize("name", ["langchain/", "openai/ ", "offline/"])
+def test_a_provider_without_a_model_is_no_model(tmp_path: Path, name: str):
+    settings = ProviderSettings.from_env(listing(tmp_path, {"name": "a", "class": "a:B"}) | {"OPENAI_API_KEY": "k"})
+
+    with pytest.raises(ModelUnknown, match="names no model"):
+        resolve(name, settings)
+
+
 @pytest.mark.parametrize(
     ("listed", "said"),
     [
         ([{"class": "a:B"}], "missing required field `name`"),
         ([{"name": "a", "class": "no class"}], "matching regex"),
         ([{"name": "a/b", "class": "a:B"}], "matching regex"),
-        ([{"name": "a", "class": "a:B", "arguments": {"k": {"env": "NOT_SET"}}}], "NOT_SET is not set"),
+        (
+            [{"name": "a", "class": "a:B", "arguments": {"k": {"env": "NOT_SET"}}}],
+            "entry 1 .a.: the setting NOT_SET",
+        ),
         ([{"name": "a", "class": "a:B", "key": "k"}], "unknown field"),
         ([{"name": "a", "class": "a:B"}] * 2, "lists 'a' twice"),
     ],
