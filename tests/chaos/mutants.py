@@ -33,12 +33,14 @@ MUTANTS = (
         "schema/queries/sql/claim_job.sql",
         """AND state = %(from_state)s AND dispatch_seq = %(dispatch_seq)s
   RETURNING *, extract(epoch FROM deadline_at - now())::float8 AS left_s,
+    extract(epoch FROM started_at - created_at)::float8 AS waited_s,
     started_at = now() AS is_first),
 tried AS (
   INSERT INTO attempts (tenant_id, job_id, attempt, worker) SELECT tenant_id, id, attempt, %(worker)s FROM claimed)""",
         # The key of attempts would stop a second claim under the same number.
         """AND %(from_state)s::text IS NOT NULL AND %(dispatch_seq)s::int >= 0
   RETURNING *, extract(epoch FROM deadline_at - now())::float8 AS left_s,
+    extract(epoch FROM started_at - created_at)::float8 AS waited_s,
     started_at = now() AS is_first),
 tried AS (
   INSERT INTO attempts (tenant_id, job_id, attempt, worker) SELECT tenant_id, id, attempt, %(worker)s FROM claimed
