@@ -23,8 +23,7 @@ PREFERENCE = ("ollama", "openai", "anthropic", "google", "cohere", "azure")
 """The first configured one of these is the default provider; others come after them. Ollama is local and free."""
 
 _NAMES = (*NATIVE, *VENDORS)
-_UNCALLED = (langchain.NAME, offline.NAME)
-"""Providers without an address and a key."""
+_UNCALLED = (langchain.NAME, offline.NAME)  # without an address and a key
 
 SUPPORTED = (*(n for n in PREFERENCE if n in _NAMES), *(n for n in _NAMES if n not in PREFERENCE), *_UNCALLED)
 AUTO = "auto"

@@ -4,6 +4,7 @@ Built once per set, in a thread (a third of a second for four agents with sevent
 Not for: what follows from the probabilities (`router.py`).
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from graphs.routing.ambiguity import AMBIGUOUS, is_afterthought, is_ambiguous
 from graphs.routing.classifiers import Array, Classifier, train
 from graphs.routing.contract import Candidate, Scored
-from graphs.routing.frames import PICTURE, FrameModel, centre, frame_model
+from graphs.routing.frames import LIVE, NOBODY, PICTURE, FrameModel, centre, frame_model
 from graphs.routing.scoring import Evidence, Features, features, probabilities
 from graphs.routing.signals import MAX_EXAMPLES, Item, LexicalIndex, LexicalSignals, prepare, training_items
 from graphs.routing.small_talk import GREETINGS, SMALL_TALK, SMALL_TALK_NAME
@@ -61,7 +62,7 @@ class CandidateSet:
         }
         counts = np.bincount(self._owners, minlength=len(self.all_candidates))
         self._scarcity: list[float] = (1 / np.sqrt(np.maximum(counts, 1))).tolist()
-        self._kinds = self._frames_of_agents(None)
+        self._kinds, self._claims = self._frames_of_agents(None)
 
     def find_example_owner(self, text: str) -> str | None:
         """Return the name of the agent (or small talk's) that has this text as an example, with any numbers; else None."""
@@ -75,7 +76,7 @@ class CandidateSet:
     def train_on_vectors(self, vectors: Array) -> None:
         """Train on the vectors of `items`, in their order, (items, dimensions)."""
         self._mean = mean = vectors.mean(axis=0)
-        self._kinds = self._frames_of_agents(vectors)
+        self._kinds, self._claims = self._frames_of_agents(vectors)
         centred = centre(vectors, mean)
         self._by_meaning = self._train(centred)
         self._vectors = centred
@@ -104,13 +105,24 @@ class CandidateSet:
                 nearest=nearest,
                 scarcity=self._scarcity,
                 kinds=self._kinds,
-                frame=self._frames.probabilities(text, meaning if self._uses(meaning) else None),
+                frame=self._with_claims(
+                    self._frames.probabilities(text, meaning if self._uses(meaning) else None), scores
+                ),
                 words=max(1, len((whole or text).split())),
                 vague=is_ambiguous(whole or text),
                 afterthought=is_afterthought(whole or text),
                 last=next((at for at, agent in enumerate(self.agents) if agent.name == last_agent), None),
             )
         )
+
+    def _with_claims(self, frame: list[float], scores: Sequence[float]) -> list[float]:
+        """Return the frame of a text where an agent may be for what everybody else's agents are not: weather, say."""
+        claim = max(
+            (own * math.sqrt(min(1.0, max(0.0, score))) for own, score in zip(self._claims, scores, strict=False)),
+            default=0.0,
+        )
+        moved = frame[NOBODY] * claim
+        return [share + moved * ((at == LIVE) - (at == NOBODY)) for at, share in enumerate(frame)]
 
     def _uses(self, meaning: Array | None) -> bool:
         return meaning is not None and self.has_vectors
@@ -122,19 +134,22 @@ class CandidateSet:
         cosines = self._vectors @ centre(meaning, self._mean)
         return self._by_meaning[signals.folded].score(signals.vector, cosines), self._nearest_cosines(cosines)
 
-    def _frames_of_agents(self, vectors: Array | None) -> list[list[float]]:
-        """Return, for each agent, which frames it answers: live, documents, picture. The texts of an agent that say it best are
-        its description and its examples."""
-        found = []
+    def _frames_of_agents(self, vectors: Array | None) -> tuple[list[list[float]], list[float]]:
+        """Return, for each agent, which frames it answers: live, documents, picture; and how much it claims of what is nobody's
+        elsewhere: nothing, unless its own texts are mostly of that frame. The texts of an agent that say it best are its
+        description and its examples."""
+        kinds, claims = list[list[float]](), list[float]()
         for owner in range(len(self.agents)):
             own = [
-                self._frames.probabilities(item.text, None if vectors is None else vectors[at])[: PICTURE + 1]
+                self._frames.probabilities(item.text, None if vectors is None else vectors[at])
                 for at, item in enumerate(self.items)
                 if item.owner == owner and len(item.text.split()) >= MIN_EXAMPLE_WORDS
             ]
-            total = np.sum(own, axis=0) if own else np.array([1.0, 0.0, 0.0])
-            found.append((total / max(float(total.sum()), 1e-9)).tolist())
-        return found
+            mean = np.mean(own, axis=0) if own else np.array([1.0, 0.0, 0.0, 0.0, 0.0])
+            answers = mean[: PICTURE + 1]
+            kinds.append((answers / max(float(answers.sum()), 1e-9)).tolist())
+            claims.append(max(0.0, 2 * float(mean[NOBODY]) - 1))
+        return kinds, claims
 
     def _nearest_cosines(self, cosines: Array) -> list[float]:
         """Return the cosine with the nearest text of each of `all_candidates`."""

@@ -72,8 +72,8 @@ async def test_routing_is_judged_against_the_agents_that_are_there(
     add_agent(bench.url, owner, "Weather", description="The weather: rain, sun, wind and temperatures in a city.")
     questions = {
         "What does customer 17 owe us?": "Debts",
-        "Will it rain in Hanoi?": "Weather",
-        "How much wind?": "Debts",
+        "How is the weather, rain or sun, in Hanoi?": "Weather",
+        "How is the weather, wind or sun, in Hue?": "Debts",
     }
     await put(client, "routes", *({"question": text, "agent": agent} for text, agent in questions.items()))
     found, items = await judge(bench, client, dataset="routes", measure="routing")
@@ -82,11 +82,11 @@ async def test_routing_is_judged_against_the_agents_that_are_there(
     assert (3, 2) == (quality["judged"], quality["correct"])
     assert {"Debts": 1} == {name: n for name, n in quality["confusion"]["Debts"].items() if name == "Debts"}
     assert 3 == sum(one["n"] for one in quality["calibration"])
-    await put(client, "routes", {"question": "How much wind?", "agent": "Weather"})
+    await put(client, "routes", {"question": "How is the weather, wind or sun, in Hue?", "agent": "Weather"})
     again, _ = await judge(bench, client, dataset="routes", measure="routing")
     assert 2 == again["settings"]["quality"]["version"]
     told = await client.get(f"/api/benchmarks/{again['id']}/changes?since={found['id']}")
-    assert (1, ["How much wind?"], []) == (
+    assert (1, ["How is the weather, wind or sun, in Hue?"], []) == (
         told["compared"],
         [one["question"] for one in told["became_right"]],
         told["became_wrong"],
@@ -223,7 +223,7 @@ async def test_auto_selects_an_agent_for_each_question(bench: Bench, client: Cli
         client,
         "auto",
         {"question": "What does customer 18 owe us?", "answer": right},
-        {"question": "Will it rain in Hanoi?", "answer": right},
+        {"question": "How is the weather, rain or sun, in Hanoi?", "answer": right},
     )
     _, items = await judge(bench, client, dataset="auto", measure="answers", model="auto")
     assert [(True, "Debts"), (True, "Weather")] == [(one["correct"], one["outcome"]["agent"]) for one in items]
