@@ -50,6 +50,17 @@ async def test_a_process_with_its_stores_is_live_and_ready(api: httpx.AsyncClien
 PARTS = ["postgres", "redis", "storage", "workers", "queues", "routing", "language_model"]
 
 
+@pytest.fixture
+async def admin(admin: httpx.AsyncClient) -> httpx.AsyncClient:
+    """The platform's admin, once the database that other tests here take away answers again."""
+
+    async def is_let_in() -> bool:
+        return 200 == (await admin.get("/api/auth/me")).status_code
+
+    await wait_for(is_let_in, "the admin is let in")
+    return admin
+
+
 async def test_operators_see_the_details_of_every_part(admin: httpx.AsyncClient) -> None:
     parts = (await admin.get("/health")).json()["parts"]
     assert PARTS == list(parts)
