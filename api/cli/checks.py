@@ -15,7 +15,7 @@ BIN = Path(sys.executable).parent
 # One process of tests more than cores, since each waits for a third of its time; each has stores of its own, and the tests of a
 # file stay together. More than a few of them would need much memory.
 PROCESSES = min((os.cpu_count() or 2) + 1, 6)
-TAKES = "about eleven minutes"
+TAKES = "about a quarter of an hour"
 PYTEST = ["pytest", "-q", "-n", str(PROCESSES), "--dist", "loadfile"]
 
 CHECKS = {
