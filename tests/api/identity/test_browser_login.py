@@ -1,6 +1,5 @@
 """A browser that is signed in by cookie: how it gets in, what it may do, and what a page of somebody else can't make it do."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import httpx
@@ -14,19 +13,8 @@ from tests.api.console_page import COOKIE, browsing, enter, enter_as, execute, w
 from tests.api.people import PASSWORD, bearer, deeds, make_user, signed_in, some_email
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.oidc_provider import OidcProvider
-from workers.queue.job_core import JobCore
 
-
-@pytest.fixture(autouse=True)
-async def nobody_has_guessed(core: JobCore) -> None:
-    """All tests come from one address."""
-    await core.redis.call("FLUSHDB")
-
-
-@pytest.fixture
-async def page(application: httpx.AsyncClient) -> AsyncIterator[httpx.AsyncClient]:
-    async with browsing(application) as page:
-        yield page
+pytestmark = pytest.mark.usefixtures("nobody_has_guessed")
 
 
 async def test_who_signs_in_is_known_by_the_cookie_from_then_on(

@@ -1,6 +1,5 @@
 """How a browser that is signed in by cookie stays so, and everything that ends it."""
 
-from collections.abc import AsyncIterator
 from typing import LiteralString
 
 import httpx
@@ -11,19 +10,8 @@ from tests.api.console_page import COOKIE, browsing, enter, enter_as, execute, w
 from tests.api.people import PASSWORD, deeds, make_user, some_email
 from tests.conftest import TestTenant
 from tests.waiting import eventually
-from workers.queue.job_core import JobCore
 
-
-@pytest.fixture(autouse=True)
-async def nobody_has_guessed(core: JobCore) -> None:
-    """All tests come from one address."""
-    await core.redis.call("FLUSHDB")
-
-
-@pytest.fixture
-async def page(application: httpx.AsyncClient) -> AsyncIterator[httpx.AsyncClient]:
-    async with browsing(application) as page:
-        yield page
+pytestmark = pytest.mark.usefixtures("nobody_has_guessed")
 
 
 async def test_signing_out_ends_it_everywhere_and_takes_the_cookie(
