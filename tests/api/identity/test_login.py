@@ -20,13 +20,8 @@ from tests.api.conftest import serving
 from tests.api.people import PASSWORD, bearer, deeds, log_in, make_user, signed_in, some_email, status_of
 from tests.conftest import TestTenant
 from tests.waiting import eventually
-from workers.queue.job_core import JobCore
 
-
-@pytest.fixture(autouse=True)
-async def nobody_has_guessed(core: JobCore) -> None:
-    """All tests come from one address."""
-    await core.redis.call("FLUSHDB")
+pytestmark = pytest.mark.usefixtures("nobody_has_guessed")
 
 
 async def refresh(api: httpx.AsyncClient, token: str) -> httpx.Response:

@@ -20,14 +20,11 @@ from schema.errors import Unavailable
 from tests.api.people import log_in, make_user, some_email
 from tests.conftest import TestTenant
 from tests.waiting import PATIENCE_S
-from workers.queue.job_core import JobCore
 
 AT_ONCE = 120
 
 
-@pytest.fixture(autouse=True)
-async def nobody_has_guessed(core: JobCore) -> None:
-    await core.redis.call("FLUSHDB")
+pytestmark = pytest.mark.usefixtures("nobody_has_guessed")
 
 
 @pytest.fixture
