@@ -4,6 +4,7 @@ import type { RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { sentence } from "../../api";
 import { Icon, IconButton } from "../../parts/basics";
+import { useDrop } from "../../parts/drop";
 import { failed } from "../../parts/toasts";
 import { recall, remember } from "../../storage";
 import { words } from "../../words";
@@ -28,7 +29,6 @@ export function Composer({ handle, sessionId, busy, onAsk, onStop }: ComposerPro
   const [attachments, setAttachments] = useState<Attachment[]>([]);
   const [choice, setChoice] = useChoice();
   const [error, setError] = useState("");
-  const [over, setOver] = useState(false);
   const area = useRef<HTMLTextAreaElement>(null);
 
   useEffect(() => void readTargets(), []);
@@ -53,6 +53,7 @@ export function Composer({ handle, sessionId, busy, onAsk, onStop }: ComposerPro
       }
     }
   };
+  const { over, listeners } = useDrop((dropped) => void attach(dropped.files).catch(failed));
   const send = async () => {
     const asked = text.trim();
     if (!asked) return;
@@ -82,16 +83,7 @@ export function Composer({ handle, sessionId, busy, onAsk, onStop }: ComposerPro
         event.preventDefault();
         void send();
       }}
-      onDragOver={(event) => {
-        event.preventDefault();
-        setOver(true);
-      }}
-      onDragLeave={() => setOver(false)}
-      onDrop={(event) => {
-        event.preventDefault();
-        setOver(false);
-        attach(event.dataTransfer?.files ?? []).catch(failed);
-      }}
+      {...listeners}
     >
       {over && <p class="hint">{w.dropFiles}</p>}
       {error && <p class="field-error" role="alert">{error}</p>}

@@ -3,6 +3,7 @@
 import { useRef, useState } from "preact/hooks";
 import { errorOf, OWN_HEADER, sentence } from "../../api";
 import { ORIGIN } from "../../address";
+import { useDrop } from "../../parts/drop";
 import { words } from "../../words";
 
 const PART_FILES = 20;
@@ -15,7 +16,6 @@ export function Upload({ collections, chosen, onUploaded }: UploadProps) {
   const w = words.value.documents;
   const input = useRef<HTMLInputElement>(null);
   const [collection, setCollection] = useState("");
-  const [over, setOver] = useState(false);
   const [progress, setProgress] = useState<{ done: number; total: number } | null>(null);
   const [refused, setRefused] = useState<Refused[]>([]);
   const into = collection || chosen || collections[0] || "default";
@@ -34,19 +34,11 @@ export function Upload({ collections, chosen, onUploaded }: UploadProps) {
     setProgress(null);
     onUploaded();
   };
+  const { over, listeners } = useDrop((dropped) => void filesOf(dropped).then(upload));
   return (
     <div
       class={over ? "drop over" : "drop"}
-      onDragOver={(event) => {
-        event.preventDefault();
-        setOver(true);
-      }}
-      onDragLeave={() => setOver(false)}
-      onDrop={(event) => {
-        event.preventDefault();
-        setOver(false);
-        if (event.dataTransfer) void filesOf(event.dataTransfer).then(upload);
-      }}
+      {...listeners}
     >
       <p>
         {w.drop} <button type="button" class="link" onClick={() => input.current?.click()}>{w.choose}</button>
