@@ -21,7 +21,7 @@ from schema.job_kinds import KINDS, QUEUES
 CLEAR = "\033[H\033[J"
 COUNTED = ("queued", "running")
 NEEDED = (
-    "Metrics are for platform admins: set HEADRACE_API_KEY to a key of one with the right operations.read, or "
+    "Metrics are for platform admins: set HEADRACE_ADMIN_KEY to a key of one with the right operations.read, or "
     "HEADRACE_METRICS_TOKEN to the server's."
 )
 
@@ -49,9 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def metrics_key(environ: Mapping[str, str]) -> str | None:
-    """Return what `/metrics` is read with: HEADRACE_METRICS_TOKEN, or that of the stack that runs here."""
-    if token := environ.get("HEADRACE_METRICS_TOKEN"):
-        return token
+    """Return what `/metrics` is read with: HEADRACE_METRICS_TOKEN, HEADRACE_ADMIN_KEY, which `./headrace env` exports, or the
+    token of the stack that runs here."""
+    if given := environ.get("HEADRACE_METRICS_TOKEN") or environ.get("HEADRACE_ADMIN_KEY"):
+        return given
     return None if environ.get("HEADRACE_URL") else read_text(_key_file(home_from(environ))) or None
 
 

@@ -101,6 +101,7 @@ def test_the_token_is_that_of_the_environment_or_of_the_stack_here(tmp_path: Pat
     assert "of-the-stack" == metrics_key(here)
     assert "given" == metrics_key(here | {"HEADRACE_METRICS_TOKEN": "given"})
     assert metrics_key(here | {"HEADRACE_URL": "http://other"}) is None
+    assert "admins" == metrics_key(here | {"HEADRACE_URL": "http://other", "HEADRACE_ADMIN_KEY": "admins"})
 
 
 @pytest.mark.parametrize("every", ["0.1", "soon", "nan", "1e9"])
