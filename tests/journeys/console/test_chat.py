@@ -292,3 +292,14 @@ async def test_enter_does_not_send_while_an_input_method_composes(visit: Visit) 
     await box.evaluate(f"area => area.dispatchEvent({key})")
     await expect(box).to_have_value("tiếng Việ")
     await expect(visitor.page.locator(".turn")).to_have_count(0)
+
+
+async def test_files_that_a_message_can_not_have_are_named_before_it_is_sent(visit: Visit) -> None:
+    visitor = await visit(locale="en-GB")
+    page = visitor.page
+    await page.get_by_label("Message").fill("What is in it?")
+    files = [{"name": name, "mimeType": "text/plain", "buffer": b"x" * 3_500_000} for name in ("one.txt", "two.txt")]
+    await page.locator(".composer input[type=file]").set_input_files(files)
+    await expect(page.get_by_role("alert")).to_contain_text("two.txt is too large")
+    await expect(page.locator(".composer")).to_contain_text("one.txt")
+    await expect(page.get_by_label("Message")).to_have_value("What is in it?")

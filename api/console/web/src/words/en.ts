@@ -93,7 +93,7 @@ export const en = {
     attach: "Attach files",
     dropFiles: "Drop files to attach them",
     removeFile: (name: string) => `Remove ${name}`,
-    tooLarge: (name: string) => `${name} is larger than 20 MB. Upload it under Documents and ask about it there.`,
+    tooLarge: (name: string) => `${name} is too large: a message may have 6 MB of files. Upload it under Documents and ask about it there.`,
     agent: "Agent",
     agentAuto: "Agent: by the question",
     model: "Model",

@@ -94,7 +94,7 @@ export const vi: typeof en = {
     attach: "Đính kèm tệp",
     dropFiles: "Thả tệp để đính kèm",
     removeFile: (name) => `Bỏ ${name}`,
-    tooLarge: (name) => `${name} lớn hơn 20 MB. Hãy tải lên ở trang Tài liệu và hỏi về nó ở đó.`,
+    tooLarge: (name) => `${name} quá lớn: một tin nhắn chỉ gửi được 6 MB tệp. Hãy tải lên ở trang Tài liệu và hỏi về nó ở đó.`,
     agent: "Tác nhân",
     agentAuto: "Tác nhân: theo câu hỏi",
     model: "Mô hình",

@@ -11,7 +11,8 @@ import { words } from "../../words";
 import type { Attachment, Choice } from "./conversation";
 import { agents, chatModels, collections, readTargets } from "./targets";
 
-const LARGEST_FILE = 20_000_000;
+/** Bytes of all files of a message. They travel in base64, in a body that by default may have 8 MiB. */
+const MOST_BYTES = 6_000_000;
 
 export type ComposerHandle = { write: (text: string) => void };
 type ComposerProps = {
@@ -45,15 +46,17 @@ export function Composer({ handle, sessionId, busy, onAsk, onStop }: ComposerPro
   useEffect(() => fit(area.current), [text]);
 
   const attach = async (files: Iterable<File>) => {
+    let bytes = attachments.reduce((sum, one) => sum + one.size, 0);
     for (const file of files) {
-      if (file.size > LARGEST_FILE) setError(w.tooLarge(file.name));
+      if (bytes + file.size > MOST_BYTES) setError(w.tooLarge(file.name));
       else {
+        bytes += file.size;
         const read = { name: file.name, data: await base64(file), size: file.size };
         setAttachments((old) => [...old, read]);
       }
     }
   };
-  const { over, listeners } = useDrop((dropped) => void attach(dropped.files).catch(failed));
+  const { over, listeners } = useDrop((dropped) => void attach([...dropped.files]).catch(failed));
   const send = async () => {
     const asked = text.trim();
     if (!asked) return;
@@ -117,14 +120,14 @@ export function Composer({ handle, sessionId, busy, onAsk, onStop }: ComposerPro
   );
 }
 
-function FileButton({ onFiles }: { onFiles: (files: FileList) => void }) {
+function FileButton({ onFiles }: { onFiles: (files: File[]) => void }) {
   const input = useRef<HTMLInputElement>(null);
   return (
     <>
       <IconButton icon="clip" label={words.value.chat.attach} onClick={() => input.current?.click()} />
       <input ref={input} type="file" multiple hidden tabIndex={-1} aria-hidden="true"
         onChange={(event) => {
-          onFiles(event.currentTarget.files as FileList);
+          onFiles([...(event.currentTarget.files ?? [])]); // a copy: the list is emptied below
           event.currentTarget.value = "";
         }} />
     </>
