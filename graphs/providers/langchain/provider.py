@@ -59,8 +59,10 @@ class LangChain:
         async with aclosing(self._process.call(Call(0, listed.name, listed.made, "stream", request))) as replies:
             begun = await self._begun(replies, listed)
             limit_s = self._timeouts.first_token_s
+            counts: dict[str, int] = {}
             while True:
                 piece = await self._piece(replies, listed, answer, limit_s)
+                counts = piece.counts if piece is not None and piece.counts else counts
                 if piece is None or piece.is_last:
                     break
                 _add(answer, piece)
@@ -69,11 +71,11 @@ class LangChain:
                 for delta in deltas:
                     yield delta
                 limit_s = self._timeouts.end_mark_s if answer.has_reason else limit_s
-            for delta in _ended(answer, piece, is_marked=not begun.says_why):
+            for delta in _ended(answer, piece, counts, is_marked=not begun.says_why):
                 yield delta
 
     async def _piece(self, replies: Replies, listed: LangChainModel, answer: Answer, limit_s: float) -> Piece | None:
-        """Return the next piece; None if all but the counts has come, and those don't. Raises ProviderError."""
+        """Return the next piece; None if the reason for the end has come, and no last piece does. Raises ProviderError."""
         try:
             async with asyncio.timeout(limit_s):
                 reply = await anext(replies)
@@ -180,15 +182,13 @@ def _add(answer: Answer, piece: Piece) -> None:
         answer.end(piece.reason)
 
 
-def _ended(answer: Answer, last: Piece | None, *, is_marked: bool) -> list[Delta]:
+def _ended(answer: Answer, last: Piece | None, counts: Mapping[str, int], *, is_marked: bool) -> list[Delta]:
     """Return the last deltas. `is_marked`: the class never says why an answer ended, so its end is one."""
-    if last is None:
-        return answer.finish(is_marked=is_marked)
-    if last.reason:
+    if last is not None and last.reason:
         answer.end(last.reason)
-    if last.extra:
+    if last is not None and last.extra:
         answer.add_extra(last.extra)
     parts: dict[str, Any] = {
-        name: last.counts.get(name) for name in ("cached", "cache_write", "cache_write_1h", "reasoning")
+        name: counts.get(name) for name in ("cached", "cache_write", "cache_write_1h", "reasoning")
     }
-    return answer.finish(last.counts.get("read"), last.counts.get("written"), is_marked=is_marked, **parts)
+    return answer.finish(counts.get("read"), counts.get("written"), is_marked=is_marked, **parts)

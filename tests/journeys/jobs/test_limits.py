@@ -5,6 +5,7 @@ from typing import Any
 
 import aiohttp
 
+from schema.model_catalog.catalog import LATEST_TTL_S
 from tests.conftest import TestTenant
 from tests.journeys.client import Client
 from tests.system import System
@@ -19,6 +20,13 @@ def limit(database_url: str, tenant: TestTenant, **limits: int) -> None:
     """Set limits of a tenant: columns of `tenants`."""
     for name, value in limits.items():
         change(database_url, f"UPDATE tenants SET {name} = %s WHERE id = %s", value, tenant.id)
+
+
+async def set_price(database_url: str, model: str) -> None:
+    """Give a model a price: $1 and $100 for a million tokens in and out. Every process has it after this."""
+    sql = "INSERT INTO models (name, input_usd, output_usd) VALUES (%s, 1, 100) ON CONFLICT (name) DO NOTHING"
+    change(database_url, sql, model)
+    await asyncio.sleep(LATEST_TTL_S)
 
 
 async def nothing_spent(*_: Any) -> tuple[int, int]:
@@ -108,11 +116,7 @@ async def test_reservations_return_to_zero_when_workers_are_killed(
 async def test_a_spent_budget_refuses_and_warns_before(
     system: System, tenant: TestTenant, client: Client, shared_url: str
 ):
-    change(
-        shared_url,
-        """INSERT INTO models (name, input_usd, output_usd) VALUES ('openai/text-500', 1, 100)
-          ON CONFLICT (name) DO NOTHING""",
-    )
+    await set_price(shared_url, "openai/text-500")
     limit(shared_url, tenant, budget_day_nanos=180_000_000)  # 0.18 $: three answers of 500 tokens are 0.15 $
     async with aiohttp.ClientSession() as http:
         answers = []
@@ -132,8 +136,7 @@ async def test_a_spent_budget_refuses_and_warns_before(
 
 
 async def test_fifty_calls_at_once_never_exceed_a_keys_budget(system: System, tenant: TestTenant, shared_url: str):
-    price = "INSERT INTO models (name, input_usd, output_usd) VALUES ('openai/text-40', 1, 100) ON CONFLICT DO NOTHING"
-    change(shared_url, price)
+    await set_price(shared_url, "openai/text-40")
     budget = 150_000_000  # $0.15: less than 50 answers cost, were they one after the other. Each reserves 1,024 tokens, $0.10
     change(shared_url, "UPDATE api_keys SET budget_day_nanos = %s WHERE tenant_id = %s", budget, tenant.id)
     async with aiohttp.ClientSession() as http:

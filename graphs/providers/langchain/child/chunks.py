@@ -44,10 +44,11 @@ class Chunks:
             reason=_reason(metadata),
             model=_text(metadata, "model_name", "model"),
             fingerprint=_text(metadata, "system_fingerprint"),
+            counts=dict(self._counts) if chunk.usage_metadata else {},
         )
 
     def last(self, reason: str = "") -> Piece:
-        """Return the end: the counts, and what must go back."""
+        """Return the end: the counts once more, and what must go back."""
         return Piece(self._id, reason=reason, is_last=True, counts=self._counts, extra=self._extra())
 
     def _count(self, usage: Json | None) -> None:
