@@ -103,6 +103,12 @@ def tenant_pattern(tenant_id: UUID) -> str:
     return f"headrace:{tenant_id}:*"
 
 
+def routing_vector(digest: str) -> str:
+    """The vector of a text that the router compares questions with; the digest is of the text and its embedder, since many
+    tenants have the same texts."""
+    return f"headrace:routing_vector:{digest}"
+
+
 def embedding_requests(queue: str) -> str:
     """The list of embedding requests of API processes; `queue` is `query` or `bulk`. Bounded and short-lived."""
     return f"headrace:embed:{queue}"

@@ -33,6 +33,7 @@ from workers.agents.attachments import AttachedFiles
 from workers.agents.configuration import Configurations
 from workers.agents.context import AgentContext, ModelContext, ToolResources
 from workers.agents.routing_readiness import RoutedTenants, routing_ready
+from workers.agents.routing_vectors import RoutingVectors
 from workers.agents.warm_model import default_model_warm
 from workers.batches.context import BatchContext
 from workers.embedding.pool import EmbedderPool
@@ -206,13 +207,14 @@ async def _open_agents(
     await stack.enter_async_context(tenant_providers)
     checkpointer = TenantCheckpointer(pool)
     agent_graphs = AgentGraphs(checkpointer)
+    compares_by = routing_embedder(embedding.embedder)
     return AgentContext(
         pool=pool,
         models=ModelContext(providers, tenant_providers, Breakers(), egress, catalogs),
         agent_graphs=agent_graphs,
         pipeline_graphs=PipelineGraphs(checkpointer, agent_graphs),
         configurations=Configurations(pool, redis),
-        router=Router(routing_embedder(embedding.embedder)),
+        router=Router(compares_by, store=RoutingVectors(redis, compares_by.space, await compares_by.measure())),
         routed=RoutedTenants(redis),
         embedder=embedding.embedder,
         searcher=embedding.searcher,

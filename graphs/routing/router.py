@@ -28,7 +28,7 @@ from graphs.routing.candidate_set import CandidateSet, Prediction
 from graphs.routing.clarify import clarifying_question
 from graphs.routing.classifiers import Array
 from graphs.routing.contract import Candidate, Context, Intent, Route, Scored
-from graphs.routing.semantic import TextEmbedder, VectorCache
+from graphs.routing.semantic import TextEmbedder, VectorCache, VectorStore
 from schema.errors import HeadraceError
 from schema.ttl_cache import TtlCache
 
@@ -38,8 +38,8 @@ MAX_CHOICES = 3
 MAX_LOOKED_BACK = 3
 """Earlier messages that are routed to find who answered, where nobody says it."""
 VECTORS_WAIT_S = 10.0
-"""How long a question waits for the vectors of its agents' texts, which a new process or a changed agent has to compute (20 ms
-each); words decide until they are there, and know much less."""
+"""How long a question waits for the vectors of its agents' texts, which new agents have to compute (20 ms each) and a new
+process reads; words decide until they are there, and know much less."""
 
 log = structlog.get_logger(__name__)
 
@@ -61,9 +61,15 @@ class Router:
     """The router of a process, with the candidate sets that were used last. Candidates are passed with each question: a
     changed agent or a new example makes another set, and counts at once."""
 
-    def __init__(self, embedder: TextEmbedder | None = None, thresholds: Thresholds | None = None) -> None:
+    def __init__(
+        self,
+        embedder: TextEmbedder | None = None,
+        thresholds: Thresholds | None = None,
+        *,
+        store: VectorStore | None = None,
+    ) -> None:
         self.thresholds = thresholds or Thresholds()
-        self._vectors = VectorCache(embedder) if embedder else None
+        self._vectors = VectorCache(embedder, store) if embedder else None
         self._candidate_sets: TtlCache[tuple[Candidate, ...], CandidateSet] = TtlCache(
             MAX_CACHED_ITEMS, weigh=lambda candidate_set: len(candidate_set.items)
         )
@@ -72,6 +78,11 @@ class Router:
     async def prepare(self, candidates: Sequence[Candidate]) -> None:
         """Prepare a set now, vectors included: at start-up, or after a change of agents. Raises what the embedder raises."""
         await self._train(await self._candidate_set(tuple(candidates)))
+
+    async def warm(self) -> None:
+        """Have the embedder loaded, so that no question waits for it. Raises what the embedder raises."""
+        if self._vectors is not None:
+            await self._vectors.embed_utterances(["ok"])
 
     async def route(self, text: str, candidates: Sequence[Candidate], context: Context | None = None) -> Route:
         """Route one utterance among these candidates. An embedder that fails is logged, and words decide."""

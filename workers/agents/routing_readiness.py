@@ -71,6 +71,8 @@ async def prepare_routing(router: Router, configurations: Configurations, routed
                 if configuration.agents:
                     await router.prepare(routing_candidates(configuration))
                     prepared += 1
+            if prepared:
+                await router.warm()
     except (TimeoutError, Unavailable) as error:  # the rest waits for its first question
         log.warning("routing_partly_prepared", tenants=prepared, error=type(error).__name__)
     except HeadraceError as error:

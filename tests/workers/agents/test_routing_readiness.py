@@ -54,6 +54,12 @@ async def has_vectors(worker: WorkerContext, tenant: TestTenant) -> bool:
     return found is not None and found.has_vectors
 
 
+async def forget_vectors(core: JobCore, instead: bytes) -> None:
+    """Put something else where the vectors of agents' texts are."""
+    keys = await core.redis.call("KEYS", redis_names.routing_vector("*"))
+    await core.redis.send([("SET", key, instead) for key in keys])
+
+
 async def by_words(core: JobCore) -> int:
     """How many workers route by words, as /health counts them."""
     return (await core.redis.call("PUBSUB", "NUMSUB", redis_names.ROUTES_BY_WORDS))[1]
@@ -84,6 +90,21 @@ async def test_a_worker_is_ready_when_it_can_route_for_those_who_asked_of_late(
         assert await has_vectors(worker, debtors)
         assert not await has_vectors(worker, other)
     assert 0 == await by_words(core)
+
+
+async def test_a_worker_that_starts_reads_the_vectors_that_another_embedded(
+    core: JobCore, database_url: str, redis_url: str, debtors: TestTenant
+) -> None:
+    async with worker_context(database_url, redis_url) as worker:
+        candidates = routing_candidates(await worker.agents.configurations.get_latest(debtors.id))
+        await worker.agents.router.prepare(candidates)
+    async with worker_context(database_url, redis_url) as worker:
+        await worker.agents.router.prepare(candidates)
+        assert (True, False) == (await has_vectors(worker, debtors), is_loaded(worker))
+    await forget_vectors(core, b"not a vector")
+    async with worker_context(database_url, redis_url) as worker:
+        await worker.agents.router.prepare(candidates)
+        assert (True, True) == (await has_vectors(worker, debtors), is_loaded(worker))
 
 
 async def test_where_no_agent_is_asked_for_nothing_is_loaded(
