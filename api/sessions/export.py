@@ -50,6 +50,8 @@ class MessageOut(msgspec.Struct, frozen=True, kw_only=True):
         Notice | None,
         Meta(description="What to know of the answer besides its text, if anything: a code, and what to do."),
     ] = None
+    data: Annotated[Any, Meta(description="The answer as an object, where its agent's output format has one.")] = None
+    renderer: Annotated[dict[str, Any] | None, Meta(description="A hint how to show `data`.")] = None
 
 
 class SessionExportOut(SessionOut, frozen=True, kw_only=True):

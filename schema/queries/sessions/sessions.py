@@ -51,6 +51,8 @@ class SessionMessage(StoredMessage, frozen=True, kw_only=True):
     created_at: datetime
     citations: list[dict[str, Any]] | None
     notice: dict[str, Any] | None
+    data: Any
+    renderer: dict[str, Any] | None
 
 
 async def find_session(db: Db, tenant_id: UUID, session_id: UUID) -> Session | None:
@@ -115,7 +117,8 @@ async def list_messages(
     """Return messages in order; `after` is (turn, ordinal) of the last row of the page before."""
     turn, ordinal = after or (-1, -1)
     sql = """SELECT id, job_id, turn, ordinal, role, parts, status, model, agent, usage, created_at,
-      detail -> 'citations' AS citations, detail -> 'notice' AS notice FROM messages
+      detail -> 'citations' AS citations, detail -> 'notice' AS notice, detail -> 'data' AS data,
+      detail -> 'renderer' AS renderer FROM messages
       WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s
         AND (turn, ordinal) > (%(turn)s::int, %(ordinal)s::int)
       ORDER BY turn, ordinal LIMIT %(limit)s"""

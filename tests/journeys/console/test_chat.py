@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import FilePayload, Route, expect
 
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import text
@@ -225,12 +225,12 @@ async def test_a_chart_is_drawn_with_its_table_beside_it_and_again_after_a_reloa
     page = visitor.page
     await page.get_by_label("Agent", exact=True).select_option("Drawer")
     await visitor.ask("How much do they owe?")
+    table = page.locator(".data table:not(.u-legend)")
     for _ in range(2):
         await expect(page.get_by_role("img", name="Chart: Debt")).to_be_visible()
         await expect(page.locator(".chart canvas")).to_be_visible()
         await expect(page.locator(".markdown")).to_have_count(0)
         await page.get_by_text("As a table").click()
-        table = page.locator(".data table:not(.u-legend)")
         await expect(table.locator("tbody tr")).to_have_text(["May32", "June51"])
         await visitor.assert_fit()
         await page.reload()
@@ -239,6 +239,29 @@ async def test_a_chart_is_drawn_with_its_table_beside_it_and_again_after_a_reloa
     await expect(table.locator("tbody tr")).to_have_text(["June51", "May32"])
     await page.get_by_label("Search", exact=True).fill("may")
     await expect(table.locator("tbody tr")).to_have_text(["May32"])
+
+
+ROWS = [{"customer": "Nam Long", "due": 120}, {"customer": "An Phú", "due": 45}]
+
+
+async def test_a_table_is_sorted_and_filtered_after_a_reload_too(
+    visit: Visit, shared_url: str, tenant: TestTenant, provider: ModelProcess
+) -> None:
+    shown = {"output_format": "structured_json", "renderer": {"type": "table"}}
+    add_agent(shared_url, tenant, "Lister", models=["openai/scripted-table"], **shown)
+    await script(provider.url, "scripted-table", {"said": json.dumps(ROWS, ensure_ascii=False)})
+    visitor = await visit(locale="en-GB", size=PHONE)
+    page = visitor.page
+    await page.get_by_label("Agent", exact=True).select_option("Lister")
+    await visitor.ask("Who owes?")
+    rows = page.locator(".data tbody tr")
+    for _ in range(2):
+        await expect(rows).to_have_text(["Nam Long120", "An Phú45"])
+        await page.locator(".data").get_by_role("button", name="due").click()
+        await expect(rows).to_have_text(["An Phú45", "Nam Long120"])
+        await expect(page.locator(".markdown")).to_have_count(0)
+        await visitor.assert_fit()
+        await page.reload()
 
 
 HOSTILE = """<script>window.hit = 1</script><img src=x onerror="window.hit = 1">
@@ -298,7 +321,8 @@ async def test_files_that_a_message_can_not_have_are_named_before_it_is_sent(vis
     visitor = await visit(locale="en-GB")
     page = visitor.page
     await page.get_by_label("Message").fill("What is in it?")
-    files = [{"name": name, "mimeType": "text/plain", "buffer": b"x" * 3_500_000} for name in ("one.txt", "two.txt")]
+    names = ("one.txt", "two.txt")
+    files = [FilePayload(name=name, mimeType="text/plain", buffer=b"x" * 3_500_000) for name in names]
     await page.locator(".composer input[type=file]").set_input_files(files)
     await expect(page.get_by_role("alert")).to_contain_text("two.txt is too large")
     await expect(page.locator(".composer")).to_contain_text("one.txt")

@@ -210,4 +210,5 @@ function fill(answer: Answer, message: Message): void {
   answer.notice.value = message.notice ?? null;
   answer.citations.value = (message.citations ?? []) as any;
   answer.usage.value = message.usage as any;
+  if (message.data != null) answer.data.value = { value: message.data, renderer: message.renderer };
 }

@@ -7,14 +7,16 @@ import { DataTable, type Row } from "./data-table";
 export type Data = { value: unknown; renderer?: { type?: string } | null };
 type Shown = { chart: ChartData } | { rows: Row[] };
 
-/** What is drawn of an answer; null if it is read as text. An answer of an earlier visit is known by its text alone. */
+/** What is drawn of an answer; null if it is read as text. Where the text is the object, it is read from there: a stored object
+ * has its columns in another order. */
 export function shownOf(data: Data | null, text: string): Shown | null {
   const hint = data?.renderer?.type;
+  const value = jsonIn(text) ?? data?.value;
   if (hint !== "table") {
-    const chart = chartIn(data ? data.value : jsonIn(text));
+    const chart = chartIn(value);
     if (chart) return { chart };
   }
-  const rows = hint === "table" ? rowsOf(data?.value) : null;
+  const rows = hint === "table" ? rowsOf(value) : null;
   return rows && { rows };
 }
 
