@@ -230,4 +230,5 @@ def _principal_of_key(key: PresentedKey) -> Principal:
         visible_user_id=visible_user_id,
         expires_at=key.expires_at,
         budgets=read_budgets(key.budgets),
+        front_end_prompts=key.front_end_prompts,
     )

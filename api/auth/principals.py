@@ -79,7 +79,8 @@ class Principal:
     `user_id` is None for a key that acts for its tenant. `visible_user_id` limits what is visible to rows of that user; None
     is the whole tenant. `budgets` are those of the key and its user. `provider_token` is the token that was sent, if the
     tenant's identity provider issued it, for tools that ask for it. `expires_at` is when the API key expires. `batch_line`
-    names the line of a batch that the request is: nobody waits for its answer.
+    names the line of a batch that the request is: nobody waits for its answer. `front_end_prompts` is the key's own setting
+    (`api/openai/front_end_prompts.py`).
     """
 
     tenant: TenantSnapshot
@@ -96,6 +97,7 @@ class Principal:
     address: str | None = None
     request_id: str | None = None
     batch_line: str | None = None
+    front_end_prompts: str | None = None
 
     @property
     def tenant_id(self) -> UUID:

@@ -1,4 +1,4 @@
-"""Routes of API keys: create, list, revoke. A key is returned once, when it is created."""
+"""Routes of API keys: create, list, change, revoke. A key is returned once, when it is created."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from litestar import Response, Router, delete, get, patch, post
 from litestar.params import JSONBody, PathParameter
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from api.audit.log import record
 from api.auth.principals import KEYS_WITH_BUDGETS, MayHaveKeys, MayManageKeys, Principal
@@ -16,6 +16,7 @@ from api.http.errors import problems
 from api.http.fields import CreatedAt, CreatedBy, NextCursor
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
 from api.http.rows import from_row
+from api.openai.front_end_prompts import FrontEndPrompts, check_front_end_prompts
 from api.openapi.operations import described
 from api.resources import AppResources
 from api.usage.caller_budgets import (
@@ -70,6 +71,13 @@ class ApiKeyIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         | None
     ) = None
     for_tenant: Annotated[bool, Meta(description="Whether it acts for the tenant instead of for you.")] = False
+    front_end_prompts: FrontEndPrompts | None = None
+
+
+class ApiKeyChangeIn(BudgetChangeIn, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What to change of an API key. Omitted fields keep their value."""
+
+    front_end_prompts: FrontEndPrompts | UnsetType | None = UNSET
 
 
 class ApiKeyOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +99,7 @@ class ApiKeyOut(msgspec.Struct, frozen=True, kw_only=True):
     budget_day_usd: BudgetDay | None
     budget_month_usd: BudgetMonth | None
     tokens_per_day: TokensPerDay | None
+    front_end_prompts: FrontEndPrompts | None
 
 
 class ApiKeyDetailOut(ApiKeyOut, frozen=True, kw_only=True):
@@ -129,6 +138,7 @@ KEY_EXAMPLE: dict[str, Any] = {
     "revoked_at": None,
     "last_used_at": None,
     **dict.fromkeys(BUDGET_EXAMPLE),
+    "front_end_prompts": None,
 }
 CREATED_KEY_EXAMPLE = KEY_EXAMPLE | {"key": "hr_…"}
 
@@ -137,6 +147,7 @@ CREATED_KEY_EXAMPLE = KEY_EXAMPLE | {"key": "hr_…"}
     "/",
     status_code=201,
     opt=described(example=NEW_KEY_EXAMPLE, response=CREATED_KEY_EXAMPLE),
+    responses=problems("model_unknown"),
     summary="Create an API key",
     tags=["auth"],
 )
@@ -146,6 +157,7 @@ async def create_api_key(
     """The key can do no more than you can, and expires no later than the key that you create it with. It acts for you: it sees
     what you see, and stops working when you are disabled or deleted. With `for_tenant`, which requires the right
     `keys.manage`, it acts for the tenant. A key with a budget creates none."""
+    await check_front_end_prompts(resources, principal, data.front_end_prompts)
     key, key_id = new_api_key(), new_id()
     parts, fields = read_api_key(key), _key_fields(principal, data)
     assert parts is not None
@@ -191,23 +203,31 @@ async def get_api_key(key_id: KeyId, principal: MayHaveKeys, resources: AppResou
 
 @patch(
     "/{key_id:uuid}",
-    opt=described(example={"budget_day_usd": 5}, response=KEY_EXAMPLE | BUDGET_EXAMPLE),
-    responses=problems("not_found"),
-    summary="Set an API key's budgets",
+    opt=described(
+        example={"budget_day_usd": 5, "front_end_prompts": "plain"},
+        response=KEY_EXAMPLE | BUDGET_EXAMPLE | {"front_end_prompts": "plain"},
+    ),
+    responses=problems("not_found", "model_unknown"),
+    summary="Change an API key",
     tags=["auth"],
 )
-async def set_api_key_budgets(
-    key_id: KeyId, data: JSONBody[BudgetChangeIn], principal: MayManageKeys, resources: AppResources
+async def change_api_key(
+    key_id: KeyId, data: JSONBody[ApiKeyChangeIn], principal: MayManageKeys, resources: AppResources
 ) -> ApiKeyOut:
-    """Sets what may be spent with a key, beside what its user and the tenant may spend; what is used up is refused with 429."""
-    columns = budget_columns(data)
+    """Sets what may be spent with a key, beside what its user and the tenant may spend (what is used up is refused with 429),
+    and who answers a front end's own prompts. Changes the fields you send."""
+    columns: dict[str, int | str | None] = {**budget_columns(data)}
+    if data.front_end_prompts is not UNSET:
+        await check_front_end_prompts(resources, principal, data.front_end_prompts)
+        columns["front_end_prompts"] = data.front_end_prompts
     if not columns:
-        raise InputError("Send at least one of budget_day_usd, budget_month_usd and tokens_per_day.")
+        raise InputError(f"Send at least one of {', '.join(ApiKeyChangeIn.__struct_fields__)}.")
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         row = await api_keys.change_api_key(db, principal.tenant_id, key_id, columns)
         if row is None:
             raise NotFound(NO_KEY)
-        await record(db, principal, principal.tenant_id, "key.budget_set", f"key:{key_id}", dict(columns))
+        action = "key.changed" if "front_end_prompts" in columns else "key.budget_set"
+        await record(db, principal, principal.tenant_id, action, f"key:{key_id}", dict(columns))
     return from_row(ApiKeyOut, row, prefix=_prefix(row), **budget_fields(row))
 
 
@@ -231,6 +251,7 @@ def _key_fields(principal: Principal, data: ApiKeyIn) -> dict[str, Any]:
         "scopes": _key_scopes(principal, data, role),
         "expires_at": _expires_at(principal, data),
         "user_id": None if data.for_tenant else principal.user_id,
+        "front_end_prompts": data.front_end_prompts,
     }
 
 
@@ -303,5 +324,5 @@ def _prefix(key: api_keys.ApiKey) -> str:
 
 
 routes = Router(
-    "/auth/keys", route_handlers=[create_api_key, list_api_keys, get_api_key, set_api_key_budgets, revoke_api_key]
+    "/auth/keys", route_handlers=[create_api_key, list_api_keys, get_api_key, change_api_key, revoke_api_key]
 )

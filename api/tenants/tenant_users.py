@@ -135,7 +135,7 @@ async def list_tenant_api_keys(
     "/keys",
     status_code=201,
     opt=described(example=api_keys.NEW_KEY_EXAMPLE, response=api_keys.CREATED_KEY_EXAMPLE | {"user_id": None}),
-    responses=problems("not_found", "conflict"),
+    responses=problems("not_found", "conflict", "model_unknown"),
     summary="Create a tenant's API key",
     tags=TAGS,
 )

@@ -32,9 +32,11 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     budget_day_nanos: int | None
     budget_month_nanos: int | None
     tokens_per_day: int | None
+    front_end_prompts: str | None
 
 
 COLUMNS = ", ".join(ApiKey.__struct_fields__)
+CHANGEABLE = (*LIMITS, "front_end_prompts")
 
 # A person's keys are those that act for them. A key that acts for the tenant has itself, and those that it made.
 OWNED_BY = """(%(of)s::uuid IS NULL OR user_id = %(of)s)
@@ -47,9 +49,10 @@ ORDER BY id DESC LIMIT %(limit)s
 """
 
 ADD = f"""
-INSERT INTO api_keys (tenant_id, id, find, digest, name, role, scopes, expires_at, user_id, created_by)
+INSERT INTO api_keys (tenant_id, id, find, digest, name, role, scopes, expires_at, user_id, created_by,
+  front_end_prompts)
 VALUES (%(tenant_id)s, %(id)s, %(find)s, %(digest)s, %(name)s, %(role)s, %(scopes)s, %(expires_at)s, %(user_id)s,
-  %(created_by)s)
+  %(created_by)s, %(front_end_prompts)s)
 RETURNING {COLUMNS}
 """
 
@@ -72,9 +75,11 @@ async def find_api_key(
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": key_id, "of": of, "of_key": of_key}, into=ApiKey)
 
 
-async def change_api_key(db: Db, tenant_id: UUID, key_id: UUID, values: Mapping[str, int | None]) -> ApiKey | None:
-    """Set the given columns of LIMITS and return the key; None if there is none."""
-    changes = ", ".join(f"{name} = %({name})s" for name in LIMITS if name in values)
+async def change_api_key(
+    db: Db, tenant_id: UUID, key_id: UUID, values: Mapping[str, int | str | None]
+) -> ApiKey | None:
+    """Set the given columns of CHANGEABLE and return the key; None if there is none."""
+    changes = ", ".join(f"{name} = %({name})s" for name in CHANGEABLE if name in values)
     sql = f"UPDATE api_keys SET {changes} WHERE tenant_id = %(tenant_id)s AND id = %(id)s RETURNING {COLUMNS}"
     return await fetch_one(db, sql, {**values, "tenant_id": tenant_id, "id": key_id}, into=ApiKey)
 
@@ -105,11 +110,13 @@ async def add_api_key(
     expires_at: datetime | None,
     user_id: UUID | None,
     created_by: str,
+    front_end_prompts: str | None = None,
 ) -> ApiKey:
     """Insert a key and return it."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "id": key_id, "find": parts.find, "digest": parts.digest}
     values |= {"name": name, "role": role, "scopes": None if scopes is None else Jsonb(scopes)}
     values |= {"expires_at": expires_at, "user_id": user_id, "created_by": created_by}
+    values |= {"front_end_prompts": front_end_prompts}
     row = await fetch_one(db, ADD, values, into=ApiKey)
     assert row is not None
     return row

@@ -32,6 +32,7 @@ class PresentedKey(msgspec.Struct, frozen=True, kw_only=True):
     user_state: UserState | None
     tenant_snapshot: TenantSnapshot
     budgets: list[dict[str, Any]]
+    front_end_prompts: str | None
 
     def __repr__(self) -> str:
         return f"PresentedKey(id={self.id})"
@@ -40,7 +41,7 @@ class PresentedKey(msgspec.Struct, frozen=True, kw_only=True):
 async def find_keys(pool: Pool, finds: Sequence[str]) -> dict[str, PresentedKey]:
     """Return keys by their public halves."""
     sql = """SELECT w.find AS wanted, k.*, k.facts AS tenant_snapshot
-      FROM unnest(%(finds)s::text[]) AS w (find), LATERAL find_caller_key(w.find) AS k"""
+      FROM unnest(%(finds)s::text[]) AS w (find), LATERAL find_presented_key(w.find) AS k"""
     async with connection(pool) as db:
         rows = await fetch_all(db, sql, {"finds": list(finds)})
     return {row["wanted"]: msgspec.convert(row, PresentedKey, strict=False) for row in rows}

@@ -120,7 +120,7 @@ PERSONAL_DATA: dict[str, PersonalData] = {
         where=WHERE_USER,
         section="api_keys",
         columns="id, find, name, role, scopes, created_by, created_at, expires_at, revoked_at, last_used_at, "
-        "budget_day_nanos, budget_month_nanos, tokens_per_day",
+        "budget_day_nanos, budget_month_nanos, tokens_per_day, front_end_prompts",
         erasures=(Erasure(WHERE_USER),),
     ),
     "logins": PersonalData(

@@ -48,6 +48,7 @@ class ApiKey(Table, table=True):
     """An API key: `find` identifies the row, `digest` is the SHA-256 of the key (`schema/identity/api_keys.py`).
 
     With a `user_id` the key acts for that user, else for the tenant. `scopes` NULL means all rights of its role.
+    `front_end_prompts` says who answers a front end's own prompts (`api/openai/front_end_prompts.py`); NULL is as elsewhere.
     """
 
     __tablename__ = "api_keys"
@@ -69,6 +70,7 @@ class ApiKey(Table, table=True):
     budget_day_nanos: int | None = Field(default=None, sa_type=BigInteger)
     budget_month_nanos: int | None = Field(default=None, sa_type=BigInteger)
     tokens_per_day: int | None = Field(default=None, sa_type=BigInteger)
+    front_end_prompts: str | None = None
 
 
 class Grant(Table, table=True):

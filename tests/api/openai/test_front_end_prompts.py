@@ -19,6 +19,11 @@ PROMPTS = {
     "open_webui_follow_ups": "### Task:\nSuggest 3-5 relevant follow-up questions or prompts that the user might naturally "
     "ask next in this conversation as a **user**, based on the chat history, to help continue or deepen the discussion.\n"
     + HISTORY,
+    "open_webui_next_messages": "### Task:\nPredict 3-5 useful messages this user might naturally send next to advance their "
+    "current objective.\n### Guidelines:\n- Write from the user's point of view, directed to the assistant.\n"
+    + HISTORY,
+    "open_webui_compaction": "### Task:\nSummarize the conversation history that will be compacted out of the active chat "
+    "context.\n\n### Messages Being Compacted:\nhi\n\n### Recent Messages Kept In Context:\nhello",
     "open_webui_queries": "### Task:\nAnalyze the chat history to determine the necessity of generating search queries, in the "
     "given language. By default, **prioritize generating 1-3 broad and relevant search queries**.\n" + HISTORY,
     "open_webui_autocompletion": "### Task:\nYou are an autocompletion system. Continue the text in `<text>` based on the "
@@ -85,3 +90,30 @@ async def test_the_model_alone_answers_a_front_ends_prompt(running: Running, dat
         job = await running.http.get(f"/api/jobs/{answer.headers['x-job-id']}", headers=tenant.headers)
         agents.append(job.json()["agent"])
     assert [None, "Clerk"] == agents
+
+
+async def test_a_key_says_who_answers_a_front_ends_prompt(running: Running, database_url: str) -> None:
+    owner, http = make_tenant(database_url, role="owner"), running.http
+    add_agent(database_url, owner, "Clerk")
+    asked = {"name": "a front end", "front_end_prompts": "agent"}
+    made = await http.post("/api/auth/keys", json=asked, headers=owner.headers)
+    path, key = f"/api/auth/keys/{made.json()['id']}", {"Authorization": f"Bearer {made.json()['key']}"}
+    agents = []
+    for setting in ("agent", "plain", "offline/extractive", None):
+        changed = await http.patch(path, json={"front_end_prompts": setting}, headers=owner.headers)
+        assert (200, setting) == (changed.status_code, changed.json()["front_end_prompts"])
+        body = {"model": "agent/Clerk", "messages": user(PROMPTS["open_webui_title"])}
+        answer = await http.post("/v1/chat/completions", json=body, headers=key)
+        assert 200 == answer.status_code, answer.text
+        job = await http.get(f"/api/jobs/{answer.headers['x-job-id']}", headers=key)
+        agents.append(job.json()["agent"])
+    listed = (await http.get("/api/auth/keys", headers=owner.headers)).json()["items"]
+
+    assert ["Clerk", None, None, None] == agents
+    assert [None, None] == [item["front_end_prompts"] for item in listed]
+    for wrong in ("", "nowhere/model", "agent/Clerk", 5):
+        for method, where in (("POST", "/api/auth/keys"), ("PATCH", path)):
+            body = {"front_end_prompts": wrong} | ({"name": "k"} if method == "POST" else {})
+            refused = await http.request(method, where, json=body, headers=owner.headers)
+            assert 400 == refused.status_code, wrong
+            assert "front_end_prompts" in refused.json()["detail"], wrong

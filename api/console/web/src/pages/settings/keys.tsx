@@ -50,10 +50,12 @@ export default function KeysPage() {
             { name: "name", label: words.value.name, required: true, hint: w.nameHint },
             { name: "role", label: w.role, kind: "choice", options: roles.map((role) => [role, role]) },
             { name: "expires_in_days", label: w.days, kind: "number", hint: w.daysHint },
+            { name: "front_end_prompts", label: w.frontEnd, kind: "choice", hint: w.frontEndHint,
+              options: [["", w.frontEndDefault], ["plain", w.frontEndPlain], ["agent", w.frontEndAgent]] },
           ]}
-          onSend={async ({ name = "", role, expires_in_days }) => {
+          onSend={async ({ name = "", role, expires_in_days, front_end_prompts }) => {
             const days = expires_in_days ? { expires_in_days: Number(expires_in_days) } : {};
-            const body = { name, role, ...days } as Schemas["ApiKeyIn"];
+            const body = { name, role, ...days, front_end_prompts: front_end_prompts || null } as Schemas["ApiKeyIn"];
             setMade((await need(api.POST("/api/auth/keys", { body }))).key);
             pages.reload();
           }} />
