@@ -240,9 +240,9 @@ class Scheduler:
 
     def _is_outage_recent(self) -> bool:
         """Whether Postgres was unavailable a moment ago: leases have expired that live workers could not renew. They beat again
-        within a few seconds."""
+        within a few seconds, on a busy machine within a lease."""
         at = self._outage_at
-        return at is not None and time.monotonic() - at < self._settings.lease_s / 2
+        return at is not None and time.monotonic() - at < self._settings.lease_s
 
     async def _requeue_lost(self, returns: list[RequeuedJob], dead: list[str]) -> None:
         async with system_tx(self._system_pool) as db:

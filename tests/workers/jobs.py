@@ -22,6 +22,7 @@ from tests.conftest import TestTenant
 from tests.secret import VAULT
 from tests.waiting import PATIENCE_S
 from workers.context import WorkerContext, open_worker_context
+from workers.queue.context import QueueContext
 from workers.queue.job_core import JobCore
 from workers.queue.submit import Submitted, submit
 from workers.settings import WorkerSettings
@@ -74,6 +75,15 @@ async def claim(core: JobCore, database_url: str, job_id: UUID, worker: str = "w
         core.pool, row["tenant_id"], job_id, row["dispatch_seq"], worker=worker, lease_s=30, history=10
     )
     return claimed and claimed[0]
+
+
+async def dispatch_again(worker: QueueContext, database_url: str, job_id: UUID) -> int:
+    """Dispatch a job that waits, whenever its time is, and return the number of the dispatch."""
+    change(database_url, "UPDATE jobs SET run_at = now() WHERE id = %s", job_id)
+    await worker.dispatcher.dispatch("chat")
+    row = job_row(database_url, job_id)
+    assert "dispatched" == row["state"]
+    return row["dispatch_seq"]
 
 
 async def read_all(follower: Follower) -> list[Frame]:

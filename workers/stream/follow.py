@@ -44,6 +44,10 @@ class Source(Protocol):
         """Return all frames of a finished job from Postgres."""
         ...
 
+    async def has_ended(self, tenant_id: UUID, job_id: UUID) -> bool:
+        """Whether the job has ended or is gone. Raises Unavailable."""
+        ...
+
     def remove(self, follower: "Follower") -> None:
         """Unregister a follower."""
         ...
@@ -51,7 +55,7 @@ class Source(Protocol):
 
 class Follower:
     """One reader of one job's stream, used with `async with`. `chunks()` yields whole frames and ends with the job. Of one that
-    `joined_after_end`, no chunk waits for anything."""
+    `joined_after_end`, no chunk waits for anything, unless the job is retried meanwhile."""
 
     def __init__(self, hub: "Source", tenant_id: UUID, job_id: UUID, *, after: int = 0, live: bool = True) -> None:
         self.tenant_id, self.job_id, self.seq = tenant_id, job_id, after
@@ -208,6 +212,10 @@ class Follower:
 
     async def _read_log(self) -> bytes:
         body = await self._hub.read_log(self.tenant_id, self.job_id)
+        if body is None:  # it was retried after we had heard of its end, or its log is gone
+            if not await self._hub.has_ended(self.tenant_id, self.job_id):
+                return b""
+            body = await self._hub.read_log(self.tenant_id, self.job_id)
         self._ended = True
         frames = split_frames(body or b"")
         if len(frames) < self.seq:

@@ -161,6 +161,11 @@ class Hub:
         """Return all frames of a finished job from Postgres."""
         return await self._logs.find((tenant_id, job_id))
 
+    async def has_ended(self, tenant_id: UUID, job_id: UUID) -> bool:
+        """Whether the job has ended or is gone. Raises Unavailable."""
+        async with tenant_tx(self._pool, tenant_id) as db:
+            return job_id in await list_ended(db, tenant_id, [job_id])
+
     def _on_message(self, channel: str, data: bytes) -> None:
         group = self._followers.get(data[:16])
         if group:

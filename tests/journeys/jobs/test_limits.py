@@ -101,7 +101,7 @@ async def test_reservations_return_to_zero_when_workers_are_killed(
     system: System, tenant: TestTenant, client: Client, shared_url: str
 ):
     limit(shared_url, tenant, tokens_per_minute=1_000_000, requests_per_minute=1000)
-    streams = [await client.ask("text-100-at-60") for _ in range(8)]
+    streams = [await client.ask("text-200-at-20") for _ in range(8)]
     for stream in streams:
         await stream.until("message.delta", 5)
     held = await reserved(system, tenant)

@@ -25,6 +25,7 @@ from tests.workers.jobs import (
     Script,
     change,
     claim,
+    dispatch_again,
     job_row,
     read_all,
     rows,
@@ -100,14 +101,6 @@ async def zombie_of(
 async def wait_for_words(redis_url: str, tenant: TestTenant, job: Submitted) -> None:
     with redis.Redis.from_url(redis_url) as db:
         await wait_for(lambda: db.exists(redis_names.job_events(tenant.id, job.job_id)), "the first words were written")
-
-
-async def dispatch_again(worker: QueueContext, database_url: str, job_id: UUID) -> int:
-    change(database_url, "UPDATE jobs SET run_at = now() WHERE id = %s", job_id)
-    await worker.dispatcher.dispatch("chat")
-    row = job_row(database_url, job_id)
-    assert "dispatched" == row["state"]
-    return row["dispatch_seq"]
 
 
 def words(frames: list[Frame]) -> str:

@@ -8,15 +8,16 @@ from datetime import UTC, datetime
 import pytest
 import redis
 
+from graphs.providers.errors import ProviderRefused
 from schema import events, redis_names
 from schema.errors import NotFound
 from schema.events import Frame, read_frames
 from schema.ids import new_id
 from tests.conftest import TestTenant, make_tenant
 from tests.waiting import PATIENCE_S
-from tests.workers.jobs import Script, claim, read_all, saying, submission, submit_one, worker_context
+from tests.workers.jobs import Script, claim, dispatch_again, read_all, saying, submission, submit_one, worker_context
 from workers.queue.attempts import attempt_job
-from workers.queue.cancel import cancel
+from workers.queue.cancel import cancel, retry
 from workers.queue.job_core import JobCore
 from workers.queue.submit import submit
 from workers.stream import follow, hub
@@ -110,6 +111,22 @@ async def test_the_stream_is_read_from_postgres_when_redis_has_lost_it(
         client.flushdb()
     assert original == await read_all(await core.hub.join(tenant.id, done.job_id))
     assert original[3:] == await read_all(await core.hub.join(tenant.id, done.job_id, after=3))
+
+
+async def test_a_reader_of_an_ended_job_that_is_retried_just_then_reads_on(
+    core: JobCore, database_url: str, redis_url: str, tenant: TestTenant
+) -> None:
+    """Nothing is left of its first try when the log is read; that is no end."""
+    done = await submit_one(core, tenant)
+    async with worker_context(database_url, redis_url) as worker:
+        await attempt_job(worker.queue, Script(ProviderRefused("refused")), tenant.id, done.job_id, 1)
+        follower = await core.hub.join(tenant.id, done.job_id)
+        await retry(core, tenant.id, done.job_id)
+        seq = await dispatch_again(worker.queue, database_url, done.job_id)
+        reading = asyncio.create_task(read_all(follower))
+        await attempt_job(worker.queue, Script(*saying("at last")), tenant.id, done.job_id, seq)
+        frames = await reading
+    assert "job.succeeded" == frames[-1].type
 
 
 async def test_an_end_whose_message_was_lost_is_noticed(
