@@ -31,7 +31,9 @@ from api.root_page import NAME, VERSION
 from api.routes import ANTHROPIC, NATIVE, OPENAI, ROOT
 from api.settings import ApiSettings
 from schema.metrics.process import ProcessMetrics
-from workers.health.loop_lag import measure_loop_lag
+from workers.health.loop_lag import LoopLag
+from workers.health.reports import Reporter
+from workers.queue.leases import owner_name
 from workers.redis.connection import RedisAddress
 
 API_PAGE = [show_api_page, get_asset]
@@ -59,10 +61,12 @@ def fresh_state(settings: ApiSettings, metrics: ProcessMetrics | None = None) ->
 async def _lifespan(app: Litestar) -> AsyncIterator[None]:
     async with open_resources(app.state.settings, app.state.streams) as resources:
         app.state.resources = resources
-        lag = asyncio.create_task(measure_loop_lag("api"), name="loop lag")
-        async with LineServer(app, resources, RedisAddress.from_url(app.state.settings.redis_url)):
+        lag = LoopLag("api")
+        measuring = asyncio.create_task(lag.measure(), name="loop lag")
+        reporter = Reporter(resources.core.redis, "api", owner_name("api"), lag)
+        async with LineServer(app, resources, RedisAddress.from_url(app.state.settings.redis_url)), reporter:
             yield
-        lag.cancel()
+        measuring.cancel()
 
 
 class UncopiedRouter(Router):

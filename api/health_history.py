@@ -12,7 +12,7 @@ from typing import Literal
 
 from schema.errors import HeadraceError
 from schema.postgres.connections import Pool, connection
-from schema.queries.webhooks.service_parts import StoredPart, list_parts
+from schema.queries.health.service_parts import StoredPart, list_parts
 
 READ_TIMEOUT_S = 1.0
 PartStatus = Literal["up", "degraded", "down"]

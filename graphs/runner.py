@@ -98,9 +98,15 @@ def estimate_prompt(
 
 
 async def run_chat(
-    provider: Provider, run: ChatRun, emit: Callable[[Event], None], *, window: int | None = None
+    provider: Provider,
+    run: ChatRun,
+    emit: Callable[[Event], None],
+    *,
+    window: int | None = None,
+    own_key: bool = False,
 ) -> None:
-    """Answer one chat, emitting its events as they happen; the last two are MessageCompleted and UsageRecorded.
+    """Answer one chat, emitting its events as they happen; the last two are MessageCompleted and UsageRecorded. `own_key`: the
+    provider is called with the tenant's own key.
 
     Raises ProviderError. Cancelling the task closes the provider's connection.
     """
@@ -111,4 +117,4 @@ async def run_chat(
         provider = with_window(NativeOrPromptedTools(provider) if request.tools else provider, window)
     mark = DataMark.new()
     shown = [with_file_texts(message, mark) for message in run.shown(run.messages, window)]
-    await answer(Question(shown, provider, request, run.model, emit))
+    await answer(Question(shown, provider, request, run.model, emit, own_key))

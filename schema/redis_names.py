@@ -16,6 +16,8 @@ ROUTES_BY_WORDS = (
 BORN = "headrace:born"  # a time in seconds that is gone if Redis is wiped: what is older, it may have forgotten
 
 HEALTH_CHECK = "headrace:health"  # written by health checks
+PROCESSES = "headrace:processes"  # the hash {process: how it is}, which each process writes every two seconds
+FAILING_PROVIDERS = "headrace:providers:failing"  # vendors that fail, as JSON: {name: whether new jobs avoid it}
 
 
 JOB_EVENTS, JOB_FENCES = "headrace:*:job:*:events", "headrace:*:job:*:fence"

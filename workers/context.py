@@ -7,7 +7,7 @@ functions take a part, not the whole. Nothing here is global.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphs.agents.checkpointer import TenantCheckpointer
 from graphs.agents.graphs import AgentGraphs
@@ -39,7 +39,8 @@ from workers.batches.context import BatchContext
 from workers.embedding.pool import EmbedderPool
 from workers.embedding.protocol import EmbeddingQueue
 from workers.embedding.server import EmbeddingServer
-from workers.health.loop_lag import measure_loop_lag
+from workers.health.loop_lag import LoopLag
+from workers.health.reports import QueueReport, Reporter
 from workers.ingestion.context import IngestionContext
 from workers.job_tokens import JobTokens
 from workers.queue.context import QueueContext
@@ -82,6 +83,7 @@ class WorkerContext:
     agents: AgentContext
     ingestion: IngestionContext | None
     batches: BatchContext | None
+    reporter: Reporter
 
 
 @asynccontextmanager
@@ -110,11 +112,29 @@ async def open_worker_context(settings: WorkerSettings, queue: str, node: str) -
         if queue == DELIVERERS:
             await _open_deliverer(stack, settings, pool, egress)
         WORKER_SLOTS.of(queue).set(settings.queue_concurrency(queue))
-        stack.callback(asyncio.create_task(measure_loop_lag(queue), name="loop lag").cancel)
+        agents, reporter = await _report(stack, redis, jobs, agents)
         batches = None
         if queue == BATCHES:
             batches = BatchContext(pool, redis, await stack.enter_async_context(open_storage(settings.storage)))
-        yield WorkerContext(settings, jobs, agents, ingestion, batches)
+        yield WorkerContext(settings, jobs, agents, ingestion, batches, reporter)
+
+
+async def _report(
+    stack: AsyncExitStack, redis: RedisClient, jobs: QueueContext, agents: AgentContext
+) -> tuple[AgentContext, Reporter]:
+    """Report how this process is, from now on; return the context whose models avoid vendors that fail."""
+    lag, running = LoopLag(jobs.name), jobs.running
+    stack.callback(asyncio.create_task(lag.measure(), name="loop lag").cancel)
+
+    def report() -> QueueReport:
+        return QueueReport(jobs.name, jobs.slots, len(running), running.loop.time() - running.last_message_at)
+
+    def let_through(provider: str) -> None:
+        agents.models.breakers.let_through(f"/{provider}")
+
+    reporter = Reporter(redis, jobs.name, jobs.owner, lag, queue=report, on_back=let_through)
+    await stack.enter_async_context(reporter)
+    return replace(agents, models=replace(agents.models, avoided=lambda: reporter.avoided)), reporter
 
 
 async def _open_pool(

@@ -12,6 +12,7 @@ from functools import partial
 
 import structlog
 
+from graphs.providers.registry import Providers
 from schema import redis_names
 from schema.errors import DeadlinePassed, HeadraceError, Unavailable, WorkerLost
 from schema.events import JobCancelled, JobFailed
@@ -23,19 +24,21 @@ from schema.queries.jobs import sweeper as queries
 from schema.queries.jobs.dispatch import requeue_unanswered
 from schema.queries.jobs.sweeper import OverdueJob, RequeuedJob
 from schema.states import WAITING
-from schema.vault import PLATFORM
 from workers.batches.context import BatchContext
 from workers.batches.sweep import end_unfinished
 from workers.health.backlog import BacklogFigures
-from workers.health.checks import check_postgres, check_redis, check_routing, check_storage, count_workers
-from workers.health.loop_lag import measure_loop_lag
-from workers.health.watch import Check, ServiceWatch
+from workers.health.deeds import Deeds
+from workers.health.loop_lag import LoopLag
+from workers.health.parts import Watched, all_parts
+from workers.health.providers import ProviderWatch
+from workers.health.reports import Reporter
+from workers.health.watch import ServiceWatch
 from workers.queue.capacity import CapacityCache
 from workers.queue.dispatch import Dispatcher, wake_deliverers
 from workers.queue.errors import public_reason
 from workers.queue.finish.waiting_job import end_job
 from workers.queue.job_core import JobCore, limits_over, process_name
-from workers.queue.leases import has_died
+from workers.queue.leases import has_died, owner_name
 from workers.queue.submit_throttle import SubmitThrottle
 from workers.queue.suspects import LOST, assess_losses
 from workers.queue.sweep_pauses import SweepPauses
@@ -45,7 +48,6 @@ from workers.retention import Retention
 from workers.schedules.due import DueSchedules
 from workers.schedules.submitting import ScheduledJobs
 from workers.settings import WorkerSettings
-from workers.storage.contract import new_name
 from workers.storage.factory import open_storage
 from workers.storage.removals import delete_due_files
 from workers.stream.hub import Hub
@@ -60,7 +62,7 @@ SWEEP_S = 1.0
 RESERVATIONS_S = 5.0
 RETENTION_S = 60.0
 SCHEDULES_S = 1.0
-WATCH_S = 5.0
+WATCH_S = 3.0
 FILES_S = 60.0
 BOUND_S = 1.0
 USAGE_S = 60.0
@@ -81,13 +83,13 @@ class Scheduler:
     """Dispatches and sweeps until its task is cancelled. Use as `async with`."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._stack = AsyncExitStack()
         self._outage_at: float | None = None
         self._pauses = SweepPauses(longest_s=max(2 * SWEEP_S, settings.lease_s / 2))
 
     async def __aenter__(self) -> "Scheduler":
-        settings, address = self._settings, RedisAddress.from_url(self._settings.redis_url)
+        settings, address = self.settings, RedisAddress.from_url(self.settings.redis_url)
         self._system_pool: Pool = pool_for(
             settings.role_database_url("headrace_system"), "headrace_system", max_size=4, name="headrace scheduler"
         )
@@ -101,37 +103,49 @@ class Scheduler:
         self._memory_bound = MemoryBound(redis)
         self._stack.push_async_callback(redis.close)
         self._relay = Relay(redis)
-        hub = Hub(address, redis, self._pool, process=process_name())
+        hub = self.hub = Hub(address, redis, self._pool, process=process_name())
         await hub.start()
         self._stack.push_async_callback(hub.close)
         self._limits = limits_over(redis, self._pool)
         self.retention = Retention(
-            self._pool, self._system_pool, redis, self._limits, delivery_days=self._settings.webhook_days
+            self._pool, self._system_pool, redis, self._limits, delivery_days=self.settings.webhook_days
         )
-        self._storage = await self._stack.enter_async_context(open_storage(self._settings.storage))
+        self._storage = await self._stack.enter_async_context(open_storage(self.settings.storage))
         self._batches = BatchContext(self._pool, redis, self._storage)
-        self._dispatcher = Dispatcher(self._system_pool, redis, window=self._settings.window)
+        self._dispatcher = Dispatcher(self._system_pool, redis, window=self.settings.window)
         core = JobCore(
             *(self._pool, redis, hub, self._relay, settings.window),
             *(CapacityCache(), SubmitThrottle(), self._limits, Catalogs(self._pool)),
         )
-        inbox, name = hub.inbox, new_name(PLATFORM)
-        checks: dict[str, Check] = {
-            "postgres": lambda: check_postgres(self._pool),
-            "redis": lambda: check_redis(redis, inbox),
-            "storage": lambda: check_storage(self._storage, name),
-            "workers": lambda: count_workers(redis),
-            "routing": lambda: check_routing(redis),
-        }
-        wake = partial(wake_deliverers, redis)
-        self.service_watch = ServiceWatch(self._system_pool, checks, watcher=process_name(), wake=wake)
         self.backlog = BacklogFigures(self._system_pool)
+        self.service_watch = await self._open_watch(redis, hub)
         self.schedules = DueSchedules(ScheduledJobs(core, settings.vault), self._system_pool)
         subscriber = Subscriber(address, lambda _, queue: self._dispatcher.kick(queue.decode()))
         subscriber.start()
         self._stack.push_async_callback(subscriber.close)
         await subscriber.subscribe(redis_names.WAKE)
         return self
+
+    async def _open_watch(self, redis: RedisClient, hub: Hub) -> ServiceWatch:
+        settings = self.settings
+        self._deeds, lag = Deeds(self._system_pool), LoopLag("scheduler")
+        self._stack.callback(asyncio.create_task(lag.measure(), name="loop lag").cancel)
+        await self._stack.enter_async_context(Reporter(redis, "scheduler", owner_name("scheduler"), lag))
+        vendors = await self._stack.enter_async_context(Providers(settings.providers))
+        providers = ProviderWatch(redis, vendors, self._deeds)
+        watched = Watched(
+            *(self._pool, self._system_pool, redis, hub, self._storage, settings.storage.folder, self.backlog),
+            *(providers, self._deeds, settings.health, settings.unanswered_s),
+        )
+        self.parts = all_parts(watched)
+        return ServiceWatch(
+            self._system_pool,
+            self.parts,
+            watcher=process_name(),
+            wake=partial(wake_deliverers, redis),
+            acts=(providers.take_out_failing, self._deeds.write_kept),
+            days=settings.health.days,
+        )
 
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
@@ -142,9 +156,8 @@ class Scheduler:
             tasks.create_task(self._every(POLL_S, self.dispatch), name="dispatch poll")
             tasks.create_task(self._every(SWEEP_S, self.sweep), name="sweep")
             tasks.create_task(self._every(SCHEDULES_S, self.schedules.run_due_schedules), name="schedules")
-            tasks.create_task(self._every(WATCH_S, self.service_watch.look), name="service watch")
+            tasks.create_task(self._every(WATCH_S, self.service_watch.look, paced=True), name="service watch")
             tasks.create_task(self._every(FIGURES_S, self.backlog.measure), name="backlog")
-            tasks.create_task(measure_loop_lag("scheduler"), name="loop lag")
             tasks.create_task(self._every(RESERVATIONS_S, self.retention.settle_reservations), name="reservations")
             tasks.create_task(self._every(BOUND_S, self.keep_redis_below_bound), name="redis")
             tasks.create_task(self._every(RETENTION_S, self.retention.sweep), name="retention")
@@ -154,8 +167,11 @@ class Scheduler:
             tasks.create_task(self._every(TALLY_S, self.retention.count_ended), name="tallies")
             tasks.create_task(self._every(SAMPLES_S, self.retention.count_samples), name="samples")
 
-    async def _every(self, interval_s: float, run: Callable[[], Awaitable[None]]) -> None:
+    async def _every(self, interval_s: float, run: Callable[[], Awaitable[None]], *, paced: bool = False) -> None:
+        """Run again and again, an interval after each end; `paced`: an interval after each beginning."""
+        loop = asyncio.get_running_loop()
         while True:
+            began = loop.time()
             try:
                 await run()
             except UNAVAILABLE as error:
@@ -164,12 +180,12 @@ class Scheduler:
             except Exception:
                 # The other work must go on: without a scheduler no lost job is found.
                 log.exception("maintenance_failed", what=run.__name__)
-            await asyncio.sleep(interval_s)
+            await asyncio.sleep(max(0.0, began + interval_s - loop.time()) if paced else interval_s)
 
     async def dispatch(self) -> None:
         """Dispatch every queue, and repeat as long as only the window limited it."""
         for queue in QUEUES:
-            while await self._dispatcher.dispatch(queue) >= self._settings.window:
+            while await self._dispatcher.dispatch(queue) >= self.settings.window:
                 await asyncio.sleep(0.02)
 
     async def keep_redis_below_bound(self) -> None:
@@ -208,18 +224,19 @@ class Scheduler:
 
     async def _requeue_unanswered(self) -> None:
         async with system_tx(self._system_pool) as db:
-            unanswered = await requeue_unanswered(db, after_s=self._settings.unanswered_s)
+            unanswered = await requeue_unanswered(db, after_s=self.settings.unanswered_s)
         if unanswered:
             REDISPATCHED.of("unanswered").inc(unanswered)
             log.warning("doorbells_unanswered", jobs=unanswered)
+            await self._deeds.did_again("jobs.requeued", "unanswered", jobs=unanswered)
 
     async def _sweep_lost(self) -> None:
         async with system_tx(self._system_pool) as db:
-            owners = await queries.list_lease_owners(db, lease_s=self._settings.lease_s)
+            owners = await queries.list_lease_owners(db, lease_s=self.settings.lease_s)
             await self._note_time(db)
             is_outage = self._is_outage_recent()
             dead = [owner for owner, silent in owners.items() if has_died(owner) or (silent and not is_outage)]
-            lost = await queries.list_lost(db, dead=dead, lease_s=self._settings.lease_s)
+            lost = await queries.list_lost(db, dead=dead, lease_s=self.settings.lease_s)
             if is_outage:
                 lost = [job for job in lost if job.lease_owner in dead]
         returns = assess_losses(lost)
@@ -242,7 +259,7 @@ class Scheduler:
         """Whether Postgres was unavailable a moment ago: leases have expired that live workers could not renew. They beat again
         within a few seconds, on a busy machine within a lease."""
         at = self._outage_at
-        return at is not None and time.monotonic() - at < self._settings.lease_s
+        return at is not None and time.monotonic() - at < self.settings.lease_s
 
     async def _requeue_lost(self, returns: list[RequeuedJob], dead: list[str]) -> None:
         async with system_tx(self._system_pool) as db:
@@ -252,6 +269,7 @@ class Scheduler:
         owners = sorted({back.job.lease_owner for back in returns})
         spent = [str(back.job.id) for back in returns if not back.refund]
         log.warning("workers_lost", requeued=requeued, owners=owners, spent_a_try=spent)
+        await self._deeds.did_again("jobs.requeued", "worker_lost", jobs=requeued)
         for back in returns:
             self._relay.changes.note(back.job.tenant_id, "jobs", back.job.id)
         for queue, delay_s in {(back.job.queue, back.delay_s) for back in returns}:

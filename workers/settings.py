@@ -13,6 +13,7 @@ from schema.postgres.logins import URL_SETTINGS, Role, url_from
 from schema.vault import Vault
 from tools.egress import EgressPolicy
 from tools.langchain.listing import read_listed_tools
+from workers.health.settings import HealthSettings
 from workers.queue.dispatch import WINDOW
 from workers.redis.connection import RedisAddress
 from workers.storage.settings import StorageSettings
@@ -70,6 +71,7 @@ class WorkerSettings:
     log_level: str | None = None
     """One of LOG_LEVELS; without it `info`."""
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    health: HealthSettings = field(default_factory=HealthSettings)
     flower_host: str = "127.0.0.1"
     flower_port: int = 5555
 
@@ -112,6 +114,7 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
         logs=read_choice(env, "HEADRACE_LOGS", LOG_STYLES),
         log_level=read_choice(env, "HEADRACE_LOG_LEVEL", LOG_LEVELS),
         metrics=MetricsSettings.from_env(env),
+        health=HealthSettings.from_env(env),
         flower_host=env.get("HEADRACE_FLOWER_HOST", "").strip() or WorkerSettings.flower_host,
         flower_port=_port(env, "HEADRACE_FLOWER_PORT", WorkerSettings.flower_port),
     )

@@ -32,7 +32,7 @@ from schema.model_catalog.prices import long_prompt
 
 async def answer(question: Question) -> None:
     """Call the model and emit its deltas; the last events are the whole message and its usage. Raises ProviderError."""
-    with measured_call(question.provider.name):
+    with measured_call(question.provider.name, own_key=question.own_key):
         await _answer(question)
 
 

@@ -10,10 +10,11 @@ from schema.events import Event
 @dataclass(frozen=True)
 class Question:
     """The conversation as the model is shown it, the provider to call, the request without its messages, the model's full name,
-    and where events go as they happen."""
+    where events go as they happen, and whether the call is made with the tenant's own key."""
 
     messages: list[Message]
     provider: Provider
     request: ModelRequest
     model: str
     emit: Callable[[Event], None]
+    own_key: bool = False

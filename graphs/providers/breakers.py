@@ -64,6 +64,10 @@ class Breakers:
             return 0.0
         return max(0.0, breaker.opened_at + self._pause_s - self._now())
 
+    def let_through(self, key: str) -> None:
+        """Allow calls again at once: somebody else has seen that the provider works."""
+        self._close(key)
+
     def _close(self, key: str) -> None:
         breaker = self._breakers.pop(key, None)
         if breaker is not None and breaker.opened_at is not None:

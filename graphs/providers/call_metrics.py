@@ -3,15 +3,17 @@
 import time
 from types import TracebackType
 
+from graphs.providers.call_log import CALLS
 from schema.errors import ProviderError
 from schema.metrics.catalog import MODEL_CALL, PROVIDER_ERRORS
 
 
 class measured_call:
-    """`with measured_call(provider.name):` around one call, with all of its stream."""
+    """`with measured_call(provider.name, own_key=…):` around one call, with all of its stream. `own_key`: it is made with a
+    tenant's own key."""
 
-    def __init__(self, provider: str) -> None:
-        self._provider = provider
+    def __init__(self, provider: str, *, own_key: bool) -> None:
+        self._provider, self._own_key = provider, own_key
 
     def __enter__(self) -> None:
         self._began = time.perf_counter()
@@ -21,5 +23,7 @@ class measured_call:
     ) -> None:
         outcome = "ok" if kind is None else "error" if isinstance(error, Exception) else "cancelled"
         MODEL_CALL.of(self._provider, outcome).observe(time.perf_counter() - self._began)
+        if not self._own_key:
+            CALLS.note(self._provider, error)
         if isinstance(error, ProviderError):
             PROVIDER_ERRORS.of(self._provider, error.code).inc()

@@ -119,7 +119,7 @@ async def _stream(candidate: ChainModel, request: ModelRequest, breakers: Breake
         )
     try:
         stream = candidate.provider.stream(msgspec.structs.replace(request, model=candidate.model))
-        with measured_call(candidate.provider.name):
+        with measured_call(candidate.provider.name, own_key=candidate.own_key):
             async with aclosing(stream) as deltas:
                 async for delta in deltas:
                     if isinstance(delta, _TOKEN_DELTAS):

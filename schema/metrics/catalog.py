@@ -146,7 +146,7 @@ POSTGRES_UP = Family(
 SERVICE_UP = Family(
     Gauge,
     "service_up",
-    "1 for a part of the installation that works, as the scheduler sees it; 0 for one that doesn't.",
+    "1 for a part of the installation that works, as the watchdog sees it; 0.5 for a degraded one, 0 for one that is down.",
     ("part",),
     multiprocess_mode="livemax",
 )

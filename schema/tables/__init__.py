@@ -26,7 +26,7 @@ from schema.tables.jobs.checkpoints import Checkpoint, CheckpointBlob, Checkpoin
 from schema.tables.jobs.jobs import Attempt, IdempotencyKey, Job, JobLog
 from schema.tables.jobs.tool_effects import ToolEffect
 from schema.tables.schedules import Schedule, ScheduleRun
-from schema.tables.service_parts import ServicePart
+from schema.tables.service_parts import ServiceCheck, ServicePart
 from schema.tables.sessions.cached_answers import CachedAnswer
 from schema.tables.sessions.feedback import Feedback, LearnedExample
 from schema.tables.sessions.memories import MemoryRow
@@ -63,7 +63,7 @@ TENANT_TABLES = (
     *(WebhookEndpoint, CallbackSecret, WebhookDelivery, WebhookAttempt, Trigger, TriggerCall),
 )
 THREAD_TABLES = (Checkpoint, CheckpointBlob, CheckpointWrite)
-PLATFORM_TABLES = (Tenant, Model, SigningKey, VectorSpace, ServicePart)
+PLATFORM_TABLES = (Tenant, Model, SigningKey, VectorSpace, ServicePart, ServiceCheck)
 
 __all__ = [
     "PLATFORM_TABLES",
@@ -121,6 +121,7 @@ __all__ = [
     "RefreshToken",
     "Schedule",
     "ScheduleRun",
+    "ServiceCheck",
     "ServicePart",
     "Session",
     "SignInCode",

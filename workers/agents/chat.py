@@ -30,7 +30,8 @@ async def answer_chat(
 
     provider = await context.models.get_provider(job)
     known = (await context.models.catalogs.at(job.models_version)).find(job.model)
-    await run_chat(provider, run, emit_counted, window=await _find_window(provider, job, known))
+    window = await _find_window(provider, job, known)
+    await run_chat(provider, run, emit_counted, window=window, own_key=job.credential is not None)
 
 
 async def _find_window(provider: Provider, job: ClaimedJob, known: Model | None) -> int | None:

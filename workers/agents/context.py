@@ -1,7 +1,7 @@
 """What answering needs of its worker process: models, graphs, tools and the configurations of tenants. Opened in
 `workers/context.py`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from graphs.agents.graphs import AgentGraphs
@@ -27,13 +27,15 @@ from workers.retrieval.search import Searcher
 
 @dataclass(frozen=True)
 class ModelContext:
-    """The model providers, the installation's and those of tenants' own credentials, and what is known of models."""
+    """The model providers, the installation's and those of tenants' own credentials, and what is known of models. `avoided`
+    returns the providers that fail: models of others are tried first."""
 
     providers: Providers
     tenant_providers: TenantProviderPool
     breakers: Breakers
     egress: TenantEgress
     catalogs: Catalogs
+    avoided: Callable[[], Collection[str]] = frozenset
 
     async def get_provider(self, job: ClaimedJob) -> Provider:
         """Return the provider of a claimed job's model: with the tenant's own key if it has stored one, else the

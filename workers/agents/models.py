@@ -51,7 +51,8 @@ class Models:
         self._known: dict[str, Capabilities] = {}
 
     async def chain(self, agent: AgentSpec) -> list[ChainModel]:
-        """Return the candidates for an agent, at least one. Raises ProviderError, SecretUnreadable if none can be built."""
+        """Return the candidates for an agent, at least one; those of providers that fail come last. Raises ProviderError,
+        SecretUnreadable if none can be built."""
         candidates: list[ChainModel] = []
         failure: ProviderError | None = None
         for name in self._names(agent):
@@ -61,7 +62,8 @@ class Models:
                 failure = error
         if not candidates and failure is not None:
             raise failure
-        return candidates
+        avoided = self._context.avoided()
+        return sorted(candidates, key=lambda one: not one.own_key and one.full_name.partition("/")[0] in avoided)
 
     async def window(self) -> int | None:
         """Return how many tokens the job's model reads; None if nobody says."""

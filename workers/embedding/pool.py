@@ -1,11 +1,13 @@
 """A worker's embedders by name, each with its batcher and vector space."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from graphs.embeddings.batching import Batcher
 from graphs.embeddings.hosted import RetryDelay
 from graphs.embeddings.purposes import Purpose
 from graphs.embeddings.registry import OpenEmbedder, open_embedder
+from graphs.providers.call_log import noted_embedding
 from schema.postgres.connections import Pool, connection
 from schema.queries.documents.vector_spaces import ensure_vector_space
 
@@ -27,7 +29,7 @@ class EmbedderPool:
         max_chars: int | None = None,
     ) -> None:
         self._pool, self._get_provider, self._retry_delay_s = pool, get_provider, retry_delay_s
-        self._max_chars = max_chars
+        self._max_chars, self._name = max_chars, name
         self._batchers: dict[str, Batcher] = {name: self._new_batcher(default)}
         self._spaces: dict[str, int] = {}
 
@@ -46,7 +48,8 @@ class EmbedderPool:
         self, texts: Sequence[str], *, purpose: Purpose, embedder: str, lane: str = ""
     ) -> list[list[float]]:
         """Return a vector for each text. `lane` is the unit of fair sharing. Raises as `get` and the engine do."""
-        return await self.get(embedder).embed(texts, lane=lane or purpose, purpose=purpose)
+        with noted_embedding() if embedder == self._name else nullcontext():
+            return await self.get(embedder).embed(texts, lane=lane or purpose, purpose=purpose)
 
     async def get_vector_space(self, name: str) -> int:
         """Return the id of the vector space of an embedder. Raises Conflict, Unavailable, and the errors of the provider,

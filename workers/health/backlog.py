@@ -24,6 +24,8 @@ class BacklogFigures:
     def __init__(self, system_pool: Pool, clock: Callable[[], float] = time.monotonic) -> None:
         self._pool, self._clock = system_pool, clock
         self._next_at = -math.inf
+        self.latest: Backlog | None = None
+        """What was measured last."""
 
     async def measure(self) -> None:
         """Ask Postgres, if it is time to. Raises Unavailable while it is away: then the figures are missing, not old."""
@@ -43,6 +45,7 @@ class BacklogFigures:
         self._show(backlog)
 
     def _show(self, backlog: Backlog) -> None:
+        self.latest = backlog
         counts = cast(dict[tuple[str, str], int], backlog.counts)
         self._set(lambda kind, state: counts.get((kind, state), 0), lambda kind: backlog.oldest_s.get(kind, 0.0))
 

@@ -1,9 +1,11 @@
-"""Checks of an installation's parts. Each does what users do: it writes to Postgres, to Redis and to the storage. A store that
-only answers may be full or read-only."""
+"""Checks of the stores: each does what users do, and writes to Postgres, to Redis and to the storage. A store that only answers
+may be full or read-only. Others are beside this file; all of them return a Finding, or raise what is wrong."""
 
 import asyncio
 import os
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import psycopg
 
@@ -35,8 +37,31 @@ REFUSED_BECAUSE = {
 REDIS_CODE = re.compile(r"(?:READONLY|OOM|MISCONF|NOREPLICAS|LOADING|MASTERDOWN|NOAUTH|NOPERM|BUSY)\b")
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What a check found of a part that works: figures, and the `trouble` it has, in a sentence, if it is degraded. `lasted_s`:
+    it has had that trouble for so long already."""
+
+    detail: Mapping[str, float] = field(default_factory=dict[str, float])
+    trouble: str | None = None
+    lasted_s: float = 0.0
+
+
+class NothingKnown(Exception):
+    """Nothing says whether the part works: it stays what it was."""
+
+    def __init__(self, detail: Mapping[str, float] | None = None) -> None:
+        super().__init__()
+        self.detail = dict(detail or {})
+
+
 class PartDown(Exception):
-    """A part does not work; the docstring of the class is what people are told."""
+    """A part does not work, and has not for `lasted_s` already. People are told its sentence, or else the docstring of the
+    class."""
+
+    def __init__(self, sentence: str = "", *, lasted_s: float = 0.0, detail: Mapping[str, float] | None = None) -> None:
+        super().__init__(sentence)
+        self.lasted_s, self.detail = lasted_s, dict(detail or {})
 
 
 class WritesRefused(PartDown):
@@ -59,6 +84,10 @@ class NoWorkers(PartDown):
     """No worker is running."""
 
 
+class StoredWrong(PartDown):
+    """What is read from it is not what was stored."""
+
+
 async def check_postgres(pool: Pool) -> None:
     """Commit a write, as a request does."""
     row = {"tenant_id": PLATFORM, "id": new_id()}
@@ -77,12 +106,15 @@ async def check_redis(redis: RedisClient, inbox: str) -> None:
 
 
 async def check_storage(storage: Storage, name: str) -> None:
-    """Store a file under this name and delete it."""
+    """Store a file under this name, read it, and delete it. Raises StoredWrong."""
     async with storage.staging.temporary_folder() as folder:
         path = folder / "health"
         await asyncio.to_thread(path.write_bytes, BLOCK)
         await storage.put(name, path)
+    stored = b"".join([chunk async for chunk in storage.read(name)])
     await storage.delete([name])
+    if stored != BLOCK:
+        raise StoredWrong
 
 
 async def count_workers(redis: RedisClient) -> int:
@@ -105,7 +137,7 @@ def describe_failure(error: BaseException) -> str:
     # The cause of a time-out is that the check was cancelled, which says nothing.
     match error if isinstance(error, TimeoutError) else error.__cause__ or error:
         case PartDown() as down:
-            sentence = str(down.__doc__)
+            sentence = str(down) or str(down.__doc__)
         case TimeoutError():
             sentence = f"It did not answer within {CHECK_TIMEOUT_S:g} seconds."
         case psycopg.Error(sqlstate=str(state)) as refused:

@@ -1,121 +1,254 @@
-"""Tells webhooks which parts of the installation go down and come back: `service.down`, `service.recovered`.
+"""The watchdog: checks all parts of the installation, tells of what changes, and heals what it can.
 
-A part is down when each check of DAMPING_S failed, and up when each succeeded, so a restart or a single time-out tells
-nobody. One scheduler watches each part; what it was told last is a row, changed together with the deliveries. Postgres holds
-these rows, so its own outage is told when it is over.
+    every 3 s: check all parts ─► heal ─► what has lasted for 8 s is a change: row, log line, webhooks ─► figures, history
+
+A part is down or degraded when no check of DAMPING_S found it better, and up again when each found it so; after each outage of
+the last minutes it takes twice as long, so that one which comes and goes is told once. One scheduler watches, the others wait
+for its lease to end; what was told last is a row, changed together with the deliveries. Postgres holds these rows, so its own
+outage is told when it is over.
 """
 
 import asyncio
+import math
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from schema.errors import HeadraceError
 from schema.metrics.catalog import SERVICE_UP
 from schema.postgres.connections import Db, Pool, system_tx
-from schema.queries.webhooks.service_parts import PartStatus, WatchedPart, change_part, watch_parts
-from workers.health.checks import CHECK_TIMEOUT_S, describe_failure
+from schema.queries.health import service_parts as queries
+from schema.queries.health.service_parts import PartChecks, PartStatus, WatchedPart
+from workers.health.checks import CHECK_TIMEOUT_S, Finding, NothingKnown, PartDown, describe_failure
+from workers.health.trails import DAMPING_S, Trail, Verdict
+from workers.redis.connection import ReplyError
 
 log = structlog.get_logger()
 
 POSTGRES, REDIS = "postgres", "redis"
-DAMPING_S = 15.0
-LEASE_S = 30.0
-CONSEQUENCES = ("workers", "routing")
-"""Parts that are seen through Redis: nothing is known of them while it is down."""
+LEASE_S = 15.0
+RECORD_S = 60.0
+"""How often the history of a part that doesn't change gets a row."""
+GAUGE = {"up": 1.0, "degraded": 0.5, "down": 0.0}
 
-Check = Callable[[], Awaitable[object]]
+Check = Callable[[], Awaitable[Finding | None]]
+Act = Callable[[], Awaitable[None]]
+
+__all__ = ["DAMPING_S", "LEASE_S", "Check", "Part", "ServiceWatch"]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a part has looked like since a time; `error` is why it is down."""
+class Part:
+    """A part: its check, and the store `through` which it is seen: nothing is known of it while that is down."""
 
-    status: PartStatus
-    at: float
+    check: Check
+    through: str | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one check of a part found. `status` is None if nothing is known."""
+
+    status: PartStatus | None
+    latency_ms: float
+    detail: Mapping[str, float]
     error: str | None = None
+    lasted_s: float = 0.0
+
+
+@dataclass
+class Tally:
+    """Checks of a part since its last row in the history."""
+
+    status: PartStatus = "up"
+    checks: int = 0
+    failed: int = 0
+    latency_ms: float = 0.0
+    error: str | None = None
+
+    def add(self, look: Look, status: PartStatus) -> None:
+        self.status, self.checks = status, self.checks + 1
+        self.failed += status != "up"
+        self.latency_ms = max(self.latency_ms, look.latency_ms)
+        self.error = look.error or self.error
+
+
+@dataclass
+class _Memory:
+    """What the watchdog remembers of a part."""
+
+    trail: Trail = field(default_factory=Trail)
+    tally: Tally = field(default_factory=Tally)
+    recorded_at: float = -math.inf
 
 
 class ServiceWatch:
-    """Checks parts by name, and tells of their changes. `wake` rings for the deliverers; `clock` is monotonic."""
+    """Checks parts by name, and tells of their changes. `acts` heal, after each look; `wake` rings for the deliverers; `clock`
+    is monotonic. History is kept for `days`."""
 
     def __init__(
         self,
         system_pool: Pool,
-        checks: dict[str, Check],
+        parts: Mapping[str, Part],
         *,
         watcher: str,
         wake: Callable[[], Awaitable[None]],
+        acts: Sequence[Act] = (),
+        days: int = 7,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._pool, self._checks, self._watcher, self._wake, self._clock = system_pool, checks, watcher, wake, clock
-        self._seen: dict[str, Seen] = {}
-        self._postgres_down: Seen | None = None
+        self._pool, self._parts, self._watcher, self._wake, self._clock = system_pool, parts, watcher, wake, clock
+        self._acts, self._days = acts, days
+        self._memories = {part: _Memory() for part in parts}
+        self._postgres_down: Verdict | None = None  # an outage that could not be told yet
+        self._leads = True
 
     async def look(self) -> None:
-        """Check all parts once, and tell of what has changed for long enough. Raises Unavailable while Postgres is."""
-        errors = dict(zip(self._checks, await asyncio.gather(*map(_failure, self._checks.values())), strict=True))
-        for part, error in errors.items():
-            SERVICE_UP.of(part).set(0 if error else 1)
-            if part in CONSEQUENCES and errors.get(REDIS):
-                self._seen.pop(part, None)
-            else:
-                self._note(part, error)
-        down = self._seen.get(POSTGRES)
-        if errors.get(POSTGRES):
-            if down is not None and self._has_lasted(down):
-                self._postgres_down = down
+        """Check all parts once, heal, and tell of what has changed for long enough. While another scheduler watches, only try
+        to take over. Raises Unavailable while Postgres is."""
+        if not self._leads:
+            async with system_tx(self._pool) as db:
+                self._leads = bool(await self._watch(db))
+            return
+        begun = self._clock()
+        names = list(self._parts)
+        looks = dict(
+            zip(names, await asyncio.gather(*(_look(part.check) for part in self._parts.values())), strict=True)
+        )
+        for name in names:
+            self._note(name, looks, begun)
+        await self._heal()
+        if looks[POSTGRES].status == "down":
+            trail = self._memories[POSTGRES].trail
+            if trail.down_at is not None and begun - trail.down_at >= DAMPING_S:
+                self._postgres_down = Verdict("down", trail.down_at, trail.error)
             return  # nothing can be written
-        await self._tell()
+        await self._tell(looks, begun)
 
-    def _note(self, part: str, error: str | None) -> None:
-        status: PartStatus = "down" if error else "up"
-        before = self._seen.get(part)
-        if before is None or before.status != status:
-            self._seen[part] = Seen(status, self._clock(), error)
+    def _note(self, name: str, looks: Mapping[str, Look], at: float) -> None:
+        look, memory, through = looks[name], self._memories[name], self._parts[name].through
+        if through is not None and looks[through].status == "down":
+            memory.trail = Trail()
+            SERVICE_UP.of(name).set(math.nan)
+        elif look.status is not None:
+            SERVICE_UP.of(name).set(GAUGE[look.status])
+            memory.trail.note(look.status, at - look.lasted_s, look.error)
+            memory.tally.add(look, look.status)
 
-    def _has_lasted(self, seen: Seen) -> bool:
-        return self._clock() - seen.at >= DAMPING_S
+    async def _heal(self) -> None:
+        for act in self._acts:
+            try:
+                await act()
+            except (HeadraceError, ReplyError, OSError) as error:
+                log.warning("healing_postponed", act=getattr(act, "__name__", "act"), error=type(error).__name__)
 
-    async def _tell(self) -> None:
-        told = 0
+    async def _watch(self, db: Db) -> list[WatchedPart]:
+        return await queries.watch_parts(db, list(self._parts), watcher=self._watcher, lease_s=LEASE_S)
+
+    async def _tell(self, looks: Mapping[str, Look], now: float) -> None:
+        told, changed = 0, set[str]()
         async with system_tx(self._pool) as db:
-            for part in await watch_parts(db, list(self._seen), watcher=self._watcher, lease_s=LEASE_S):
-                if part.part == POSTGRES and self._postgres_down and part.status == "up":
-                    told += await self._change(db, part, self._postgres_down)
-                seen = self._seen[part.part]
-                was_told = "down" if part.part == POSTGRES and self._postgres_down else part.status
-                if seen.status != was_told and self._has_lasted(seen):
-                    told += await self._change(db, part, seen)
-        if (up := self._seen.get(POSTGRES)) is not None and self._has_lasted(up):
-            self._postgres_down = None
+            watched = {part.part: part for part in await self._watch(db)}
+            for name in sorted(watched):
+                for verdict in self._verdicts(watched[name], now):
+                    changed.add(name)
+                    told += await self._change(db, watched[name], verdict, now)
+                    watched[name] = WatchedPart(part=name, status=verdict.status, since=_moment(verdict.at, now))
+            own = set(watched)
+            found = {name: (look.latency_ms, dict(look.detail)) for name, look in looks.items() if name in own}
+            await queries.store_findings(db, found, watcher=self._watcher)
+            await self._record(db, own, changed, now)
+        self._postgres_down, self._leads = None, bool(own)
+        if not self._leads:
+            self._forget()
         if told:
             await self._wake()
 
-    async def _change(self, db: Db, part: WatchedPart, seen: Seen) -> int:
+    def _verdicts(self, part: WatchedPart, now: float) -> list[Verdict]:
+        """Return the changes of a part that are to be told, oldest first."""
+        trail, status, verdicts = self._memories[part.part].trail, part.status, list[Verdict]()
+        if part.part == POSTGRES and self._postgres_down and status != "down":
+            verdicts.append(self._postgres_down)
+            status = "down"
+        if verdict := trail.verdict(status, now, DAMPING_S):
+            verdicts.append(verdict)
+        return verdicts
+
+    async def _change(self, db: Db, part: WatchedPart, verdict: Verdict, now: float) -> int:
         """Store a change and write its deliveries; return how many."""
-        since = datetime.now(UTC) - timedelta(seconds=self._clock() - seen.at)
+        since = _moment(verdict.at, now)
         data = {
             "part": part.part,
-            "status": seen.status,
+            "status": verdict.status,
+            "was": part.status,
             "since": since.isoformat(timespec="seconds"),
-            "error": seen.error,
+            "error": verdict.error,
         }
-        if seen.status == "up":
+        if verdict.status == "up":
             data["down_since"] = part.since.isoformat(timespec="seconds")
-        log.warning("service_changed", part=part.part, status=seen.status, error=seen.error)
-        return await change_part(
-            db, part.part, seen.status, watcher=self._watcher, since=since, data=data, error=seen.error
+        if part.status == "up":
+            self._memories[part.part].trail.count_outage(now)
+        log.warning("service_changed", part=part.part, status=verdict.status, was=part.status, error=verdict.error)
+        return await queries.change_part(
+            db,
+            part.part,
+            verdict.status,
+            was=part.status,
+            watcher=self._watcher,
+            since=since,
+            data=data,
+            error=verdict.error,
         )
 
+    async def _record(self, db: Db, own: set[str], changed: set[str], now: float) -> None:
+        """Add to the history what has changed, and once a minute the rest."""
+        rows: list[PartChecks] = []
+        for name in sorted(own):
+            memory = self._memories[name]
+            if memory.tally.checks and (name in changed or now - memory.recorded_at >= RECORD_S):
+                tally, memory.tally, memory.recorded_at = memory.tally, Tally(), now
+                rows.append(
+                    PartChecks(
+                        part=name,
+                        status=tally.status,
+                        checks=tally.checks,
+                        failed=tally.failed,
+                        latency_ms=round(tally.latency_ms, 2),
+                        error=tally.error,
+                    )
+                )
+        if rows:
+            await queries.record_checks(db, rows)
+            await queries.forget_old_checks(db, days=self._days)
 
-async def _failure(check: Check) -> str | None:
-    """Return why a check fails, in a sentence; None if it doesn't."""
+    def _forget(self) -> None:
+        """Another scheduler watches now: what this one saw is no longer looked at."""
+        for name in self._parts:
+            self._memories[name] = _Memory()
+            SERVICE_UP.of(name).set(math.nan)
+
+
+def _moment(at: float, now: float) -> datetime:
+    return datetime.now(UTC) - timedelta(seconds=now - at)
+
+
+async def _look(check: Check) -> Look:
+    """Run a check, and say what it found in a sentence."""
+    began = time.perf_counter()
+    status: PartStatus | None = "up"
+    error, lasted_s, detail = None, 0.0, dict[str, float]()
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
-            await check()
-    except Exception as error:  # noqa: BLE001 -- whatever is wrong, the part is down
-        return describe_failure(error)
-    return None
+            found = await check() or Finding()
+        detail, error, lasted_s = dict(found.detail), found.trouble, found.lasted_s
+        status = "degraded" if error else "up"
+    except NothingKnown as nothing:
+        status, detail = None, nothing.detail
+    except Exception as failure:  # noqa: BLE001 -- whatever is wrong, the part is down
+        status, error = "down", describe_failure(failure)
+        if isinstance(failure, PartDown):
+            lasted_s, detail = failure.lasted_s, failure.detail
+    return Look(status, (time.perf_counter() - began) * 1000, detail, error, lasted_s)

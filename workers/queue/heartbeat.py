@@ -5,13 +5,15 @@ returns which were lost and which are to be cancelled. If the event loop has bee
 stops, so that another worker may take over the jobs.
 
 It is also a watchdog. If doorbells were rung repeatedly in this worker's queue and none arrived here, the consumer has
-lost its connection to Redis without noticing. The process then stops itself, and its supervisor starts a new one.
+lost its connection to Redis without noticing. If the event loop is still blocked when its leases are over, its jobs run
+elsewhere. Then the process stops itself, which the audit log says, and its supervisor starts a new one.
 """
 
 import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -22,6 +24,8 @@ from schema.postgres.connections import connection_options
 from schema.postgres.logins import PROOF, check_proof, login_conninfo
 from schema.queries.jobs.attempts import RENEW, renew_values
 from schema.queries.jobs.sweeper import UNANSWERED_DOORBELLS
+from schema.queries.tenants.audit import ADD, audit_values
+from schema.vault import PLATFORM
 from workers.process_limits import return_free_memory
 from workers.queue.context import QueueContext
 
@@ -69,8 +73,11 @@ class Heartbeat(threading.Thread):
 
     def _beat(self) -> None:
         self._running.loop.call_soon_threadsafe(self._on_loop_turn)
-        if time.monotonic() - self._loop_turned_at > max(BLOCKED_S, 2 * self._every_s):
+        blocked_s = time.monotonic() - self._loop_turned_at
+        if blocked_s > max(BLOCKED_S, 2 * self._every_s):
             log.error("event_loop_blocked", running=len(self._running))
+            if blocked_s > BLOCKED_S + 2 * self._context.lease_s:
+                self._exit("event_loop_blocked")
             return
         db = self._connection()
         attempts = self._running.list_attempts()
@@ -82,7 +89,7 @@ class Heartbeat(threading.Thread):
             renewed = {row["id"]: row["cancel_requested"] for row in rows}
             self._running.loop.call_soon_threadsafe(self._running.on_heartbeat, attempts, renewed)
         if self._is_stalled(db):
-            self._exit()
+            self._exit("consumer_stalled")
 
     def _return_memory(self) -> None:
         """Once a minute, while nothing runs."""
@@ -101,8 +108,17 @@ class Heartbeat(threading.Thread):
             return False
         return db.execute(UNANSWERED_DOORBELLS, {"queues": [self._context.name]}).fetchone() is not None
 
-    def _exit(self) -> None:
-        log.error("consumer_stalled", queue=self._context.name)
+    def _exit(self, reason: str) -> None:
+        log.error("worker_restarts", queue=self._context.name, reason=reason)
+        with suppress(psycopg.Error, LoginRefused):
+            deed = audit_values(
+                PLATFORM,
+                actor="system",
+                action="worker.restarted",
+                target=f"worker:{self._context.owner}",
+                detail={"reason": reason},
+            )
+            self._connection().execute(ADD, deed)
         os.kill(os.getpid(), signal.SIGTERM)
         self._stopping.wait(self._grace_s + EXIT_S)
         os._exit(70)

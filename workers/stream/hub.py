@@ -63,6 +63,10 @@ class Hub:
             await asyncio.gather(self._checker, return_exceptions=True)
         await self._subscriber.close()
 
+    def resubscribe(self) -> None:
+        """Subscribe over a new connection; followers miss nothing (`_on_gap`)."""
+        self._subscriber.reconnect()
+
     @property
     def open_streams(self) -> int:
         """The number of followers."""

@@ -51,18 +51,22 @@ class MemoryBound:
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """Which share of `maxmemory` is used, 0 where there is no bound; and what Redis does when it is full."""
+    """Which share of `maxmemory` is used, 0 where there is no bound; what Redis does when it is full; bytes in use; and how
+    many keys it has ever taken by itself."""
 
     fill: float
     policy: str
+    used: int = 0
+    evicted_keys: int = 0
 
 
 async def read_memory(redis: RedisClient) -> Memory:
     """Return how full Redis is. Raises RedisUnavailable."""
-    lines = (await redis.call("INFO", "memory")).decode().splitlines()
+    lines = (await redis.call("INFO", "memory", "stats")).decode().splitlines()
     told = dict(line.split(":", 1) for line in lines if ":" in line)
-    bound = int(told.get("maxmemory", 0))
-    return Memory(int(told["used_memory"]) / bound if bound else 0.0, told.get("maxmemory_policy", NO_EVICTION))
+    bound, used = int(told.get("maxmemory", 0)), int(told["used_memory"])
+    policy, evicted = told.get("maxmemory_policy", NO_EVICTION), int(told.get("evicted_keys", 0))
+    return Memory(used / bound if bound else 0.0, policy, used, evicted)
 
 
 async def _remove(redis: RedisClient, pattern: str, *, within_ms: int) -> int:

@@ -59,6 +59,11 @@ class Subscriber:
             return False
         return True
 
+    def reconnect(self) -> None:
+        """Leave the connection for a new one: messages don't arrive over it."""
+        if self._connection is not None:
+            self._connection.abort()
+
     def unsubscribe(self, channel: str) -> None:
         """Unsubscribe from `channel`."""
         if self._channels.pop(channel, None) is not None:

@@ -59,8 +59,7 @@ ORDER BY newest.at DESC, newest.id DESC LIMIT %(limit)s
 """
 
 
-async def add_audit(
-    db: Db,
+def audit_values(
     tenant_id: UUID,
     *,
     actor: str,
@@ -70,12 +69,17 @@ async def add_audit(
     address: str | None = None,
     request_id: str | None = None,
     detail: dict[str, Any] | None = None,
-) -> None:
-    """Write down one deed. `action` is `noun.verb`, `result` is `ok`, `denied`, `failed` or how a job ended; `detail` holds
-    names and numbers, never what was said and never a secret."""
+) -> dict[str, Any]:
+    """Return the values of ADD for one deed. `action` is `noun.verb`, `result` is `ok`, `denied`, `failed` or how a job ended;
+    `detail` holds names and numbers, never what was said and never a secret."""
     values = {"tenant_id": tenant_id, "id": new_id(), "actor": actor, "action": action, "target": target}
     values |= {"result": result, "address": address, "request_id": request_id}
-    await db.execute(ADD, {**values, "detail": None if detail is None else Jsonb(detail)})
+    return {**values, "detail": None if detail is None else Jsonb(detail)}
+
+
+async def add_audit(db: Db, tenant_id: UUID, **deed: Any) -> None:
+    """Write down one deed, as `audit_values` takes it."""
+    await db.execute(ADD, audit_values(tenant_id, **deed))
 
 
 async def add_platform_audit(db: Db, tenant_id: UUID, **deed: Any) -> None:

@@ -84,6 +84,14 @@ CASES = {
         "redis is down. GET /health says why.",
         {"part": "redis"},
     ),
+    "HeadracePartDegraded": AlertCase(
+        {'service_up{part="disk"}': gauge(1, 0.5), 'service_up{part="redis"}': "0x200"},
+        "19m",
+        "40m",
+        "warn",
+        "disk works, but not as it should. GET /health says why.",
+        {"part": "disk"},
+    ),
     "HeadraceQueueStuck": AlertCase(
         {'job_oldest_queued_seconds{kind="chat"}': gauge(0, 400), 'job_oldest_queued_seconds{kind="batch"}': "0x200"},
         "15m",

@@ -1,0 +1,111 @@
+"""The parts of an installation, each with its check: what the scheduler's watchdog looks at."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from schema.postgres.connections import Pool, system_tx
+from schema.queries.health.figures import read_delivery_figures
+from schema.vault import PLATFORM
+from workers.health.backlog import BacklogFigures
+from workers.health.checks import Finding, NotSubscribed, PartDown, check_routing, check_storage
+from workers.health.deeds import Deeds
+from workers.health.processes import ProcessChecks, QueueCheck
+from workers.health.providers import ProviderWatch, find_embedder
+from workers.health.reports import living, read_reports
+from workers.health.settings import HealthSettings
+from workers.health.stores import RedisCheck, find_disk, find_memory, find_postgres
+from workers.health.watch import Part
+from workers.redis.client import RedisClient
+from workers.storage.contract import Storage, new_name
+from workers.stream.hub import Hub
+
+POSTGRES, REDIS = "postgres", "redis"
+OVERDUE_S, FAILING_S = 30.0, 60.0
+DELIVERERS = "default"
+LEAST_FAILING = 2
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What the checks need of the scheduler. `pool` sees one tenant at a time; `folder` is on the disk that is looked at;
+    `after_s` is when a doorbell is rung again."""
+
+    pool: Pool
+    system_pool: Pool
+    redis: RedisClient
+    hub: Hub
+    storage: Storage
+    folder: Path
+    backlog: BacklogFigures
+    providers: ProviderWatch
+    deeds: Deeds
+    settings: HealthSettings
+    after_s: float
+
+
+def all_parts(of: Watched) -> dict[str, Part]:
+    """Return every part by its name."""
+    file, subscription = new_name(PLATFORM), SubscriptionCheck(of)
+    processes = ProcessChecks(of.redis, of.system_pool, of.settings, after_s=of.after_s)
+    queues = QueueCheck(of.backlog, of.system_pool, of.settings, after_s=of.after_s)
+
+    async def storage() -> None:
+        await check_storage(of.storage, file)
+
+    async def routing() -> None:
+        await check_routing(of.redis)
+
+    return {
+        POSTGRES: Part(lambda: find_postgres(of.pool, of.system_pool, of.settings)),
+        REDIS: Part(subscription.find),
+        "storage": Part(storage),
+        "workers": Part(processes.find_workers, through=REDIS),
+        "event_loops": Part(processes.find_loops, through=REDIS),
+        "queues": Part(queues.find, through=POSTGRES),
+        "routing": Part(routing, through=REDIS),
+        "embedder": Part(lambda: find_embedder(of.redis), through=REDIS),
+        "webhooks": Part(lambda: find_webhooks(of.redis, of.system_pool), through=POSTGRES),
+        "disk": Part(lambda: find_disk(of.folder, of.settings)),
+        "memory": Part(lambda: find_memory(of.settings)),
+        "clocks": Part(processes.find_clocks, through=REDIS),
+        **of.providers.parts(),
+    }
+
+
+class SubscriptionCheck:
+    """Checks Redis, and renews this process's subscription if it is lost without a word."""
+
+    def __init__(self, of: Watched) -> None:
+        self._redis, self._hub, self._deeds = RedisCheck(of.redis, of.hub.inbox, of.settings), of.hub, of.deeds
+        self._lost = 0
+
+    async def find(self) -> Finding:
+        """Raises NotSubscribed, and at the second time in a row subscribes again."""
+        try:
+            found = await self._redis.find()
+        except NotSubscribed:
+            self._lost += 1
+            if self._lost == 2:
+                self._hub.resubscribe()
+                await self._deeds.did("subscription.renewed", "scheduler")
+            raise
+        self._lost = 0
+        return found
+
+
+async def find_webhooks(redis: RedisClient, system_pool: Pool) -> Finding:
+    """Raises PartDown if webhooks are due and nobody sends them; degraded if many receivers keep failing."""
+    async with system_tx(system_pool) as db:
+        figures = await read_delivery_figures(db, failing_s=FAILING_S)
+    detail = {
+        "endpoints": figures.endpoints,
+        "failing": figures.failing,
+        "overdue_s": round(max(0.0, figures.overdue_s), 1),
+    }
+    if figures.overdue_s > OVERDUE_S:
+        now, reports = await read_reports(redis)
+        if not any(report.queue and report.queue.queue == DELIVERERS for report in living(now, reports)):
+            raise PartDown("Webhooks are due, and no worker delivers them.", detail=detail)
+    if figures.failing >= LEAST_FAILING and 2 * figures.failing >= figures.endpoints:
+        return Finding(detail, f"{figures.failing} of {figures.endpoints} endpoints keep failing.")
+    return Finding(detail)
