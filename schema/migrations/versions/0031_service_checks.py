@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0031"
-down_revision = "0029"
+down_revision = "0030"
 
 AUDITED = "tenant_id, id, actor, action, target, result, address, request_id, detail"
 
