@@ -1,7 +1,9 @@
 """Health checks: `/health` for people, `/health/live` and `/health/ready` for machines.
 
-A check does what users do: it writes to Postgres, to Redis and to the storage. A store that only answers may be full or
-read-only. Checks are shared and remembered for two seconds, so that many callers cost as much as one.
+Whether this process can write to Postgres, to Redis and to the storage it tries itself: a store that only answers may be full
+or read-only. All else, and what the stores say of themselves, is what the watchdog found a moment ago
+(`workers/health/watch.py`); where no scheduler runs, workers and queues are counted here. Checks are shared and remembered for
+two seconds, so that many callers cost as much as one.
 
 Ready means that jobs can be accepted: Postgres takes a write, and has refused none of late. Redis and the storage are not part
 of it: without them jobs are accepted and wait; if every API process left the load balancer, they would be refused. Model
@@ -13,7 +15,7 @@ with the right `operations.read`, and whoever sends HEADRACE_METRICS_TOKEN, whic
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -23,7 +25,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Meta
 
 from api.auth.principals import PUBLIC, is_operator
-from api.health_history import PartStatus, read_stored_parts
+from api.health_history import read_stored_parts
 from api.http.errors import RETRY_AFTER
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
@@ -32,6 +34,7 @@ from graphs.providers.settings import ProviderSettings, has_language_model
 from schema.events.notices import NO_LANGUAGE_MODEL
 from schema.job_kinds import QUEUES
 from schema.postgres.connections import is_frozen, was_refused
+from schema.queries.health.service_parts import PartStatus, StoredPart
 from schema.vault import PLATFORM
 from workers.health.checks import (
     CHECK_TIMEOUT_S,
@@ -63,9 +66,9 @@ class PartOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     latency_ms: Annotated[
         float | None, Meta(description="How long the check took, in milliseconds; absent if nothing was called.")
     ] = None
-    detail: Annotated[dict[str, int] | None, Meta(description="Counts, such as worker processes or queue lengths.")] = (
-        None
-    )
+    detail: Annotated[
+        dict[str, float] | None, Meta(description="Figures, such as worker processes, connections or queue lengths.")
+    ] = None
     error: Annotated[str | None, Meta(description="What is wrong, in a sentence; absent if nothing is.")] = None
     last_error: Annotated[str | None, Meta(description="What was wrong last; absent if nothing was.")] = None
     last_error_at: Annotated[datetime | None, Meta(description="When that was seen last.")] = None
@@ -106,6 +109,13 @@ HEALTH_EXAMPLE = {
         },
         "storage": {"status": "up", "latency_ms": 1.2, **SINCE},
         "workers": {"status": "up", "latency_ms": 0.4, "detail": {"processes": 3}, **SINCE},
+        "provider/openai": {
+            "status": "degraded",
+            "latency_ms": 0.4,
+            "detail": {"calls": 40, "failed": 22},
+            "error": "22 of 40 calls in a minute failed (provider_overloaded).",
+            **SINCE,
+        },
         "queues": {"status": "up", "latency_ms": 0.37, "detail": {"chat": 0, "default": 0, "ingestion": 2}, **SINCE},
         "routing": {"status": "up", "latency_ms": 0.3, **SINCE},
         "language_model": {"status": "up", **SINCE},
@@ -141,17 +151,58 @@ async def get_health(request: Request[Any, Any, Any], resources: AppResources) -
     """Checks each component. Anybody sees whether each is up; platform admins with the right `operations.read` also see
     latencies, counts, since when, and what is or was wrong. Always returns 200: this is for people; probes use
     `/health/ready`."""
-    checks = {
-        "postgres": _postgres,
-        "redis": _redis,
-        "storage": _storage,
-        "workers": _workers,
-        "queues": _queues,
-        "routing": _routing,
-    }
-    parts, operator = await asyncio.gather(_check(checks, resources), is_operator(request))
-    parts = {**parts, "language_model": _language_model(resources)}
+    parts, operator = await asyncio.gather(_all_parts(resources), is_operator(request))
     return HealthOut(_sum_up(parts), parts if operator else _without_details(parts))
+
+
+async def _all_parts(resources: Resources) -> dict[str, PartOut]:
+    parts = await _check({"postgres": _postgres, "redis": _redis, "storage": _storage}, resources)
+    stored = await _stored(resources) if parts["postgres"].status != "down" else {}
+    watched = {name: _as_watched(part) for name, part in stored.items() if part.watched}
+    watches = bool(watched)
+    counted: dict[str, Check] = {"workers": _workers, "queues": _queues, "routing": _routing}
+    unwatched = {name: check for name, check in counted.items() if name not in watched}
+    for name, part in parts.items():
+        parts[name] = _with_figures(part, watched.pop(name, None))
+    found = await _check(unwatched, resources) | watched
+    first = [*counted, "embedder"]
+    order = [*(name for name in first if name in found), *sorted(found.keys() - set(first))]
+    parts |= {name: found[name] for name in order}
+    return {**parts, "watchdog": _watchdog(watches, resources), "language_model": _language_model(resources)}
+
+
+async def _stored(resources: Resources) -> dict[str, StoredPart]:
+    return await resources.health.load("stored", lambda: read_stored_parts(resources.health_pool))
+
+
+def _as_watched(part: StoredPart) -> PartOut:
+    """Return a part as the watchdog found it."""
+    bad = part.status != "up"
+    return PartOut(
+        status=part.status,
+        since=part.since,
+        latency_ms=None if part.latency_ms is None else round(part.latency_ms, 2),
+        detail=part.detail or None,
+        error=part.error if bad else None,
+        last_error=part.error,
+        last_error_at=part.since if part.error else None,
+    )
+
+
+def _with_figures(own: PartOut, watched: PartOut | None) -> PartOut:
+    """Return what this process found together with what the watchdog did: its figures, and what it finds degraded."""
+    if watched is None:
+        return own
+    shown = watched if own.status == "up" and watched.status == "degraded" else own
+    return msgspec.structs.replace(shown, latency_ms=own.latency_ms, detail=watched.detail)
+
+
+def _watchdog(watches: bool, resources: Resources) -> PartOut:
+    error = (
+        None if watches else "No scheduler watches: the rest is what this process sees, and nobody is told of changes."
+    )
+    record = resources.health_history.note("watchdog", "up" if watches else "degraded", error, None)
+    return PartOut(status=record.status, since=record.since, error=error)
 
 
 def _sum_up(parts: dict[str, PartOut]) -> PartStatus:
@@ -161,10 +212,13 @@ def _sum_up(parts: dict[str, PartOut]) -> PartStatus:
 
 
 def _without_details(parts: dict[str, PartOut]) -> dict[str, PartOut]:
-    return {name: PartOut(status=part.status, hint=part.hint) for name, part in parts.items()}
+    """Return what anybody may see: which vendors an installation calls is not part of it."""
+    shown = {name: part for name, part in parts.items() if not name.startswith(PROVIDERS)}
+    return {name: PartOut(status=part.status, hint=part.hint) for name, part in shown.items()}
 
 
-Check = Callable[[Resources], Awaitable[dict[str, int] | None]]
+PROVIDERS = "provider/"
+Check = Callable[[Resources], Awaitable[Mapping[str, float] | None]]
 
 
 async def _check(checks: dict[str, Check], resources: Resources) -> dict[str, PartOut]:
@@ -177,7 +231,7 @@ async def _check(checks: dict[str, Check], resources: Resources) -> dict[str, Pa
 
 async def _measure(name: str, check: Check, resources: Resources) -> PartOut:
     started = time.perf_counter()
-    detail: dict[str, int] | None = None
+    detail: Mapping[str, float] | None = None
     error: str | None = None
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
@@ -186,7 +240,8 @@ async def _measure(name: str, check: Check, resources: Resources) -> PartOut:
         error = describe_failure(exc)
     taken_s = time.perf_counter() - started
     status: PartStatus = "down" if error else "degraded" if taken_s > SLOW_S else "up"
-    part = PartOut(status=status, latency_ms=round(taken_s * 1000, 2), detail=detail, error=error)
+    figures = None if detail is None else dict(detail)
+    part = PartOut(status=status, latency_ms=round(taken_s * 1000, 2), detail=figures, error=error)
     return await _with_history(name, part, resources)
 
 
@@ -194,9 +249,7 @@ async def _with_history(name: str, part: PartOut, resources: Resources) -> PartO
     """Return the part with since when it is so, and what was wrong last."""
     if part.status == "degraded":
         part = msgspec.structs.replace(part, error=SLOW)
-    stored = {}
-    if name != "postgres" or part.status != "down":
-        stored = await resources.health.load("stored", lambda: read_stored_parts(resources.health_pool))
+    stored = await _stored(resources) if name != "postgres" or part.status != "down" else {}
     record = resources.health_history.note(name, part.status, part.error, stored.get(name))
     return msgspec.structs.replace(
         part, since=record.since, last_error=record.last_error, last_error_at=record.last_error_at

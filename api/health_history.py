@@ -1,6 +1,6 @@
-"""Since when each part of `/health` is as it is, and what was wrong with it last.
+"""Since when each part of `/health` is as it is, what was wrong with it last, and what the watchdog knows besides.
 
-This process remembers what its own checks saw. The scheduler's rows (`service_parts`) are older than this process and know what
+This process remembers what its own checks saw. The watchdog's rows (`service_parts`) are older than this process and know what
 happened while nobody asked; they leave out what lasted only seconds.
 """
 
@@ -8,14 +8,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal
 
 from schema.errors import HeadraceError
 from schema.postgres.connections import Pool, connection
-from schema.queries.health.service_parts import StoredPart, list_parts
+from schema.queries.health.service_parts import PartStatus, StoredPart, list_parts
 
 READ_TIMEOUT_S = 1.0
-PartStatus = Literal["up", "degraded", "down"]
+UNWATCHED_S = 15.0
+"""How long after the end of its lease a watchdog's findings are still shown: another has taken over by then."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,6 @@ async def read_stored_parts(pool: Pool) -> dict[str, StoredPart]:
     """Return what the scheduler has stored, by part; nothing while Postgres is unavailable."""
     try:
         async with asyncio.timeout(READ_TIMEOUT_S), connection(pool) as db:
-            return {part.part: part for part in await list_parts(db)}
+            return {part.part: part for part in await list_parts(db, unwatched_s=UNWATCHED_S)}
     except (HeadraceError, TimeoutError):
         return {}

@@ -29,8 +29,8 @@ from api.openai import completions, embeddings, models, text_completions
 from api.openai.conversations import routes as conversations
 from api.openai.responses import create as create_response
 from api.openai.responses import stored as stored_responses
+from api.operations import checks, performance, route_table
 from api.operations import metrics as operations_metrics
-from api.operations import performance, route_table
 from api.pipelines import routes as pipelines
 from api.root_page import get_about
 from api.schedules import routes as schedules
@@ -79,6 +79,7 @@ NATIVE = (
     *(webhooks.routes, deliveries.routes, triggers.routes, hooks.routes),
     route_table.routes,
     performance.routes,
+    checks.routes,
 )
 """Under `/api`."""
 

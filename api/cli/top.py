@@ -147,9 +147,12 @@ def describe(url: str, now: Look, before: Look) -> list[str]:
 
 
 def _down(now: Look) -> list[str]:
-    parts = [one["labels"]["part"] for one in now.metrics["figures"].get("service_up", ()) if one.get("value") == 0]
+    seen = {one["labels"]["part"]: one.get("value") for one in now.metrics["figures"].get("service_up", ())}
+    parts = [part for part, value in seen.items() if value == 0]
     parts += ["the figures from Postgres"] if now.value("postgres_up") == 0 else []
-    return [f"DOWN      {', '.join(parts)}"] if parts else []
+    degraded = [part for part, value in seen.items() if value == 0.5]
+    lines = [f"DOWN      {', '.join(parts)}"] if parts else []
+    return lines + ([f"DEGRADED  {', '.join(degraded)}"] if degraded else [])
 
 
 def _kinds(now: Look, before: Look) -> list[str]:

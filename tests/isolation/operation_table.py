@@ -407,6 +407,7 @@ CALLS: dict[str, Call] = {
     "GET /api/admin/tenants/{tenant}/metrics": Call("tenants.manage", TENANT),
     "GET /api/admin/audit": Call("tenants.manage", AUDIT, AUDIT_PLAIN),
     "GET /api/debug/routes": Call("operations.read"),
+    "GET /api/admin/health/checks": Call("operations.read", plain="query.part query.cursor"),
     "GET /api/performance/summary": Call("usage.read"),
     "GET /api/admin/models": Call("models.manage"),
     "GET /api/admin/models/{name}": Call("models.manage", {"path.name": word("price")}),
