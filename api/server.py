@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 
 import structlog
 import uvicorn
@@ -16,6 +17,7 @@ from graphs.providers.langchain.described import describe_listed_models
 from schema.installation.settings_check import require_valid
 from schema.metrics.process import start_metrics
 from schema.postgres.logins import check_login
+from schema.tracing.process import do_nothing, start_tracing
 from tools.langchain.listing import list_langchain_tools
 from workers.logs import configure_logging, log_uncaught
 from workers.process_limits import disable_core_dumps, raise_file_limit, relax_garbage_collection
@@ -39,6 +41,7 @@ def serve() -> None:
     list_langchain_tools(os.environ)
     describe_listed_models(settings.providers.langchain_models, dict(settings.providers.langchain_env))
     check_login(settings.database_url, "headrace_app")
+    stop_tracing = start_tracing(settings.tracing, "api")
     app = create_app(settings, start_metrics(settings.metrics, settings.redis_url, "api", os.environ))
     relax_garbage_collection()
     config = uvicorn.Config(
@@ -60,16 +63,22 @@ def serve() -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
     )
-    Server(config, app.state.streams, app.state.bodies).run()
+    Server(config, app.state.streams, app.state.bodies, stop_tracing).run()
 
 
 class Server(uvicorn.Server):
     """uvicorn that looks at its connections every second. On shutdown open streams end at once, instead of delaying it for the
-    whole grace period."""
+    whole grace period, and traces are sent: after it, uvicorn ends the process by the signal that it got."""
 
-    def __init__(self, config: uvicorn.Config, streams: OpenStreams, bodies: BodyBudget) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        streams: OpenStreams,
+        bodies: BodyBudget,
+        stop_tracing: Callable[[], None] = do_nothing,
+    ) -> None:
         super().__init__(config)
-        self._streams, self._bodies = streams, bodies
+        self._streams, self._bodies, self._stop_tracing = streams, bodies, stop_tracing
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -87,3 +96,4 @@ class Server(uvicorn.Server):
         log.info("server_stopping")
         self._streams.close()
         await super().shutdown(sockets)
+        await asyncio.to_thread(self._stop_tracing)

@@ -12,6 +12,7 @@ from schema.errors import InputError
 from schema.installation.settings_check import read_choice
 from schema.metrics.settings import MetricsSettings
 from schema.postgres.logins import url_from
+from schema.tracing.settings import TracingSettings
 from schema.vault import Vault
 from tools.egress import EgressPolicy
 from workers.queue.job_core import JobCoreSettings
@@ -38,7 +39,7 @@ class ApiSettings:
     sites whose pages may call the API. `embedders`: those that collections
     can choose; the first is the default. `storage`: where the bytes of documents are; `uploads`: limits of uploads.
     `reranker`: the cross-encoder that workers use. `logs`: `people` or `json`;
-    `log_level`: the least that is logged. `metrics`: who may read them, and where."""
+    `log_level`: the least that is logged. `metrics`: who may read them, and where. `tracing`: whether requests are traced."""
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
@@ -66,6 +67,7 @@ class ApiSettings:
     logs: str | None = None
     log_level: str | None = None
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
 
     @property
     def embedder(self) -> str:
@@ -81,7 +83,7 @@ class ApiSettings:
             storage = StorageSettings.from_env(env)
             embedders, logs = _read_embedders(env), read_choice(env, "HEADRACE_LOGS", LOG_STYLES)
             issuer = _read_address(env, "HEADRACE_ISSUER") or _read_address(env, "HEADRACE_URL") or cls.issuer
-            metrics = MetricsSettings.from_env(env)
+            metrics, tracing = MetricsSettings.from_env(env), TracingSettings.from_env(env)
             log_level = read_choice(env, "HEADRACE_LOG_LEVEL", LOG_LEVELS)
             trusted_proxies, cors_origins = _read_proxies(env), _read_origins(env)
         except ValueError as error:
@@ -120,6 +122,7 @@ class ApiSettings:
             logs=logs,
             log_level=log_level,
             metrics=metrics,
+            tracing=tracing,
             storage=storage,
             reranker=env.get("HEADRACE_RERANKER", "").strip() or None,
             uploads=UploadLimits(

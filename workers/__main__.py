@@ -20,6 +20,7 @@ from schema.job_kinds import QUEUES
 from schema.metrics.process import start_metrics
 from schema.postgres.logins import ROLES as ROLES_OF_POSTGRES
 from schema.postgres.logins import check_login
+from schema.tracing.process import start_tracing
 from tools.langchain.listing import list_langchain_tools
 from workers.logs import configure_logging, log_uncaught
 from workers.process_limits import disable_core_dumps, keep_files_private, raise_file_limit, relax_garbage_collection
@@ -47,12 +48,16 @@ def main(role: str) -> int:
     configure_logging(role, style=settings.logs, level=settings.log_level)
     log_uncaught()
     raise_file_limit()
-    if role == "scheduler":
-        return _run_scheduler(settings)
     if role == "flower":
         return _run_flower(settings)
-    list_langchain_tools(os.environ)
-    return _run_worker(settings, role)
+    stop_tracing = start_tracing(settings.tracing, role)
+    try:
+        if role == "scheduler":
+            return _run_scheduler(settings)
+        list_langchain_tools(os.environ)
+        return _run_worker(settings, role)
+    finally:
+        stop_tracing()
 
 
 def check_logins(settings: WorkerSettings) -> None:

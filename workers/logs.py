@@ -21,6 +21,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from schema.postgres.outage_log import quiet_pools
+from schema.tracing.spans import current
 from workers.outage_lines import OutageLines
 
 QUIET_LOGGERS = (
@@ -97,6 +98,7 @@ def configure_logging(process: str, *, style: str | None = None, level: str | No
     )
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _name_span,
         structlog.stdlib.add_log_level,
         _name_process(process),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -202,6 +204,14 @@ def _name_process(process: str) -> Any:
         return event
 
     return add
+
+
+def _name_span(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Add the ids of the current span, by which a viewer of traces finds the lines that belong to it."""
+    if (here := current()) is not None:
+        event.setdefault("trace_id", here.trace_id)
+        event.setdefault("span_id", here.span_id)
+    return event
 
 
 def masked(text: str) -> str:

@@ -10,8 +10,10 @@ from typing import Any, cast
 
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from api.http.request_span import note_response, request_span
 from schema.ids import new_id
 from schema.metrics.catalog import HTTP_DURATION, HTTP_REQUESTS
+from schema.tracing.spans import UNTRACED, Span
 from workers.logs import RequestLog
 
 log = RequestLog()
@@ -49,18 +51,29 @@ class RequestMiddleware:
         is_head = scope.get("method") == "HEAD"
         if is_head:
             scope = cast(HTTPScope, {**scope, "method": "GET"})
-        send = _with_headers(send, scope, request_id)
-        await self._app(scope, receive, _without_body(send) if is_head else send)
+        with _span(scope, request_id) as span:
+            send = _with_headers(send, scope, request_id, span)
+            await self._app(scope, receive, _without_body(send) if is_head else send)
 
 
-def _with_headers(send: Send, scope: Any, request_id: str) -> Send:
+def _span(scope: Any, request_id: str) -> Span:
+    if scope["path"].startswith(OF_PROBES):
+        return UNTRACED
+    return request_span(scope, _method(scope), request_id)
+
+
+def _method(scope: Any) -> str:
+    return scope["method"] if scope["method"] in METHODS else OTHER_METHOD
+
+
+def _with_headers(send: Send, scope: Any, request_id: str, span: Span) -> Send:
     """Return a `send` that calls what must be done before the response, and adds the headers that all have."""
 
     began = time.perf_counter()
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            _measure(scope, request_id, message["status"], time.perf_counter() - began)
+            _measure(scope, request_id, message["status"], time.perf_counter() - began, span)
             if (before := scope.pop(BEFORE_RESPONSE, None)) is not None:
                 before()
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), NOSNIFF]
@@ -69,9 +82,9 @@ def _with_headers(send: Send, scope: Any, request_id: str) -> Send:
     return send_with_headers
 
 
-def _measure(scope: Any, request_id: str, status: int, duration_s: float) -> None:
-    method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
-    route = scope.get("path_template") or UNMATCHED
+def _measure(scope: Any, request_id: str, status: int, duration_s: float, span: Span) -> None:
+    method, route = _method(scope), scope.get("path_template") or UNMATCHED
+    note_response(span, scope, method, route, status)
     HTTP_DURATION.of(method, route).observe(duration_s)
     HTTP_REQUESTS.of(method, route, str(status)).inc()
     if status < 400 and route.startswith(OF_PROBES):
@@ -85,6 +98,8 @@ def _measure(scope: Any, request_id: str, status: int, duration_s: float) -> Non
     }
     if caller is not None:
         facts["tenant_id"] = str(caller.tenant_id)
+    if (here := span.context) is not None:
+        facts |= {"trace_id": here.trace_id, "span_id": here.span_id}
     log.info("request_answered", request_id=request_id, **facts)
 
 

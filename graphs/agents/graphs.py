@@ -25,6 +25,7 @@ from graphs.agents.emitter import replay_trail
 from graphs.agents.plan_execute import MAX_ROUNDS, act, answer, plan, verify
 from graphs.agents.react import think, use_tools
 from graphs.agents.routing import answer_alone, begin, next_intent, route
+from graphs.agents.spans import traced
 from graphs.agents.state import AgentState
 from graphs.data_marks import DataMark
 
@@ -69,8 +70,8 @@ def _has_more(state: AgentState) -> bool:
 
 
 def _add_react_nodes(graph: StateGraph[Any, Any, Any, Any]) -> None:
-    graph.add_node("think", think)
-    graph.add_node("use_tools", use_tools)
+    graph.add_node("think", traced("think", think))
+    graph.add_node("use_tools", traced("use_tools", use_tools))
     targets: dict[Any, str] = {"use_tools": "use_tools", "end": END}
     if "next_intent" in graph.nodes:
         targets["next_intent"] = "next_intent"
@@ -80,7 +81,7 @@ def _add_react_nodes(graph: StateGraph[Any, Any, Any, Any]) -> None:
 
 def _add_plan_execute_nodes(graph: StateGraph[Any, Any, Any, Any]) -> None:
     for name, node in {"plan": plan, "act": act, "verify": verify, "answer": answer}.items():
-        graph.add_node(name, node)
+        graph.add_node(name, traced(name, node))
     graph.add_conditional_edges("plan", _after_plan, {"act": "act", "think": "think", "answer": "answer"})
     graph.add_edge("act", "verify")
     graph.add_conditional_edges("verify", _after_verify, {"plan": "plan", "answer": "answer"})
@@ -91,7 +92,7 @@ def _add_plan_execute_nodes(graph: StateGraph[Any, Any, Any, Any]) -> None:
 def build_react() -> StateGraph[Any, Any, Any, Any]:
     """Alternate between thinking and calling tools."""
     graph = StateGraph(AgentState, context_schema=AgentRun)
-    graph.add_node("begin", begin)
+    graph.add_node("begin", traced("begin", begin))
     graph.add_edge(START, "begin")
     graph.add_edge("begin", "think")
     _add_react_nodes(graph)
@@ -101,7 +102,7 @@ def build_react() -> StateGraph[Any, Any, Any, Any]:
 def build_plan_execute() -> StateGraph[Any, Any, Any, Any]:
     """Plan, run the steps in parallel, verify, answer. `think` answers what needs no plan."""
     graph = StateGraph(AgentState, context_schema=AgentRun)
-    graph.add_node("begin", begin)
+    graph.add_node("begin", traced("begin", begin))
     graph.add_edge(START, "begin")
     graph.add_conditional_edges("begin", _after_begin, {"plan": "plan", "think": "think"})
     _add_react_nodes(graph)
@@ -113,7 +114,7 @@ def build_supervisor() -> StateGraph[Any, Any, Any, Any]:
     """Route the question, and let each agent answer its part."""
     graph = StateGraph(AgentState, context_schema=AgentRun)
     for name, node in {"route": route, "begin": begin, "next_intent": next_intent}.items():
-        graph.add_node(name, node)
+        graph.add_node(name, traced(name, node))
     graph.add_edge(START, "route")
     graph.add_conditional_edges("route", _after_route, {"begin": "begin", "end": END})
     graph.add_conditional_edges("begin", _after_begin, {"plan": "plan", "think": "think"})

@@ -12,10 +12,14 @@ from typing import Any
 
 from graphs.agents.contract import AgentRun, AgentSpec, CallResult
 from graphs.agents.emitter import Emitter
+from graphs.agents.spans import note_unfinished, tool_span
 from graphs.data_marks import DataMark
 from graphs.providers.contract import Message, ToolResultPart
 from schema.events import ToolFinished, ToolStarted
-from tools.contract import Tool
+from schema.tracing import attributes as names
+from schema.tracing.content import as_json
+from schema.tracing.spans import Span, records_content
+from tools.contract import Tool, ToolContext
 from tools.errors import NOT_CALLED, ToolFailed, ToolUnconfirmed, ToolUnknown
 from tools.execution import call_tool
 
@@ -62,14 +66,24 @@ async def _call_once(
         return CallResult(ok=False, text=confirmation_request(name), code=ToolUnconfirmed.code)
     context = await run.context(call_id)  # before the note: a call that was noted counts as made
     recorded = await run.ledger.begin(call_id, name, side_effects=tool.spec.side_effects)
+    note_unfinished(tool, call_id, recorded)
     if recorded is not None:
         return recorded
+    with tool_span(tool, call_id) as span:
+        result = await _execute(tool, call["arguments"], context, span)
+    await run.ledger.end(call_id, name, result)
+    return result
+
+
+async def _execute(tool: Tool, arguments: Any, context: ToolContext, span: Span) -> CallResult:
     try:
-        output = await call_tool(tool, call["arguments"], context)
+        output = await call_tool(tool, arguments, context)
         result = CallResult(ok=True, text=output.text, data=output.data, renderer=output.renderer)
     except ToolFailed as error:
         result = CallResult(ok=False, text=error.message, code=error.code)
-    await run.ledger.end(call_id, name, result)
+        span.fail(error.code)
+    if records_content():
+        span.set({names.TOOL_ARGUMENTS: as_json(event_arguments(arguments)), names.TOOL_RESULT: as_json(result.text)})
     return result
 
 

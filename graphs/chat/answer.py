@@ -5,6 +5,7 @@ Events leave through `Question.emit` as `schema.events` structs, the moment they
 LangGraph's custom stream would cost 30 µs (a queue, a task and a wait each), LangChain callbacks 0.7 ms.
 """
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -13,8 +14,10 @@ import msgspec
 from graphs.chat.choices import OtherChoices
 from graphs.chat.context import Question
 from graphs.providers.call_metrics import measured_call
+from graphs.providers.call_span import noting
 from graphs.providers.contract import (
     ChoiceDelta,
+    Delta,
     ExtraDelta,
     Finished,
     Progress,
@@ -32,18 +35,18 @@ from schema.model_catalog.prices import long_prompt
 
 async def answer(question: Question) -> None:
     """Call the model and emit its deltas; the last events are the whole message and its usage. Raises ProviderError."""
-    with measured_call(question.provider.name, own_key=question.own_key):
-        await _answer(question)
+    request = msgspec.structs.replace(question.request, messages=tuple(question.messages))
+    with measured_call(question.provider.name, request, own_key=question.own_key) as span:
+        await _answer(question, noting(span, question.provider.stream(request)))
 
 
-async def _answer(question: Question) -> None:
+async def _answer(question: Question, stream: AsyncGenerator[Delta, None]) -> None:
     emit = question.emit
     texts: list[str] = []
     refusals: list[str] = []
     extra: dict[str, Any] = {}
     calls, choices = ToolCalls(), OtherChoices()
-    request = msgspec.structs.replace(question.request, messages=tuple(question.messages))
-    async with aclosing(question.provider.stream(request)) as deltas:
+    async with aclosing(stream) as deltas:
         async for delta in deltas:
             match delta:
                 case TextDelta(text, logprobs):

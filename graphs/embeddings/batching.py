@@ -18,6 +18,7 @@ from graphs.embeddings import hosted
 from graphs.embeddings.local_model import BATCH_TOKENS
 from graphs.embeddings.purposes import Purpose
 from graphs.embeddings.registry import OpenEmbedder
+from graphs.embeddings.spans import embedding_span
 
 LOCAL_BATCH_TEXTS = 16
 LOCAL_BATCH_CHARS = BATCH_TOKENS * 5
@@ -96,7 +97,8 @@ class Batcher:
         call = _Call(lane, texts, purpose, asyncio.get_running_loop().create_future())
         self._enqueue(call)
         try:
-            await call.done
+            with embedding_span(f"{self.embedder.engine}/{self.embedder.model}", len(texts)):
+                await call.done
         finally:
             self._pending.discard(call)
             self._dequeue(call)

@@ -18,6 +18,7 @@ from graphs.embeddings.hosted import HostedEmbedder, RetryDelay
 from graphs.embeddings.minilm import MiniLM
 from graphs.embeddings.purposes import Purpose, purpose_prefix
 from graphs.embeddings.reference import SentenceTransformers
+from graphs.embeddings.spans import embedding_span
 from graphs.embeddings.texts import clean
 from graphs.providers.contract import Embedder
 from graphs.providers.errors import ModelUnknown, ProviderUnknown
@@ -50,7 +51,8 @@ class OpenEmbedder:
     async def embed(self, texts: Sequence[str], purpose: Purpose = "query") -> list[list[float]]:
         """Return one vector of length 1 per text, in order. The purpose is `passage` for what queries search, and `query` for
         everything else. Raises what the engine or provider raises."""
-        return await self.embed_prepared([self.prepare(text, purpose) for text in texts], purpose)
+        with embedding_span(f"{self.engine}/{self.model}", len(texts)):
+            return await self.embed_prepared([self.prepare(text, purpose) for text in texts], purpose)
 
     def prepare(self, text: str, purpose: Purpose) -> str:
         """Return the text as the model sees it."""

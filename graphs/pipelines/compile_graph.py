@@ -7,9 +7,10 @@ from langgraph.graph import END as LANGGRAPH_END
 from langgraph.graph import START as LANGGRAPH_START
 from langgraph.graph import StateGraph
 
+from graphs.agents.spans import traced
 from graphs.pipelines.definition import Definition, ParallelStep, RouterStep
 from graphs.pipelines.state import State, build_state_type, output_key
-from graphs.pipelines.steps import PipelineRun, build_join, build_node
+from graphs.pipelines.steps import Node, PipelineRun, build_join, build_node
 from graphs.pipelines.topology import END, START, Topology, build_topology, join_node
 from graphs.pipelines.validation import find_final_steps
 
@@ -20,12 +21,16 @@ def build_pipeline(definition: Definition) -> StateGraph[Any, Any, Any, Any]:
     final_steps, topology = find_final_steps(definition), build_topology(definition)
     for name, step in definition.steps.items():
         if isinstance(step, ParallelStep):
-            graph.add_node(node_name(name), build_node(name, step, is_last=False))
-            graph.add_node(node_name(join_node(name)), build_join(name, step, is_last=name in final_steps))
+            _add_node(graph, name, build_node(name, step, is_last=False))
+            _add_node(graph, join_node(name), build_join(name, step, is_last=name in final_steps))
         else:
-            graph.add_node(node_name(name), build_node(name, step, is_last=name in final_steps))
+            _add_node(graph, name, build_node(name, step, is_last=name in final_steps))
     _add_edges(graph, definition, topology)
     return graph
+
+
+def _add_node(graph: StateGraph[Any, Any, Any, Any], name: str, node: Node) -> None:
+    graph.add_node(node_name(name), traced(node_name(name), node, each_step_stored=True))
 
 
 def _add_edges(graph: StateGraph[Any, Any, Any, Any], definition: Definition, topology: Topology) -> None:

@@ -1,26 +1,32 @@
-"""Measures calls of models: how long, and how they ended."""
+"""Measures and traces calls of models: how long, how they ended, and what they used."""
 
 import time
 from types import TracebackType
 
 from graphs.providers.call_log import CALLS
+from graphs.providers.call_span import call_span
+from graphs.providers.contract import ModelRequest
 from schema.errors import ProviderError
 from schema.metrics.catalog import MODEL_CALL, PROVIDER_ERRORS
+from schema.tracing.spans import Span
 
 
 class measured_call:
-    """`with measured_call(provider.name, own_key=…):` around one call, with all of its stream. `own_key`: it is made with a
-    tenant's own key."""
+    """`with measured_call(provider.name, request, own_key=…) as span:` around one call, with all of its stream, which goes
+    through `noting(span, stream)` (`call_span.py`). `own_key`: it is made with a tenant's own key."""
 
-    def __init__(self, provider: str, *, own_key: bool) -> None:
+    def __init__(self, provider: str, request: ModelRequest, *, own_key: bool) -> None:
         self._provider, self._own_key = provider, own_key
+        self._span = call_span(provider, request)
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Span:
         self._began = time.perf_counter()
+        return self._span.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._span.__exit__(kind, error, trace)
         outcome = "ok" if kind is None else "error" if isinstance(error, Exception) else "cancelled"
         MODEL_CALL.of(self._provider, outcome).observe(time.perf_counter() - self._began)
         if not self._own_key:

@@ -16,6 +16,7 @@ import structlog
 
 from graphs.providers.breakers import Breakers
 from graphs.providers.call_metrics import measured_call
+from graphs.providers.call_span import noting
 from graphs.providers.contract import (
     ChoiceDelta,
     Delta,
@@ -118,9 +119,9 @@ async def _stream(candidate: ChainModel, request: ModelRequest, breakers: Breake
             f"{candidate.provider.name} failed too often and is paused; retry in {wait_s:.0f} s.", wait_s
         )
     try:
-        stream = candidate.provider.stream(msgspec.structs.replace(request, model=candidate.model))
-        with measured_call(candidate.provider.name, own_key=candidate.own_key):
-            async with aclosing(stream) as deltas:
+        request = msgspec.structs.replace(request, model=candidate.model)
+        with measured_call(candidate.provider.name, request, own_key=candidate.own_key) as span:
+            async with aclosing(noting(span, candidate.provider.stream(request))) as deltas:
                 async for delta in deltas:
                     if isinstance(delta, _TOKEN_DELTAS):
                         call.first_token()

@@ -109,6 +109,12 @@ WEBHOOK_DURATION = Family(
     ("outcome",),
     buckets=CALL_BUCKETS,
 )
+TRACE_SPANS = Family(
+    Counter,
+    "trace_spans_total",
+    "Spans of traces that the collector took (exported), and those that it didn't or that there was no room for (dropped).",
+    ("outcome",),
+)
 
 JOBS_RUNNING = Family(
     Gauge, "jobs_running", "Jobs that run in living workers.", ("queue",), multiprocess_mode="livesum"

@@ -74,6 +74,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ),
         Panel("Refused by limits", "ops", {"{{policy}}": rate("ratelimit_rejections_total", "policy")}),
         Panel("Webhooks", "ops", {"{{outcome}}": rate("webhook_attempts_total", "outcome")}),
+        Panel("Spans of traces", "ops", {"{{outcome}}": rate("trace_spans_total", "outcome")}),
     ),
     "Models, tools, documents": (
         Panel("Model calls", "s", percentiles("gen_ai_client_operation_duration_seconds", "gen_ai_provider_name")),

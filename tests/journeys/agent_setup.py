@@ -37,11 +37,11 @@ def add_tools(database_url: str, tenant: TestTenant, erp_url: str) -> None:
         _add(database_url, "tools", tenant, row["name"], columns)
 
 
-def add_http_tool(database_url: str, tenant: TestTenant, name: str, endpoint: str) -> None:
-    """Give a tenant a tool that posts to a service on this machine, which it may reach; `{gate}` is its argument."""
+def add_http_tool(database_url: str, tenant: TestTenant, name: str, endpoint: str, kind: str = "HTTP_POST") -> None:
+    """Give a tenant a tool that calls a service on this machine, which it may reach; `{gate}` is its argument."""
     parameters = {"type": "object", "properties": {"gate": {"type": "string"}}, "required": ["gate"]}
-    definition = {"name": name, "kind": "HTTP_POST", "description": f"{name} a gate", "parameters": parameters}
-    columns = {"kind": "HTTP_POST", "definition": {**definition, "endpoint": endpoint}}
+    definition = {"name": name, "kind": kind, "description": f"{name} a gate", "parameters": parameters}
+    columns = {"kind": kind, "definition": {**definition, "endpoint": endpoint}}
     _add(database_url, "tools", tenant, name, columns)
     with psycopg.connect(database_url) as db:
         sql = (

@@ -16,6 +16,7 @@ import httpx2
 import msgspec
 
 from schema.errors import InputError
+from schema.tracing.spans import trace_headers
 from tools.arguments import is_too_deep
 from tools.configured.definition import ToolDefinition
 from tools.configured.endpoints import Endpoint, check_egress, parse_endpoint
@@ -76,7 +77,7 @@ class WebCall:
                 [*sensitive, token or ""],
             )
         names = {name.lower() for name in headers_to_send}
-        defaults = {"accept": "application/json", **(headers or {})}
+        defaults = {"accept": "application/json", **(headers or {}), **trace_headers()}
         sent = {name: value for name, value in defaults.items() if name not in names} | headers_to_send
         response = await context.fetch.request(method, url, headers=sent, **content)
         check_status(_redact_error(response, sensitive), self.service)

@@ -14,6 +14,7 @@ import structlog
 from graphs.embeddings.hosted import split_batches
 from graphs.embeddings.purposes import Purpose
 from graphs.embeddings.registry import DEFAULT, is_local, open_embedder
+from graphs.embeddings.spans import embedding_span
 from graphs.embeddings.texts import clean
 from graphs.providers.errors import ProviderTimeout
 from schema import redis_names
@@ -141,7 +142,8 @@ class EmbeddingClient:
         self, texts: Sequence[str], purpose: Purpose, name: str, lane: str, timeout_s: float
     ) -> list[list[float]]:
         short = len(texts) <= MAX_QUERY_TEXTS and sum(map(len, texts)) <= MAX_QUERY_CHARS
-        return await self._request_all("query" if short else "bulk", texts, purpose, name, lane, timeout_s)
+        with embedding_span(name, len(texts)):
+            return await self._request_all("query" if short else "bulk", texts, purpose, name, lane, timeout_s)
 
     async def _request_all(
         self,

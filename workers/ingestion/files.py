@@ -15,6 +15,8 @@ from schema.postgres.connections import tenant_tx
 from schema.queries.documents import ingestion as queries
 from schema.queries.documents.document_publish import DocumentFacts, EmbedderChanged, publish
 from schema.queries.documents.ingestion import ClaimedFile, Draft, FileClaim
+from schema.tracing import attributes as names
+from schema.tracing.spans import span
 from tools.documents.blocks import Unreadable
 from tools.documents.chunking import Chunk, ChunkSettings
 from tools.documents.read_document import ReadDocument
@@ -37,9 +39,10 @@ class FileLeaseLost(Exception):
 
 @contextmanager
 def measured_stage(stage: str) -> Iterator[None]:
-    """Measure a stage of a file that succeeds."""
+    """Measure a stage of a file that succeeds, and trace it."""
     began = time.perf_counter()
-    yield
+    with span(stage):
+        yield
     INGESTION_STAGE.of(stage).observe(time.perf_counter() - began)
 
 
@@ -59,6 +62,10 @@ class FileRun:
 
         Raises Unreadable with a reason for the user, FileLeaseLost, and errors of stores and providers.
         """
+        with span("ingest file", attributes={names.DOCUMENT: str(self._file.document_id)}):
+            return await self._run()
+
+    async def _run(self) -> DocumentReady | None:
         with measured_stage("read"):
             document = await self._read()
         drafts = make_drafts(document.chunks)

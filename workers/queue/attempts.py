@@ -40,6 +40,7 @@ from schema.queries.jobs.attempts import ClaimedJob, claim_job
 from schema.queries.sessions.sessions import StoredMessage
 from schema.states import CancelMode
 from workers.limits.reservation import Reservation
+from workers.queue.attempt_span import attempt_span
 from workers.queue.attempt_times import AttemptTimes
 from workers.queue.context import QueueContext
 from workers.queue.finish.attempt import AttemptFinisher, give_up_refused
@@ -110,7 +111,7 @@ async def _claim_and_run(context: QueueContext, work: Work, tenant_id: UUID, job
     if job.is_first:
         JOB_WAIT.of(job.kind).observe(job.waited_s)
     try:
-        async with probation(context.pool, context.dispatcher, job):
+        async with attempt_span(context.pool, job), probation(context.pool, context.dispatcher, job):
             await attempt.run(work)
     finally:
         context.running.unregister(attempt)

@@ -20,6 +20,9 @@ from schema.queries.jobs import submissions
 from schema.queries.jobs.jobs import find_job_status
 from schema.queries.jobs.submissions import Added, Idempotency, Submission
 from schema.states import CancelMode
+from schema.tracing import attributes as names
+from schema.tracing.spans import current, entry_span
+from schema.tracing.traceparent import TraceContext
 from workers.queue.cancel import cancel
 from workers.queue.dispatch import wake_dispatchers
 from workers.queue.doorbell import Doorbell, ring
@@ -40,13 +43,23 @@ class Submitted:
 
 
 async def submit(core: JobCore, submission: Submission) -> Submitted:
-    """Commit a job and ring its doorbell.
+    """Commit a job and ring its doorbell; its attempts are traced as a part of this submit.
 
     Raises NotFound (session), SessionBusy, IdempotencyReused, QueueFull, Unavailable, and what its extra statements
     raise: StorageFull, NotFound (collection), NothingToRetry. Nothing was accepted then.
     """
+    kind = submission.kind.name
+    attributes = {names.JOB: str(submission.job_id), names.JOB_KIND: kind, names.TENANT: str(submission.tenant_id)}
+    with entry_span(f"submit {kind}", "producer", attributes) as span:
+        submitted = await _submit(core, submission, span.context or current())
+        span.set({names.SESSION: str(submitted.session_id) if submitted.session_id else None})
+        return submitted
+
+
+async def _submit(core: JobCore, submission: Submission, traced: TraceContext | None) -> Submitted:
     session_id = new_id() if submission.new_session else submission.session_id
-    job = replace(submission, session_id=session_id, inbox=core.hub.inbox)
+    traceparent = None if traced is None else traced.traceparent
+    job = replace(submission, session_id=session_id, inbox=core.hub.inbox, traceparent=traceparent)
     try:
         async with core.throttle.admit(job.tenant_id):
             has_room = core.capacity.has_ample_capacity(job.tenant_id)

@@ -30,6 +30,9 @@ from schema.queries.documents.search import (
     read_vectors,
     read_words,
 )
+from schema.tracing import attributes as names
+from schema.tracing.content import as_json
+from schema.tracing.spans import records_content, span
 from workers.retrieval.query_terms import QueryTerms, read_query, weigh_terms
 from workers.retrieval.rank_fusion import RankedList, deduplicate, diversify, fuse, ranks_by_id
 from workers.retrieval.relevance import is_answered
@@ -75,7 +78,10 @@ class Searcher:
         re-ranking is not available and, in mode `vector`, the errors of embedding."""
         began = time.perf_counter()
         try:
-            return await self._search(request)
+            with span(names.RETRIEVAL, attributes=_attributes(request)) as this:
+                result = await self._search(request)
+                this.set({names.PASSAGES: len(result.passages)})
+                return result
         finally:
             RETRIEVAL.of(request.mode).observe(time.perf_counter() - began)
 
@@ -138,6 +144,15 @@ class Searcher:
                 limit=_depth(request),
             )
         return terms, RankedList("text", [row.chunk_id for row in rows], TEXT_WEIGHT)
+
+
+def _attributes(request: SearchRequest) -> dict[str, Any]:
+    return {
+        names.OPERATION: names.RETRIEVAL,
+        names.MODE: request.mode,
+        names.TOP_K: request.k,
+        names.QUERY_TEXT: as_json(request.query) if records_content() else None,
+    }
 
 
 def _reject_wrong_dimensions(resolved: ResolvedScope, vectors: dict[str, list[float] | str]) -> None:

@@ -27,6 +27,7 @@ from schema.metrics.catalog import WEBHOOK_ATTEMPTS, WEBHOOK_DURATION
 from schema.postgres.connections import Pool, system_tx, tenant_tx
 from schema.queries.webhooks import outbox
 from schema.queries.webhooks.outbox import AttemptOutcome, ClaimedDelivery, OutboxMessage
+from schema.tracing.spans import trace_headers
 from schema.vault import Vault
 from tools.egress import TenantEgress
 from workers.queue.leases import has_died
@@ -34,6 +35,7 @@ from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress
 from workers.stream.changes import Changes
 from workers.stream.pubsub import Subscriber
+from workers.webhooks.delivery_span import delivery_span, note_answer
 from workers.webhooks.holds import note_hold
 from workers.webhooks.payload import build_body, message_name
 from workers.webhooks.schedule import MAX_FAILING_DAYS, hold_s, next_delay_s
@@ -193,7 +195,9 @@ class Deliverer:
                 async with tenant_tx(self._pool, claimed.tenant_id) as db:
                     await outbox.pause_delivery(db, claimed)
                 return
-            answer = await self._send(claimed, message)
+            with delivery_span(claimed, message) as span:
+                answer = await self._send(claimed, message)
+                note_answer(span, answer)
             await self._record(claimed, message, answer)
         except HeadraceError as error:
             log.warning("delivery_not_recorded", delivery_id=str(claimed.id), code=error.code)
@@ -212,6 +216,7 @@ class Deliverer:
         body = build_body(message)
         signed = signed_headers(secrets.signing(began), message_name(message.event_id), int(began.timestamp()), body)
         headers = {
+            **trace_headers(),
             **secrets.headers,
             "content-type": "application/json",
             "user-agent": "headrace-webhooks/1.0",

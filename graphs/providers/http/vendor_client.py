@@ -25,6 +25,7 @@ from graphs.providers.errors import (
 )
 from graphs.providers.http.statuses import error_for_status
 from schema.errors import EgressRefused, ProviderError
+from schema.tracing.spans import trace_headers
 
 T = TypeVar("T")
 
@@ -193,7 +194,8 @@ class VendorClient:
     ) -> aiohttp.ClientResponse:
         # A pooled connection that the vendor has just closed fails before any response: try once more on a new one.
         url = path if "://" in path else f"{self.base_url}/{path}"
-        sent = {**self._headers, **headers} if headers else self._headers
+        traced = trace_headers()
+        sent = {**self._headers, **(headers or {}), **traced} if headers or traced else self._headers
         for last_try in (False, True):
             try:
                 # Redirects are not followed: the key must not be sent to another address.

@@ -87,7 +87,7 @@ PERSONAL_DATA: dict[str, PersonalData] = {
         where=WHERE_USER,
         section="jobs",
         columns="""id, kind, state, session_id, turn, model, agent, payload, result, error, actor, address, request_id,
-          metadata, callback ->> 'url' AS callback_url, run_at, created_at, started_at, finished_at""",
+          traceparent, metadata, callback ->> 'url' AS callback_url, run_at, created_at, started_at, finished_at""",
         erasures=(Erasure(WHERE_USER), Erasure(f"address IS NOT NULL AND {WHERE_ACTOR}", "address = NULL")),
     ),
     "job_logs": PersonalData(

@@ -129,6 +129,7 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     max_tries: int
     inbox: str | None
     request_id: str | None
+    traceparent: str | None
     error: dict[str, Any] | None
     created_at: datetime
     left_s: float

@@ -96,8 +96,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     as a message, so it needs a session: an existing one (`session_id`) or a `new_session`. A job of a session belongs to the
     session's user, any other to the submitter's. `extra_statements` run in the same transaction, after the job's own: the
     files of an ingestion, for example (`schema/queries/documents/uploads.py`). Before `run_at` it waits. `callback` is who is
-    told of its end, `metadata` are pairs of the submitter's own. `inbox`, the channel of the submitting process, is set by
-    `workers/queue/submit.py`.
+    told of its end, `metadata` are pairs of the submitter's own. `inbox`, the channel of the submitting process, and
+    `traceparent`, the span of the submit, are set by `workers/queue/submit.py`.
     """
 
     tenant_id: UUID
@@ -118,6 +118,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float | None = None
     run_at: datetime | None = None
     inbox: str | None = None
+    traceparent: str | None = None
     callback: Callback | None = None
     metadata: dict[str, str] | None = None
     submitted_by: Submitter = Submitter()

@@ -36,13 +36,13 @@ depth AS MATERIALIZED (
   FROM start)
 INSERT INTO jobs (tenant_id, id, kind, queue, state, priority, session_id, turn, model, agent, payload, parked,
   run_at, deadline_at, max_tries, dispatch_seq, dispatched_at, inbox, request_id, user_id, actor, address, callback,
-  metadata)
+  metadata, traceparent)
 SELECT %(tenant_id)s::uuid, %(job_id)s::uuid, %(kind)s, %(queue)s, CASE WHEN depth.now THEN 'dispatched' ELSE 'queued' END,
   %(priority)s::int, %(session_id)s::uuid, depth.turn, %(model)s, %(agent)s, %(payload)s, depth.parked,
   greatest(%(run_at)s::timestamptz, now()),
   greatest(%(run_at)s::timestamptz, now()) + make_interval(secs => %(deadline_s)s), %(max_tries)s::int,
   depth.now::int, CASE WHEN depth.now THEN now() END, %(inbox)s, %(request_id)s, depth.user_id, %(actor)s, %(address)s,
-  %(callback)s::jsonb, %(metadata)s::jsonb
+  %(callback)s::jsonb, %(metadata)s::jsonb, %(traceparent)s
 FROM depth
 WHERE CASE
   WHEN depth.not_yours THEN refuse('{NOT_YOURS}')

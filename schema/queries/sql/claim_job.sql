@@ -13,7 +13,7 @@ WITH claimed AS (
     started_at = now() AS is_first),
 tried AS (
   INSERT INTO attempts (tenant_id, job_id, attempt, worker) SELECT tenant_id, id, attempt, %(worker)s FROM claimed)
-SELECT j.id, j.tenant_id, kind, queue, session_id, turn, model, agent, payload, attempt, lease_owner, is_first, tries, max_tries, inbox, request_id,
+SELECT j.id, j.tenant_id, kind, queue, session_id, turn, model, agent, payload, attempt, lease_owner, is_first, tries, max_tries, inbox, request_id, traceparent,
   error, j.created_at, left_s, waited_s, user_id, suspect, probation_s, c.id AS credential_id, c.service, c.base_url, c.key_id, c.sealed,
   models_version() AS models_version, CASE WHEN payload ? 'reserved' THEN (
     SELECT to_jsonb(t) FROM tenants t WHERE t.id = j.tenant_id) END AS tenant

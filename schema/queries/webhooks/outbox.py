@@ -59,6 +59,8 @@ READ = """
 SELECT d.id, d.event_id, d.endpoint_id, d.callback, d.type, d.occurred_at, d.sequence, d.job_id, d.document_id, d.data,
   d.attempt, e.url, coalesce(e.enabled, true) AS enabled, e.include, e.key_id, e.sealed, s.key_id AS callback_key_id,
   s.sealed AS callback_sealed,
+  (SELECT jsonb_build_object('traceparent', j.traceparent, 'attempt', j.attempt) FROM jobs j
+    WHERE j.tenant_id = d.tenant_id AND j.id = d.job_id) AS traced,
   (SELECT jsonb_build_object('result', j.result, 'error', j.error) FROM jobs j
     WHERE j.tenant_id = d.tenant_id AND j.id = d.job_id AND j.finished_at = d.occurred_at
       AND (e.include ? 'result' OR d.callback -> 'include' ? 'result')) AS outcome
@@ -142,7 +144,7 @@ class ClaimedDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
 class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be sent, and where to: `url` and `include` are the endpoint's, `callback` has those of a job. `outcome` is the
-    job's {result, error}, if they are to be included and are still there."""
+    job's {result, error}, if they are to be included and are still there; `traced` its {traceparent, attempt}."""
 
     id: UUID
     event_id: UUID
@@ -162,6 +164,7 @@ class OutboxMessage(msgspec.Struct, frozen=True, kw_only=True):
     sealed: bytes | None
     callback_key_id: str | None
     callback_sealed: bytes | None
+    traced: dict[str, Any] | None
     outcome: dict[str, Any] | None
 
     @property

@@ -24,7 +24,7 @@ class Job(Table, table=True):
     those handed back. `losses`, `suspect` and `probation_s` are explained in `workers/queue/suspects.py`. `dispatch_seq`
     numbers the doorbells; `parked` marks a turn that waits for its session. `actor` and `address` say who submitted the job,
     and from where; `user_id` is its owner, if that is a user. `callback` is {url, events, include} of whoever wants to be told
-    of its end; `metadata` are pairs of the submitter's own.
+    of its end; `metadata` are pairs of the submitter's own. `traceparent` is the span that submitted it.
     """
 
     __tablename__ = "jobs"
@@ -94,6 +94,7 @@ class Job(Table, table=True):
     suspect: bool = Field(sa_column_kwargs={"server_default": text("false")})
     probation_s: float | None = None
     callback: dict[str, Any] | None = json()
+    traceparent: str | None = None
     properties: dict[str, Any] | None = Field(
         default=None, sa_column=Column("metadata", JSONB)
     )  # `metadata` is SQLAlchemy's

@@ -26,6 +26,7 @@ from schema.queries.jobs.jobs import compress_frames
 from schema.states import CancelMode
 from schema.storable import storable, storable_text
 from workers.limits.reservation import settle_reservation
+from workers.queue.attempt_span import note_ended, note_requeued
 from workers.queue.attempt_times import AttemptTimes
 from workers.queue.context import QueueContext
 from workers.queue.errors import (
@@ -204,6 +205,7 @@ class AttemptFinisher:
         count_ended(job, ending, ended, ran_s=self._ran_s)
         self._stream.end(frames)
         self._log_end(ending, ended, events=len(frames))
+        note_ended(job, ending)
         if ended.more or ended.next_turn:
             self._context.dispatcher.kick(job.queue)
         await self._stream.flush(FLUSH_S)
@@ -279,6 +281,7 @@ async def _requeue(
         return
     if requeued:
         count_retry(job, outcome)
+        note_requeued(outcome, str(error.get("code")))
         log.info("job_requeued", outcome=outcome, delay_s=round(delay_s, 2))
         context.relay.changes.note(job.tenant_id, "jobs", job.id)
         context.dispatcher.kick_later(job.queue, delay_s)
