@@ -17,6 +17,7 @@ import redis as redis_package
 
 from graphs.providers.call_log import CALLS, noted_embedding
 from graphs.providers.call_metrics import measured_call
+from graphs.providers.contract import ModelRequest
 from graphs.providers.errors import ProviderOverloaded, ProviderRefused
 from graphs.providers.settings import ProviderSettings
 from schema import redis_names
@@ -38,6 +39,7 @@ from workers.settings import WorkerSettings
 from workers.storage.disk import DiskStorage
 from workers.storage.settings import StorageSettings
 
+CALL = ModelRequest(model="m", messages=())
 OPENAI = ProviderSettings.from_env({"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"})
 
 
@@ -269,7 +271,7 @@ async def test_webhooks_that_nobody_delivers_and_receivers_that_fail(
 
 async def fail_calls(number: int, *, own_key: bool = False, error: Exception | None = None) -> None:
     for _ in range(number):
-        with pytest.raises(type(error or ProviderOverloaded(""))), measured_call("openai", own_key=own_key):
+        with pytest.raises(type(error or ProviderOverloaded(""))), measured_call("openai", CALL, own_key=own_key):
             raise error or ProviderOverloaded("x")
 
 
@@ -297,7 +299,7 @@ async def test_a_vendor_that_fails_is_taken_out_and_put_back_when_a_call_succeed
         await reporter.report()
         assert {"openai"} == worker.agents.models.avoided()
         assert "open" == breakers.state("/openai")
-        with measured_call("openai", own_key=False):
+        with measured_call("openai", CALL, own_key=False):
             pass
         await reporter.report()
         await scheduler.service_watch.look()
