@@ -26,6 +26,7 @@ from schema.installation.bootstrap import ensure_api_key, ensure_tenant
 from schema.installation.migrate import migrate
 from tests.fork_server import ForkServers
 from tests.reporting import Reporting, slow_first
+from tests.selection import choose, is_short, seed_of
 from tests.system import System
 from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core
 
@@ -61,7 +62,10 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if is_short():
+        chosen = choose([item.nodeid for item in items], seed_of(config))
+        items[:] = [item for item in items if item.nodeid in chosen]
     items[:] = slow_first(items)
 
 

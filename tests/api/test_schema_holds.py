@@ -1,6 +1,6 @@
 """The API answers as its OpenAPI document says, whatever it is sent: shapes, statuses, content types, headers, who is let in.
 
-A run by default takes a third of the paths, which the seed of the order of tests chooses (`--randomly-seed=N`). It draws few
+A run by default takes a sixth of the paths, which the seed of the order of tests chooses (`--randomly-seed=N`). It draws few
 requests, tries an edge of a kind at each field (one wrong type of six), and asks each operation by one caller.
 HEADRACE_TESTS=full takes all paths, draws 300 for each operation, tries all edges, and asks by both. A worker runs with a model
 that answers at once, so every stream ends.
@@ -28,7 +28,7 @@ from tests.system import System
 FULL = os.environ.get("HEADRACE_TESTS") == "full"
 EXAMPLES = 300 if FULL else 1
 REPEATS = None if FULL else 1
-PARTS = 3
+PARTS = 6
 MOST_S = 1500 if FULL else 20
 ADMINS = "^/api/admin"
 ENDING = "^/(?!api/events)"

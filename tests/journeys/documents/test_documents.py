@@ -38,7 +38,7 @@ def letters(count: int) -> dict[str, bytes]:
     files = {}
     for number in range(count):
         same = number - 1 if number % 10 == 9 else number
-        lines = [f"Letter {same}, part {part}. " + "The mill pays its invoices in time. " * 12 for part in range(6)]
+        lines = [f"Letter {same}, part {part}. " + "The mill pays its invoices in time. " * 10 for part in range(4)]
         files[f"letters/{number:03}.txt"] = "\n\n".join(lines).encode()
     return files
 

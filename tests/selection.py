@@ -1,0 +1,64 @@
+"""Which tests a whole run takes, so that it stays short: of a test with many cases and of the files that take longest, a part
+that the run's seed chooses. What a person names is run whole, and `./headrace test --all` runs everything."""
+
+import os
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+
+import pytest
+
+CASES = 10
+"""How many cases of one test a run takes. Such cases are of one kind, and over a few runs all of them are taken."""
+
+TURNS = 3
+"""In how many runs each of the slow files is taken once, on average."""
+
+SLOW_FILES = (
+    "tests/journeys/documents/test_documents.py",
+    "tests/journeys/local/test_up.py",
+    "tests/journeys/console/test_chat.py",
+    "tests/journeys/secrets/test_canaries.py",
+    "tests/journeys/documents/test_formats.py",
+    "tests/routing/test_accuracy.py",
+    "tests/tools/test_langchain.py",
+    "tests/journeys/faults/test_redis_outage.py",
+    "tests/journeys/operations/test_metrics.py",
+    "tests/journeys/console/test_frame.py",
+    "tests/journeys/console/test_settings.py",
+    "tests/journeys/agents/test_agents.py",
+    "tests/isolation/test_mixed_tenants.py",
+    "tests/journeys/jobs/test_fairness.py",
+    "tests/isolation/test_two_tenants_as_in_a_saas.py",
+    "tests/journeys/faults/test_webhooks.py",
+    "tests/isolation/test_read_only_database.py",
+    "tests/journeys/console/test_jobs.py",
+    "tests/journeys/console/test_documents.py",
+)
+"""The files that took ten seconds of CPU time or more, the slowest first. Each kind of thing that they show has quicker tests
+beside it."""
+
+
+def is_short() -> bool:
+    """Whether this run is the short one (`api/cli/checks.py`)."""
+    return os.environ.get("HEADRACE_TESTS") == "short"
+
+
+def seed_of(config: pytest.Config) -> int:
+    """The seed of the run, the same in all of its processes."""
+    given = getattr(config, "workerinput", {}).get("randomly_seed", config.getoption("randomly_seed", 0))
+    return given if isinstance(given, int) else 0
+
+
+def choose(names: Sequence[str], seed: int) -> set[str]:
+    """Return which of the tests with these names (`tests/x/test_y.py::test_z[case]`) a run with this seed takes."""
+    chance = random.Random(seed)
+    turn = chance.randrange(TURNS)
+    left_out = {path for at, path in enumerate(SLOW_FILES) if at % TURNS != turn}
+    families: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        if name.partition("::")[0] not in left_out:
+            families[name.partition("[")[0]].append(name)
+    return {
+        name for cases in families.values() for name in (chance.sample(cases, CASES) if len(cases) > CASES else cases)
+    }
