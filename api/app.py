@@ -25,7 +25,7 @@ from api.http.middleware import RequestMiddleware
 from api.http.sse import OpenStreams
 from api.openapi.headers import HEADERS
 from api.openapi.operations import answer_options_with_all_methods, components, describe_routes, operation_id
-from api.openapi.page import get_asset, redirect_browsers, show_api_page
+from api.openapi.page import get_asset, prepare, show_api_page
 from api.resources import get_resources, open_resources
 from api.root_page import NAME, VERSION
 from api.routes import ANTHROPIC, NATIVE, OPENAI, ROOT
@@ -53,6 +53,7 @@ def fresh_state(settings: ApiSettings, metrics: ProcessMetrics | None = None) ->
         "streams": OpenStreams(),
         "bodies": budget_for(settings.max_body, settings.body_timeout_s),
         "refusals": RefusalBounds(),
+        "document_lock": asyncio.Lock(),
         "metrics": metrics or ProcessMetrics("api", None, settings.metrics.token),
     }
 
@@ -132,7 +133,7 @@ def _openapi() -> OpenAPIConfig:
             "/schema",
             route_handlers=API_PAGE,
             include_in_schema=False,
-            before_request=redirect_browsers,
+            before_request=prepare,
             after_request=_raise_not_found,
         ),
         render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],

@@ -4,12 +4,14 @@ works offline, and its content security policy allows nothing else.
 URLs on the page are relative, for an API behind a proxy that adds a path prefix.
 """
 
+import asyncio
 import hashlib
 from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
 from litestar import Request, Response, get
+from litestar._openapi.plugin import OpenAPIPlugin
 from litestar.params import FromPath
 
 from api.auth.principals import PUBLIC
@@ -65,8 +67,18 @@ PAGE = """\
 """
 
 
-def redirect_browsers(request: Request[Any, Any, Any]) -> Response[Any] | None:
-    """Lead people who open `/schema` to the page; programs get the OpenAPI document. The address is relative, see above."""
+async def prepare(request: Request[Any, Any, Any]) -> Response[Any] | None:
+    """Lead people who open `/schema` to the page; programs get the OpenAPI document, which the first of them waits for. To make
+    it takes seconds, in which the streams of others go on: that is done in a thread."""
+    redirect = _redirect_browsers(request)
+    if redirect is None and request.scope["path"].rstrip("/").endswith(("/schema", "/openapi.json")):
+        async with request.app.state.document_lock:
+            await asyncio.to_thread(request.app.plugins.get(OpenAPIPlugin).provide_openapi_schema)
+    return redirect
+
+
+def _redirect_browsers(request: Request[Any, Any, Any]) -> Response[Any] | None:
+    """The address is relative, see above."""
     path = request.scope.get("original_path", request.scope["path"])
     if path.rstrip("/") != "/schema" or "text/html" not in request.headers.get("accept", ""):
         return None

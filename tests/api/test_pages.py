@@ -1,9 +1,17 @@
 """The API page, as browsers see it. It works without the internet."""
 
+import asyncio
 import re
+import threading
 
 import httpx
 import pytest
+from litestar._openapi.plugin import OpenAPIPlugin
+from litestar.openapi.spec import OpenAPI
+
+from api.app import create_app
+from api.settings import ApiSettings
+from tests.api.conftest import serving
 
 OURS = ("'none'", "'self'", "'unsafe-inline'", "data:")
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -50,6 +58,23 @@ async def test_the_root_says_what_runs_here(api: httpx.AsyncClient) -> None:
 async def test_everybody_may_see_the_pages(application: httpx.AsyncClient) -> None:
     for path in ("/console/", "/schema/swagger", "/schema/openapi.json"):
         assert 200 == (await application.get(path, headers=HTML)).status_code
+
+
+async def test_the_document_is_made_in_a_thread_and_once(
+    settings: ApiSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_in, own = list[threading.Thread](), OpenAPIPlugin.provide_openapi
+
+    def make(plugin: OpenAPIPlugin) -> OpenAPI:
+        made_in.append(threading.current_thread())
+        return own(plugin)
+
+    monkeypatch.setattr(OpenAPIPlugin, "provide_openapi", make)
+    async with serving(create_app(settings)) as api:
+        answers = await asyncio.gather(*(api.get("/schema/openapi.json") for _ in range(3)))
+    assert {200} == {answer.status_code for answer in answers}
+    assert 1 == len(made_in)
+    assert threading.current_thread() not in made_in
 
 
 @pytest.mark.parametrize(("path", "location"), [("/schema", "schema/swagger"), ("/schema/", "swagger")])
