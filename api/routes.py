@@ -4,6 +4,7 @@ from api import health
 from api.agents import manage as manage_agents
 from api.agents import routes as agents
 from api.anthropic import count_tokens, messages
+from api.anthropic.batches import routes as message_batches
 from api.audit import routes as audit
 from api.batches import routes as batches
 from api.benchmarks import routes as benchmarks
@@ -96,7 +97,7 @@ OPENAI = (
 )
 """Under `/v1`."""
 
-ANTHROPIC = (messages.routes, count_tokens.routes)
+ANTHROPIC = (messages.routes, count_tokens.routes, message_batches.routes)
 """Under `/v1` too."""
 
 ROOT = (get_about, show_console, health.routes, operations_metrics.routes, well_known.routes)

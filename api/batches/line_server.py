@@ -20,6 +20,8 @@ from litestar.types import ASGIApp
 
 from api.auth.principals import Principal
 from api.batches.in_process import Answer, call_route
+from api.http.anthropic_errors import error_out as anthropic_error_out
+from api.http.anthropic_errors import is_anthropic
 from api.http.errors import status_for_code
 from api.http.openai_errors import error_out
 from api.resources import Resources
@@ -47,8 +49,8 @@ MAX_DELAY_S = 60.0
 SUSPENDED_DELAY_S = 30.0
 LEFT = 499
 """The status of an answer that nobody waits for any more."""
-USED_UP = "insufficient_quota"
-"""OpenAI's code for a budget that is used up: waiting may take a month."""
+USED_UP = ("insufficient_quota", "budget_exceeded")
+"""Codes of a budget that is used up, in OpenAI's and in Anthropic's shape: waiting may take a month."""
 OWNER_IS_GONE = "The API key or user that created this batch is gone or was disabled."
 
 
@@ -117,9 +119,7 @@ class LineServer:
         try:
             answer = await self._call(line, held, left)
         except HeadraceError as error:
-            status = status_for_code(error.code, openai=True)
-            body = msgspec.json.encode(error_out(status, error.message, code=error.code))
-            answer = Answer(status, body=body)
+            answer = _refusal(held.endpoint, error)
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
@@ -171,12 +171,22 @@ class LineServer:
         )
 
 
+def _refusal(endpoint: str, error: HeadraceError) -> Answer:
+    """Return an error as the route would have answered it."""
+    status = status_for_code(error.code, openai=True)
+    if is_anthropic(endpoint):
+        body = msgspec.json.encode(anthropic_error_out(status, error.message, code=error.code, request_id=""))
+    else:
+        body = msgspec.json.encode(error_out(status, error.message, code=error.code))
+    return Answer(status, body=body)
+
+
 def _delay_s(answer: Answer) -> float | None:
     """Return after how long to try a line again that was refused before there was a job, by a limit that passes or by a store
     that doesn't answer; None if this is its answer."""
     if "x-job-id" in answer.headers or answer.status_code not in (429, 503):
         return None
-    if answer.status_code == 429 and ("retry-after" not in answer.headers or _code(answer) == USED_UP):
+    if answer.status_code == 429 and ("retry-after" not in answer.headers or _code(answer) in USED_UP):
         return None
     try:
         return min(MAX_DELAY_S, max(1.0, float(answer.headers.get("retry-after", "1"))))
@@ -184,8 +194,13 @@ def _delay_s(answer: Answer) -> float | None:
         return 1.0
 
 
+class _Details(msgspec.Struct):
+    error_code: str | None = None
+
+
 class _Error(msgspec.Struct):
     code: str | None = None
+    details: _Details | None = None
 
 
 class _Refused(msgspec.Struct):
@@ -194,6 +209,7 @@ class _Refused(msgspec.Struct):
 
 def _code(answer: Answer) -> str | None:
     try:
-        return msgspec.json.decode(answer.body, type=_Refused).error.code
+        error = msgspec.json.decode(answer.body, type=_Refused).error
+        return error.details.error_code if error.details else error.code
     except msgspec.MsgspecError:
         return None

@@ -9,6 +9,7 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from api.auth.principals import MayChat, MayReadJobs, MayWriteJobs, Principal
+from api.batches.jobs import find_batch, stop_batch, submit_batch
 from api.batches.objects import (
     BATCH_EXAMPLE,
     BATCH_ID,
@@ -25,28 +26,18 @@ from api.files.store import MAX_TTL_S, MIN_TTL_S
 from api.http.bodies.json_body import JsonRequest
 from api.http.errors import problems
 from api.http.file_ids import parse_file_id
-from api.http.headers import read_idempotency
-from api.jobs.submit import submitter
 from api.openai.responses.schemas import Metadata
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
-from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
+from api.webhooks.callbacks import CALLBACK_HEADERS
 from schema.errors import InputError, NotFound
 from schema.ids import new_id
-from schema.job_kinds import KINDS
 from schema.queries.batches import batches
 from schema.queries.batches.batches import Batch
 from schema.queries.files.files import find_file
-from schema.queries.jobs.submissions import Submission
-from schema.states import TERMINAL
 from workers.batches.lines import ENDPOINTS
-from workers.job_tokens import sorted_rights
-from workers.queue.cancel import cancel
-from workers.queue.submit import submit
 
 ROUTE = "POST /v1/batches"
-MODEL = "none"
-"""Of a batch's job: its lines name models of their own."""
 BatchId = Annotated[str, PathParameter(max_length=64, description="Id of the batch: `batch_…`.")]
 
 
@@ -93,30 +84,20 @@ async def create_batch(
     budgets of your tenant. A request on a line is `{"custom_id": "…", "method": "POST", "url": "/v1/chat/completions", "body":
     {…}}`. The file is read after this; if it is not valid, the batch fails, and `errors` says why, by line."""
     file_id = await _require_input(resources, principal, data)
-    job_id, expires = new_id(), data.output_expires_after
-    rows = batches.add_batch(
-        principal.tenant_id,
-        job_id,
-        rights=sorted_rights(principal.rights),
+    expires = data.output_expires_after
+    batch_id = await submit_batch(
+        resources,
+        principal,
+        request,
+        data,
+        route=ROUTE,
+        job_id=new_id(),
         input_file_id=file_id,
         endpoint=data.endpoint,
         output_ttl_s=expires.seconds if isinstance(expires, ExpiresAfterIn) else None,
-    )
-    submission = Submission(
-        tenant_id=principal.tenant_id,
-        job_id=job_id,
-        kind=KINDS["batch"],
-        payload={},
-        model=MODEL,
         metadata=data.metadata,
-        idempotency=read_idempotency(request.headers, ROUTE, data, visible_user_id=principal.visible_user_id),
-        request_id=request.request_id,
-        callback=await read_callback(resources, principal, request.headers),
-        submitted_by=submitter(resources, principal, job_id),
-        extra_statements=rows,
     )
-    submitted = await submit(resources.core, submission)
-    return batch_out(await _require_batch(resources, principal, submitted.job_id))
+    return batch_out(await _require_batch(resources, principal, batch_id))
 
 
 @get(
@@ -171,10 +152,7 @@ async def cancel_batch(batch_id: BatchId, principal: MayWriteJobs, resources: Ap
     its files. One that has ended is returned as it is."""
     wanted = parse_batch_id(batch_id)
     batch = await _require_batch(resources, principal, wanted)
-    if batch.state not in TERMINAL:
-        async with principal.tx(resources.core.pool) as db:
-            await batches.mark_cancelling(db, principal.tenant_id, wanted)
-        await cancel(resources.core, principal.tenant_id, wanted, visible_user_id=principal.visible_user_id)
+    await stop_batch(resources, principal, batch)
     return batch_out(await _require_batch(resources, principal, wanted))
 
 
@@ -195,8 +173,7 @@ async def _require_input(resources: Resources, principal: Principal, data: Batch
 
 
 async def _require_batch(resources: Resources, principal: Principal, batch_id: UUID) -> Batch:
-    async with principal.tx(resources.core.pool) as db:
-        batch = await batches.find_batch(db, principal.tenant_id, batch_id)
+    batch = await find_batch(resources, principal, batch_id)
     if batch is None:
         raise no_batch(f"{PREFIX}{batch_id.hex}")
     return batch

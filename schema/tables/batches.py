@@ -13,7 +13,8 @@ from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 class Batch(Table, table=True):
     """What a job of kind `batch` works through. Its id is the job's, and it goes with the job. Its lines are called in the name
-    of `created_by`, with no more than the `rights` of then. `outcome` is how it ended, at `ended_at`: with the results as
+    of `created_by`, with no more than the `rights` of then. `uncalled` of those that `failed` were never called.
+    `outcome` is how it ended, at `ended_at`: with the results as
     files, which are kept for `output_ttl_s`, and without its lines."""
 
     __tablename__ = "batches"
@@ -33,6 +34,7 @@ class Batch(Table, table=True):
     total: int | None = None
     completed: int | None = None
     failed: int | None = None
+    uncalled: int | None = None
     usage: dict[str, Any] | None = json()
     errors: list[dict[str, Any]] | None = json()
     outcome: str | None = None

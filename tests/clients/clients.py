@@ -36,7 +36,9 @@ AGENTS = "Runner.run, run_streamed, function tools, an agent, two turns"
 LANGCHAIN = "ChatOpenAI(use_responses_api=True): tools, stream, conversation, an agent"
 VERCEL = "generateText, streamText, tools in two steps, item references, an agent"
 OPENAI = "responses: create, stream, retrieve with starting_after, cancel, delete, input items"
-ANTHROPIC = "messages: create, stream, thoughts, tools in two steps, an agent, count_tokens, models, errors"
+ANTHROPIC = (
+    "messages: create, stream, thoughts, tools in two steps, an agent, batches (Python), count_tokens, models, errors"
+)
 LLM = "prompts streamed and not, a conversation that goes on, completions of texts"
 LLAMA_INDEX = "chats, completions of texts, tools, FunctionAgent, embeddings, an index that is asked"
 WEBHOOKS = "1,000 webhooks verified, with both secrets while one is rotated; tampered and stale ones refused"

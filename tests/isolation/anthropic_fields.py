@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tests.isolation.call_shapes import Call, word
+from tests.isolation.call_shapes import Call, thing, word
 
 MARK = ("cache_control.type", "cache_control.ttl")
 TEXT = ("text", *MARK)
@@ -49,6 +49,20 @@ CALLS = {
     ),
     "POST /v1/messages/count_tokens": Call(
         "chat", {"body.model": word("model")}, COUNTED_PLAIN, {"body.messages": [{"role": "user", "content": "hi"}]}
+    ),
+    "POST /v1/messages/batches": Call(
+        "chat",
+        plain="body.requests[] body.requests[].custom_id body.requests[].params",
+        send={"body.requests[]": {"custom_id": "a", "params": {"model": "auto", "max_tokens": 5, "messages": []}}},
+    ),
+    "GET /v1/messages/batches": Call("jobs.read", plain="query.after_id query.before_id"),
+    "GET /v1/messages/batches/{batch_id}": Call("jobs.read", {"path.batch_id": thing("batch of messages")}),
+    "GET /v1/messages/batches/{batch_id}/results": Call(
+        "jobs.read", {"path.batch_id": thing("batch of messages")}, gets=400
+    ),
+    "POST /v1/messages/batches/{batch_id}/cancel": Call("jobs.write", {"path.batch_id": thing("batch of messages")}),
+    "DELETE /v1/messages/batches/{batch_id}": Call(
+        "jobs.write", {"path.batch_id": thing("batch of messages")}, gets=400
     ),
 }
 """The rows of the table."""

@@ -1,6 +1,7 @@
 """What clients of OpenAI's API keep here, for the route matrix: files, batches and conversations, and how their operations are
 called."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -85,8 +86,26 @@ def add_file(holder: Any) -> str:
 
 def add_batch(holder: Any) -> str:
     """Add one that goes on, with a line."""
+    return f"batch_{_batch(holder, holder.marker).hex}"
+
+
+def add_message_batch(holder: Any) -> str:
+    """Add one of Anthropic's API."""
+    return f"msgbatch_{_batch(holder, '/v1/messages').hex}"
+
+
+def _batch(holder: Any, endpoint: str) -> UUID:
     batch_id, about = UUID(holder.job("running job")), {"created_by": f"user:{holder.user_id or holder.user()}"}
-    about |= {"endpoint": holder.marker}
+    about |= {"endpoint": endpoint}
     holder.insert("batches", id=batch_id, user_id=holder.user_id, rights=[], input_file_id=new_id(), **about)
     holder.insert("batch_lines", batch_id=batch_id, place=1, custom_id=holder.marker, body="{}")
-    return f"batch_{batch_id.hex}"
+    return batch_id
+
+
+KINDS: dict[str, Callable[[Any], str]] = {
+    "file": add_file,
+    "batch": add_batch,
+    "batch of messages": add_message_batch,
+    "conversation": add_conversation,
+}
+"""How each is made."""

@@ -47,7 +47,7 @@ class World:
             "document",
             "failed document",
             "document name",
-            *("file", "batch", "conversation"),
+            *("file", "batch", "batch of messages", "conversation"),
             *JOBS,
         )
         self.fellows = {kind: self._owned(self.fellow, kind) for kind in theirs}

@@ -52,6 +52,8 @@ class _Usage(msgspec.Struct, frozen=True):
     completion_tokens: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    cache_creation_input_tokens: int = 0
     prompt_tokens_details: _Details | None = None
     input_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
@@ -86,6 +88,7 @@ class _ResultFile:
 class _Totals:
     completed: int = 0
     failed: int = 0
+    uncalled: int = 0
     read: int = 0
     written: int = 0
     cached: int = 0
@@ -98,8 +101,10 @@ class _Totals:
         except msgspec.MsgspecError:  # a count that is none: the answer stays as it is
             return
         self.read += usage.prompt_tokens + usage.input_tokens
+        self.read += usage.cache_read_input_tokens + usage.cache_creation_input_tokens  # Anthropic counts them apart
         self.written += usage.completion_tokens + usage.output_tokens
         self.cached += (usage.prompt_tokens_details or usage.input_tokens_details or _Details()).cached_tokens
+        self.cached += usage.cache_read_input_tokens
         self.reasoning += (
             usage.completion_tokens_details or usage.output_tokens_details or _Details()
         ).reasoning_tokens
@@ -147,6 +152,7 @@ async def _write(
             files["output" if is_answered else "error"].write(result_line(batch.id, line, outcome))
             totals.completed += is_answered
             totals.failed += not is_answered
+            totals.uncalled += line.status_code is None
             if is_answered and line.answer is not None:
                 totals.add(line.answer)
         if len(page) < PAGE:
@@ -186,6 +192,7 @@ async def _commit(
         outcome,
         completed=totals.completed,
         failed=totals.failed,
+        uncalled=totals.uncalled,
         usage=totals.usage(),
         output_file_id=ids.get("output"),
         error_file_id=ids.get("error"),

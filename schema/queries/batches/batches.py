@@ -21,8 +21,9 @@ from schema.storable import storable_json
 BatchOutcome = Literal["completed", "failed", "expired", "cancelled"]
 
 ADD = """
-INSERT INTO batches (tenant_id, id, user_id, created_by, rights, input_file_id, endpoint, output_ttl_s)
-SELECT tenant_id, id, user_id, actor, %(rights)s::jsonb, %(input_file_id)s::uuid, %(endpoint)s, %(output_ttl_s)s::int
+INSERT INTO batches (tenant_id, id, user_id, created_by, rights, input_file_id, endpoint, output_ttl_s, total)
+SELECT tenant_id, id, user_id, actor, %(rights)s::jsonb, %(input_file_id)s::uuid, %(endpoint)s, %(output_ttl_s)s::int,
+  %(total)s::int
 FROM jobs WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 """
 
@@ -34,7 +35,7 @@ WHERE tenant_id = %(tenant_id)s AND kind = 'batch' AND state IN {LIVE_SQL}
 VIEW = """
 SELECT b.id, b.user_id, b.input_file_id, b.endpoint, b.output_ttl_s, b.total, b.usage, b.errors, b.outcome, b.started_at,
   b.cancelling_at, b.finalizing_at, b.ended_at, b.output_file_id, b.error_file_id, j.metadata, j.state, j.error,
-  j.cancel_requested, j.created_at, j.deadline_at, coalesce(b.completed, counted.completed) AS completed,
+  j.cancel_requested, j.created_at, j.deadline_at, b.uncalled, coalesce(b.completed, counted.completed) AS completed,
   coalesce(b.failed, counted.failed) AS failed
 FROM batches b JOIN jobs j ON j.tenant_id = b.tenant_id AND j.id = b.id CROSS JOIN LATERAL (
   SELECT count(*) FILTER (WHERE status_code = 200) AS completed, count(*) FILTER (WHERE status_code <> 200) AS failed
@@ -80,8 +81,9 @@ WHERE tenant_id = %(tenant_id)s AND id = %(id)s FOR UPDATE
 
 SET_ENDED = """
 UPDATE batches SET outcome = %(outcome)s, ended_at = now(), finalizing_at = coalesce(finalizing_at, now()),
-  completed = %(completed)s, failed = %(failed)s, usage = %(usage)s::jsonb, output_file_id = %(output_file_id)s::uuid,
-  error_file_id = %(error_file_id)s::uuid, errors = coalesce(%(errors)s::jsonb, errors)
+  completed = %(completed)s, failed = %(failed)s, uncalled = %(uncalled)s, usage = %(usage)s::jsonb,
+  output_file_id = %(output_file_id)s::uuid, error_file_id = %(error_file_id)s::uuid,
+  errors = coalesce(%(errors)s::jsonb, errors)
 WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 """
 
@@ -104,6 +106,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     total: int | None
     completed: int
     failed: int
+    uncalled: int | None
     usage: dict[str, Any] | None
     errors: list[dict[str, Any]] | None
     outcome: BatchOutcome | None
@@ -179,11 +182,15 @@ def add_batch(
     input_file_id: UUID,
     endpoint: str,
     output_ttl_s: int | None,
+    total: int | None = None,
 ) -> tuple[Statement, Statement]:
     """Return the statements that store a batch, for the transaction of its job. They refuse, with BATCHES_FULL, if too
     many have not ended."""
     values = {"tenant_id": tenant_id, "id": job_id, "input_file_id": input_file_id, "endpoint": endpoint}
-    return (ADD, {**values, "rights": Jsonb(list(rights)), "output_ttl_s": output_ttl_s}), (CHECK_LIVE, values)
+    return (ADD, {**values, "rights": Jsonb(list(rights)), "output_ttl_s": output_ttl_s, "total": total}), (
+        CHECK_LIVE,
+        values,
+    )
 
 
 async def find_batch(db: Db, tenant_id: UUID, batch_id: UUID) -> Batch | None:
@@ -192,10 +199,22 @@ async def find_batch(db: Db, tenant_id: UUID, batch_id: UUID) -> Batch | None:
     return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": batch_id}, into=Batch)
 
 
-async def list_batches(db: Db, tenant_id: UUID, *, limit: int, before: UUID | None) -> list[Batch]:
-    """Return batches, newest first."""
-    sql = f"{VIEW} WHERE b.tenant_id = %(tenant_id)s AND b.id < %(before)s ORDER BY b.id DESC LIMIT %(limit)s"
-    return await fetch_all(db, sql, {"tenant_id": tenant_id, "before": before or LAST_ID, "limit": limit}, into=Batch)
+async def list_batches(
+    db: Db,
+    tenant_id: UUID,
+    *,
+    limit: int,
+    before: UUID | None = None,
+    after: UUID | None = None,
+    endpoint: str | None = None,
+) -> list[Batch]:
+    """Return batches, newest first: the newest `before` one, or the next `after` one; those of an endpoint, or all."""
+    sql = f"""{VIEW} WHERE b.tenant_id = %(tenant_id)s AND b.id < %(before)s
+      AND (%(after)s::uuid IS NULL OR b.id > %(after)s) AND (%(endpoint)s::text IS NULL OR b.endpoint = %(endpoint)s)
+      ORDER BY b.id {"DESC" if after is None else "ASC"} LIMIT %(limit)s"""
+    values = {"tenant_id": tenant_id, "before": before or LAST_ID, "after": after, "endpoint": endpoint, "limit": limit}
+    rows = await fetch_all(db, sql, values, into=Batch)
+    return rows if after is None else rows[::-1]
 
 
 async def add_lines(db: Db, tenant_id: UUID, batch_id: UUID, lines: Sequence[NewLine]) -> None:
@@ -306,6 +325,7 @@ def end_batch(
     *,
     completed: int,
     failed: int,
+    uncalled: int | None = None,
     usage: dict[str, Any] | None = None,
     output_file_id: UUID | None = None,
     error_file_id: UUID | None = None,
@@ -315,7 +335,8 @@ def end_batch(
     """Return the statements that end a batch: those that come first, and refuse with JOB_LOST if it has ended, and those that
     come last, behind those that store its files."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "id": batch_id, "outcome": outcome}
-    values |= {"completed": completed, "failed": failed, "usage": None if usage is None else storable_json(usage)}
+    values |= {"completed": completed, "failed": failed, "uncalled": uncalled}
+    values |= {"usage": None if usage is None else storable_json(usage)}
     values |= {"output_file_id": output_file_id, "error_file_id": error_file_id}
     values |= {"errors": None if errors is None else storable_json(list(errors))}
     last: list[Statement] = [(SET_ENDED, values)]

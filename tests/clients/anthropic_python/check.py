@@ -1,12 +1,15 @@
-"""Uses Anthropic's package for Python: answers, streams, thoughts, its runner of tools, an agent, counts, models and errors."""
+"""Uses Anthropic's package for Python: answers, streams, thoughts, tools, an agent, batches, counts, models and errors."""
 
 import os
+from urllib.request import Request, urlopen
+from uuid import UUID
 
 import anthropic
 from anthropic import beta_tool
 
 WORDS = "water flows down the channel"
 ORDER = 'CALL get_weather {"city": "Hanoi"}'
+BATCHED = {"good": "openai/text-5", "bad": "nobody/none"}
 SUM = 'CALL mathematics {"operation": "evaluate", "expression": "2+2"}'
 
 client = anthropic.Anthropic(
@@ -56,6 +59,20 @@ def check_tools() -> None:
     assert ("DONE", "end_turn") == (clerk.content[-1].text, clerk.stop_reason), clerk
 
 
+def check_batches() -> None:
+    requests = [{"custom_id": name, "params": ask(model, "hi")} for name, model in BATCHED.items()]
+    batch = client.messages.batches.create(requests=requests)
+    events = f"{os.environ['HEADRACE_URL']}/api/jobs/{UUID(batch.id.removeprefix('msgbatch_'))}/events"
+    followed = Request(events, headers={"Authorization": f"Bearer {client.api_key}"})
+    assert b"job.succeeded" in urlopen(followed, timeout=120).read()
+    assert "ended" == client.messages.batches.retrieve(batch.id).processing_status
+    told = {one.custom_id: one.result for one in client.messages.batches.results(batch.id)}
+    assert {"good": "succeeded", "bad": "errored"} == {name: result.type for name, result in told.items()}
+    assert told["good"].message.content[0].text == WORDS
+    assert batch.id in [one.id for one in client.messages.batches.list()]
+    assert client.messages.batches.delete(batch.id).id == batch.id
+
+
 def check_the_rest() -> None:
     counted = client.messages.count_tokens(model="openai/text-5", messages=[{"role": "user", "content": "hi " * 100}])
     assert 30 < counted.input_tokens < 300, counted
@@ -77,5 +94,6 @@ def error_of(asked: anthropic.Anthropic, model: str, **more: object) -> str | No
 
 check_answers()
 check_tools()
+check_batches()
 check_the_rest()
-print("11 checks passed")
+print("14 checks passed")
