@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from graphs.agents.checkpointer import TenantCheckpointer
 from graphs.agents.graphs import AgentGraphs
 from graphs.embeddings.local_model import LocalModel
-from graphs.embeddings.registry import OpenEmbedder, open_embedder, routing_embedder
+from graphs.embeddings.registry import OpenEmbedder, open_embedder, routing_embedder, routing_glance
 from graphs.pipelines.run import PipelineGraphs
 from graphs.providers.breakers import Breakers
 from graphs.providers.registry import Providers
@@ -234,7 +234,11 @@ async def _open_agents(
         agent_graphs=agent_graphs,
         pipeline_graphs=PipelineGraphs(checkpointer, agent_graphs),
         configurations=Configurations(pool, redis),
-        router=Router(compares_by, store=RoutingVectors(redis, compares_by.space, await compares_by.measure())),
+        router=Router(
+            compares_by,
+            store=RoutingVectors(redis, compares_by.space, await compares_by.measure()),
+            glance=routing_glance(),
+        ),
         routed=RoutedTenants(redis),
         embedder=embedding.embedder,
         searcher=embedding.searcher,

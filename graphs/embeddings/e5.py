@@ -7,10 +7,16 @@ engine (cosine 0.9999), which takes two to four times as long.
 """
 
 import importlib.util
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from graphs.embeddings.local_model import LocalModel, Session, Tokenize
 from graphs.providers.errors import ProviderUnknown
+
+if TYPE_CHECKING:  # who only opens a provider's embedder loads no numpy
+    from graphs.embeddings.e5_file import E5File
+    from graphs.embeddings.unigram import Unigram
 
 ENGINE = "e5"
 MODEL = "multilingual-e5-small"
@@ -26,13 +32,9 @@ class E5(LocalModel):
     engine, model, dimensions = ENGINE, MODEL, DIMENSIONS
 
     def _open(self) -> tuple[Tokenize, Session]:
-        path = find_file()
-        from graphs.embeddings.e5_file import open_e5_file
+        file, unigram = open_vocabulary()
         from graphs.embeddings.onnx_e5 import OnnxE5
-        from graphs.embeddings.unigram import Unigram
 
-        file = open_e5_file(path)
-        unigram = Unigram(file.vocabulary)
         session = OnnxE5(file, threads=self._threads)
         file.release()
         return lambda texts: [unigram.encode(text, MAX_TOKENS) for text in texts], session
@@ -41,6 +43,16 @@ class E5(LocalModel):
 def is_installed() -> bool:
     """Whether the weights are installed."""
     return importlib.util.find_spec(PACKAGE) is not None
+
+
+@cache
+def open_vocabulary() -> "tuple[E5File, Unigram]":
+    """Return the mapped file and its tokenizer, which everything in a process shares; opening takes a fifth of a second."""
+    from graphs.embeddings.e5_file import open_e5_file
+    from graphs.embeddings.unigram import Unigram
+
+    file = open_e5_file(find_file())
+    return file, Unigram(file.vocabulary)
 
 
 def find_file() -> Path:

@@ -11,6 +11,7 @@ length, so store `space` with them. The engines of all-MiniLM-L6-v2 share a spac
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from graphs.embeddings import e5, minilm, reference
 from graphs.embeddings.e5 import E5
@@ -22,6 +23,9 @@ from graphs.embeddings.spans import embedding_span
 from graphs.embeddings.texts import clean
 from graphs.providers.contract import Embedder
 from graphs.providers.errors import ModelUnknown, ProviderUnknown
+
+if TYPE_CHECKING:  # it needs numpy
+    from graphs.embeddings.word_vectors import WordVectors
 
 DEFAULT = "minilm"
 ROUNDED = "minilm-int8"
@@ -118,6 +122,15 @@ def routing_embedder(embedder: OpenEmbedder) -> OpenEmbedder:
     if e5.is_installed():
         return open_embedder(e5.ENGINE)
     return OpenEmbedder(MiniLM(quantised=True), ROUNDED, minilm.MODEL, minilm.DIMENSIONS)
+
+
+def routing_glance() -> "WordVectors | None":
+    """Return what the router looks at questions with before it compares them; None where its weights are not installed."""
+    if not e5.is_installed():
+        return None
+    from graphs.embeddings.word_vectors import WordVectors
+
+    return WordVectors()
 
 
 def _minilm(model: str, threads: int) -> OpenEmbedder:

@@ -5,6 +5,7 @@ the 300 MB of a trie of objects.
 """
 
 import re
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from graphs.embeddings.e5_file import Vocabulary
 SPACE = "▁"
 """What stands for the space before a word."""
 UNKNOWN_PENALTY = 10.0
+MAX_CACHED_WORDS, MAX_CACHED_CHARS = 8192, 24
+"""No piece goes on after a space, so the pieces of a word are always the same."""
 _BASE = 0x9E3779B97F4A7C15 | 1
 _MASK = (1 << 64) - 1
 
@@ -28,13 +31,17 @@ class Unigram:
         self._hashes = hashes[self._order]
         self._longest = int(lengths.max())
         self._unknown = float(vocabulary.scores.min()) - UNKNOWN_PENALTY
+        self._word_ids = lru_cache(MAX_CACHED_WORDS)(self._best_pieces)
 
     def encode(self, text: str, limit: int) -> list[int]:
         """Return the ids of a text, with those of its start and its end; at most `limit`, cut at the end."""
         vocabulary = self._vocabulary
-        written = SPACE + re.sub(" +", SPACE, text.translate(vocabulary.rewrites)).removeprefix(SPACE)
-        ids = self._best_pieces(written)[: limit - 2]
+        written = re.sub(" +", SPACE, text.translate(vocabulary.rewrites)).removeprefix(SPACE)
+        ids = [piece for word in written.split(SPACE) for piece in self._ids_of(SPACE + word)][: limit - 2]
         return [vocabulary.start_id, *ids, vocabulary.end_id]
+
+    def _ids_of(self, word: str) -> list[int]:
+        return self._word_ids(word) if len(word) <= MAX_CACHED_CHARS else self._best_pieces(word)
 
     def _best_pieces(self, text: str) -> list[int]:
         ends, ids = self._find_pieces(text)

@@ -4,6 +4,7 @@ Built once per set, in a thread (a third of a second for four agents with sevent
 Not for: what follows from the probabilities (`router.py`).
 """
 
+import copy
 import math
 import re
 from collections.abc import Sequence
@@ -14,10 +15,11 @@ import numpy as np
 from graphs.routing.ambiguity import AMBIGUOUS, is_afterthought, is_ambiguous
 from graphs.routing.classifiers import Array, Classifier, train
 from graphs.routing.contract import Candidate, Scored
-from graphs.routing.frames import LIVE, NOBODY, PICTURE, FrameModel, centre, frame_model
+from graphs.routing.frames import GLANCE_FILE, LIVE, NOBODY, PICTURE, FrameModel, centre, frame_model
 from graphs.routing.scoring import Evidence, Features, features, probabilities
 from graphs.routing.signals import MAX_EXAMPLES, Item, LexicalIndex, LexicalSignals, prepare, training_items
 from graphs.routing.small_talk import GREETINGS, SMALL_TALK, SMALL_TALK_NAME
+from graphs.routing.weights import GLANCE_WEIGHTS, LEXICAL_WEIGHTS, SEMANTIC_WEIGHTS
 
 MIN_EXAMPLE_WORDS = 3
 """A shorter example is only a hint and doesn't decide the route alone."""
@@ -41,10 +43,16 @@ class Prediction:
 
 class CandidateSet:
     """The agents, and what competes with them: "ambiguous" and "small talk" (last). Predicts by words alone until
-    `train_on_vectors` has been called."""
+    `train_on_vectors` has been called. `glance` is the same set with vectors of words, if there are any."""
 
-    def __init__(self, candidates: Sequence[Candidate], frames: FrameModel | None = None) -> None:
-        self._frames = frames or frame_model()
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        frames: FrameModel | None = None,
+        weights: Sequence[float] = SEMANTIC_WEIGHTS,
+    ) -> None:
+        self._frames, self._weights = frames or frame_model(), weights
+        self.glance: CandidateSet | None = None
         self.agents = tuple(c for c in candidates if c.name != SMALL_TALK_NAME)
         self.all_candidates = (*self.agents, AMBIGUOUS, small_talk_candidate(candidates))
         self.items: list[Item] = training_items(self.all_candidates)
@@ -63,6 +71,13 @@ class CandidateSet:
         counts = np.bincount(self._owners, minlength=len(self.all_candidates))
         self._scarcity: list[float] = (1 / np.sqrt(np.maximum(counts, 1))).tolist()
         self._kinds, self._claims = self._frames_of_agents(None)
+
+    def add_glance(self, vectors: Array) -> None:
+        """Make `glance` of the vectors of words of `items`. What is known of their words is shared."""
+        made = copy.copy(self)
+        made._frames, made._weights = frame_model(GLANCE_FILE), GLANCE_WEIGHTS
+        made.train_on_vectors(vectors)
+        self.glance = made
 
     def find_example_owner(self, text: str) -> str | None:
         """Return the name of the agent (or small talk's) that has this text as an example, with any numbers; else None."""
@@ -86,7 +101,8 @@ class CandidateSet:
     ) -> Prediction:
         """Return the probabilities of a text; by words alone without its vector (`meaning`). `whole` is the text that it is a
         part of: whether it says what it is about, and continues what was said before, is seen there."""
-        found = probabilities(self.features(text, meaning, last_agent, whole=whole), meaning=self._uses(meaning))
+        weights = self._weights if self._uses(meaning) else LEXICAL_WEIGHTS
+        found = probabilities(self.features(text, meaning, last_agent, whole=whole), weights)
         scored = (Scored(c.name, p) for c, p in zip(self.agents, found, strict=False))
         ranked = tuple(sorted(scored, key=lambda item: -item.score))
         basis = "words and meaning" if self._uses(meaning) else "words"

@@ -5,6 +5,7 @@
     what is asked for         → what is told beside it, or said not to be wanted, is left out (`language/foreground.py`)
     several requests          → several intents, if different agents are likely for them
     vague                     → a question
+    clear at a glance         → that agent, or plain chat, by the vectors of its words, without the embedder
     sure                      → that agent, or plain chat
     not sure                  → `needs_model` with the best two or three, and a question
 
@@ -28,7 +29,7 @@ from graphs.routing.candidate_set import CandidateSet, Prediction
 from graphs.routing.clarify import clarifying_question
 from graphs.routing.classifiers import Array
 from graphs.routing.contract import Candidate, Context, Intent, Route, Scored
-from graphs.routing.semantic import TextEmbedder, VectorCache, VectorStore
+from graphs.routing.semantic import TextEmbedder, TextGlance, VectorCache, VectorStore, glance_at
 from schema.errors import HeadraceError
 from schema.ttl_cache import TtlCache
 
@@ -50,9 +51,12 @@ CONTINUED = "The message continues the conversation with this agent."
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """Probabilities. From `sure` on, nobody is asked; a part of a message is an intent of its own from `part` on. What is less
-    likely than `choice` is not offered as a choice. Fitted by `tests/routing`."""
+    likely than `choice` is not offered as a choice. What is `clear` at a glance, an agent's or nobody's, needs no vector of the
+    whole text. Fitted by `tests/routing`."""
 
     sure: float = 0.88
+    clear: float = 0.93
+    clear_nobody: float = 0.75
     part: float = 0.4
     choice: float = 0.08
 
@@ -67,8 +71,10 @@ class Router:
         thresholds: Thresholds | None = None,
         *,
         store: VectorStore | None = None,
+        glance: TextGlance | None = None,
     ) -> None:
         self.thresholds = thresholds or Thresholds()
+        self._glance = glance
         self._vectors = VectorCache(embedder, store) if embedder else None
         self._candidate_sets: TtlCache[tuple[Candidate, ...], CandidateSet] = TtlCache(
             MAX_CACHED_ITEMS, weigh=lambda candidate_set: len(candidate_set.items)
@@ -101,6 +107,8 @@ class Router:
         asked = ". ".join(parts)
         parts = parts if len(utterance) <= MAX_UTTERANCE_CHARS else ()  # a truncated text is not split
         last = await self._last_agent(tuple(candidates), candidate_set, context)
+        if len(parts) < 2 and (clear := self._predict_at_a_glance(candidate_set, asked, last, text)) is not None:
+            return _with_full_text(self._decide(clear, candidate_set, language, last, clear=True), utterance)
         predictions = await self._predict(
             tuple(candidates), candidate_set, [asked, *parts] if len(parts) > 1 else [asked], last, text
         )
@@ -116,7 +124,9 @@ class Router:
             return context.last_agent
         for message in reversed(context.last_messages[-MAX_LOOKED_BACK:]):
             asked = ". ".join(requests_in(clean_utterance(message)))
-            before = (await self._predict(candidates, candidate_set, [asked], None, asked))[0]
+            before = self._predict_at_a_glance(candidate_set, asked, None, asked)
+            if before is None:
+                before = (await self._predict(candidates, candidate_set, [asked], None, asked))[0]
             if before.score_at(0) >= max(before.small_talk, before.ambiguous):
                 return before.ranked[0].agent
         return None
@@ -148,10 +158,23 @@ class Router:
     ) -> list[Prediction]:
         """Predict each text; the first is `whole` without what is not asked for."""
         vectors = await self._embed(candidates, candidate_set, texts)
+        if vectors is None and candidate_set.glance is not None and self._glance is not None:
+            candidate_set, vectors = candidate_set.glance, glance_at(self._glance, texts)
         return [
             candidate_set.predict(text, None if vectors is None else vectors[at], last, whole=None if at else whole)
             for at, text in enumerate(texts)
         ]
+
+    def _predict_at_a_glance(
+        self, candidate_set: CandidateSet, text: str, last: str | None, whole: str
+    ) -> Prediction | None:
+        """Predict a text by the vectors of its words, which takes a millisecond; None if it isn't clear from them."""
+        if self._glance is None or candidate_set.glance is None:
+            return None
+        (vector,) = glance_at(self._glance, [text])
+        found = candidate_set.glance.predict(text, vector, last, whole=whole)
+        clear = found.score_at(0) >= self.thresholds.clear or found.small_talk >= self.thresholds.clear_nobody
+        return found if clear else None
 
     async def _embed(
         self, candidates: tuple[Candidate, ...], candidate_set: CandidateSet, texts: list[str]
@@ -189,14 +212,20 @@ class Router:
         )
 
     def _decide(
-        self, prediction: Prediction, candidate_set: CandidateSet, language: Language, last: str | None
+        self,
+        prediction: Prediction,
+        candidate_set: CandidateSet,
+        language: Language,
+        last: str | None,
+        *,
+        clear: bool = False,
     ) -> Route:
         first = prediction.ranked[0]
         if prediction.ambiguous > max(first.score, prediction.small_talk):
             likely = tuple(s for s in prediction.ranked[:MAX_CHOICES] if s.score >= self.thresholds.choice)
             by_name = {c.name: c for c in candidate_set.agents}
             return _ask_user([by_name[s.agent] for s in likely], language, likely)
-        if max(first.score, prediction.small_talk) < self.thresholds.sure:
+        if not clear and max(first.score, prediction.small_talk) < self.thresholds.sure:
             return self._route_to_model(prediction, candidate_set.agents, language)
         if prediction.small_talk > first.score:
             reason = f"The {prediction.basis} of the message fit no agent, so the model answers alone."
@@ -219,7 +248,13 @@ class Router:
         return Route(best[0].agent, best[0].score, language, intents, reason, True, question, best)
 
     async def _candidate_set(self, candidates: tuple[Candidate, ...]) -> CandidateSet:
-        return await self._candidate_sets.load(candidates, lambda: asyncio.to_thread(CandidateSet, candidates))
+        return await self._candidate_sets.load(candidates, lambda: asyncio.to_thread(self._make_set, candidates))
+
+    def _make_set(self, candidates: tuple[Candidate, ...]) -> CandidateSet:
+        made = CandidateSet(candidates)
+        if self._glance is not None:
+            made.add_glance(glance_at(self._glance, [item.text for item in made.items]))
+        return made
 
     async def _ensure_vectors(self, candidates: tuple[Candidate, ...], candidate_set: CandidateSet) -> bool:
         """Whether vectors can be used. Missing ones are computed, in the background if that takes long."""

@@ -1,4 +1,4 @@
-"""From signals to probabilities: two conditional logistic models, by words alone and with embeddings.
+"""From signals to probabilities: conditional logistic models, by words alone, at a glance and with embeddings (`weights.py`).
 
 All agents share the same few weights, which so know nothing about particular agents; the last two candidates (ambiguous and
 small talk) have a few of their own. They were fitted on the halves of `tests/routing/data` that may be looked at;
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from graphs.routing.frames import NOBODY, VAGUE
 from graphs.routing.signals import LexicalSignals
-from graphs.routing.weights import LEXICAL_WEIGHTS, SEMANTIC_WEIGHTS
 
 Features = tuple[float, ...]
 AGENT_FEATURES, VAGUE_FEATURES, NOBODY_FEATURES = 13, 6, 6
@@ -75,9 +74,8 @@ def _log(share: float) -> float:
     return math.log(share + FLOOR)
 
 
-def probabilities(found: Sequence[Features], *, meaning: bool) -> list[float]:
+def probabilities(found: Sequence[Features], weights: Sequence[float]) -> list[float]:
     """Return the probabilities, which add up to 1."""
-    weights = SEMANTIC_WEIGHTS if meaning else LEXICAL_WEIGHTS
     totals = [sum(w * f for w, f in zip(weights, row, strict=True)) for row in found]
     exponentials = [math.exp(total - max(totals)) for total in totals]
     return [row / sum(exponentials) for row in exponentials]

@@ -43,6 +43,14 @@ class TextEmbedder(Protocol):
         ...
 
 
+class TextGlance(Protocol):
+    """Makes vectors of texts' words alone; `graphs.embeddings.word_vectors.WordVectors`."""
+
+    def embed(self, texts: Sequence[str]) -> Array:
+        """Return vectors of length 1, (texts, dimensions)."""
+        ...
+
+
 class VectorStore(Protocol):
     """Keeps vectors for other processes and later ones, by the text that was embedded. Without its server it finds nothing and
     keeps nothing (fails open)."""
@@ -103,6 +111,11 @@ class VectorCache:
 
     def _prepare(self, text: str) -> str:
         return text_to_embed(head_and_tail(text, MAX_UTTERANCE_CHARS), english_only=self._embedder.english_only)
+
+
+def glance_at(glance: TextGlance, texts: Sequence[str]) -> Array:
+    """Return the vectors of texts' words, (texts, dimensions)."""
+    return glance.embed([text_to_embed(head_and_tail(text, MAX_UTTERANCE_CHARS), english_only=False) for text in texts])
 
 
 def pack_vector(vector: Array) -> bytes:

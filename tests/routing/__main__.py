@@ -11,9 +11,9 @@ import sys
 import time
 from collections.abc import Sequence
 
-from graphs.embeddings.registry import open_embedder, routing_embedder
+from graphs.embeddings.registry import open_embedder, routing_embedder, routing_glance
 from graphs.routing.contract import Candidate
-from graphs.routing.frames import FILE
+from graphs.routing.frames import FILE, GLANCE_FILE
 from graphs.routing.router import Router
 from tests.routing.fitting import fit, write
 from tests.routing.labelled import Labelled, read_agents, read_half, read_utterances, with_learned_examples
@@ -25,13 +25,16 @@ LANGUAGES, STYLES = ("en", "vi", "other"), ("plain", "typo", "bare", "mixed")
 async def main(arguments: Sequence[str]) -> None:
     """Measure the router, or fit its weights."""
     if "fit" in arguments:
-        frames, weights = await fit()
+        frames, glance, weights = await fit()
         write(frames, FILE)
+        write(glance, GLANCE_FILE)
         print(weights)
         return
     embedder = None if "words" in arguments else routing_embedder(open_embedder())
     if "fitting" in arguments:
-        results = await measure_crosswise(Router(embedder), read_agents())
+        results = await measure_crosswise(
+            Router(embedder, glance=None if embedder is None else routing_glance()), read_agents()
+        )
         print_table("fitting half, crosswise", results)
         print_wrong(results)
         return
@@ -50,7 +53,7 @@ async def main(arguments: Sequence[str]) -> None:
     }
     for name, (agents, labelled) in plans.items():
         started = time.perf_counter()
-        router = Router(embedder)
+        router = Router(embedder, glance=None if embedder is None else routing_glance())
         await router.prepare(agents)
         print(f"\n{len(agents)} candidates ready after {time.perf_counter() - started:.2f} s")
         print_table(name, await measure(router, labelled, agents))

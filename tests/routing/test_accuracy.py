@@ -8,12 +8,12 @@ from functools import lru_cache
 
 import pytest
 
-from graphs.embeddings.registry import open_embedder, routing_embedder
+from graphs.embeddings.registry import open_embedder, routing_embedder, routing_glance
 from graphs.language.tokenization import fold, normalise
 from graphs.routing.ambiguity import AMBIGUOUS
 from graphs.routing.router import Router
 from graphs.routing.small_talk import SMALL_TALK
-from graphs.routing.weights import LEXICAL_WEIGHTS, SEMANTIC_WEIGHTS
+from graphs.routing.weights import GLANCE_WEIGHTS, LEXICAL_WEIGHTS, SEMANTIC_WEIGHTS
 from tests.routing.fitting import fit
 from tests.routing.labelled import read_agents, read_half, read_utterances, with_learned_examples
 from tests.routing.measurement import RoutingResults, measure
@@ -21,26 +21,26 @@ from tests.routing.others_measurement import OthersResults, measure_others
 
 FULL = os.environ.get("HEADRACE_TESTS") == "full"
 MAX_OVERLAP = 0.65
-EMBEDDER = routing_embedder(open_embedder())
+EMBEDDER, GLANCE = routing_embedder(open_embedder()), routing_glance()
 
 
 @lru_cache
 def held_out() -> RoutingResults:
     """The held-out half, with the fitting half as learned examples."""
     agents = with_learned_examples(read_agents(), read_half("fitting"))
-    return asyncio.run(measure(Router(EMBEDDER), read_half("held_out"), agents))
+    return asyncio.run(measure(Router(EMBEDDER, glance=GLANCE), read_half("held_out"), agents))
 
 
 @lru_cache
 def rows_alone() -> RoutingResults:
     """The held-out half, with the agents' rows alone."""
-    return asyncio.run(measure(Router(EMBEDDER), read_half("held_out"), read_agents()))
+    return asyncio.run(measure(Router(EMBEDDER, glance=GLANCE), read_half("held_out"), read_agents()))
 
 
 @lru_cache
 def unseen() -> RoutingResults:
     """Agents that no fit has seen, with three examples each."""
-    return asyncio.run(measure(Router(EMBEDDER), read_utterances("unseen"), read_agents("unseen")))
+    return asyncio.run(measure(Router(EMBEDDER, glance=GLANCE), read_utterances("unseen"), read_agents("unseen")))
 
 
 def test_of_a_hundred_held_out_utterances_ninety_five_are_routed_right():
@@ -110,7 +110,7 @@ def test_no_number_of_the_held_out_half_was_seen_in_fitting():
 @lru_cache
 def seen_of_others() -> OthersResults:
     """The half of others' utterances that may be looked at."""
-    return asyncio.run(measure_others(Router(EMBEDDER), "seen", every=1 if FULL else 4))
+    return asyncio.run(measure_others(Router(EMBEDDER, glance=GLANCE), "seen", every=1 if FULL else 4))
 
 
 def test_what_others_ask_is_routed_right():
@@ -123,9 +123,9 @@ def test_what_the_router_is_sure_of_is_right():
 
 @pytest.mark.skipif(not FULL, reason="fits for two minutes")
 def test_the_weights_are_those_that_the_fitting_halves_give():
-    _, printed = asyncio.run(fit())
+    _, _, printed = asyncio.run(fit())
     read: Callable[[str], list[float]] = lambda line: [float(w) for w in re.findall(r"-?\d+\.\d+", line)]  # noqa: E731
-    for line, weights in zip(printed.splitlines(), (LEXICAL_WEIGHTS, SEMANTIC_WEIGHTS), strict=True):
+    for line, weights in zip(printed.splitlines(), (LEXICAL_WEIGHTS, GLANCE_WEIGHTS, SEMANTIC_WEIGHTS), strict=True):
         assert list(weights) == pytest.approx(read(line), abs=0.05)
 
 

@@ -1,6 +1,6 @@
 """How often the router finds the right agent without a model, and how long it takes: `tests/routing` says what is counted."""
 
-from graphs.embeddings.registry import open_embedder, routing_embedder
+from graphs.embeddings.registry import open_embedder, routing_embedder, routing_glance
 from graphs.routing.router import Router
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Line, Measurement
@@ -25,7 +25,9 @@ async def measure_routing(bed: Testbed, plan: Plan) -> Measurement:
     agents, held_out = read_agents(), read_half("held_out")
     plans = {"rows alone": agents, "with learned examples": with_learned_examples(agents, read_half("fitting"))}
     for name, candidates in plans.items():
-        measured = await measure(Router(routing_embedder(open_embedder())), held_out, candidates)
+        measured = await measure(
+            Router(routing_embedder(open_embedder()), glance=routing_glance()), held_out, candidates
+        )
         found.runs.append({name: spread(measured.milliseconds)})
         found.lines += [
             Line(what=f"right, {name}", figure=100 * measured.share(), unit="%", need=NEED_RIGHT, sense="at least"),
@@ -39,7 +41,7 @@ async def measure_routing(bed: Testbed, plan: Plan) -> Measurement:
 
 async def _measure_others(half: OthersHalf) -> list[Line]:
     """The utterances of others: the half that may be looked at, and the one that is scored once per release, in totals."""
-    results = await measure_others(Router(routing_embedder(open_embedder())), half)
+    results = await measure_others(Router(routing_embedder(open_embedder()), glance=routing_glance()), half)
     if not results.milliseconds:
         return []
     figures = {what: results.share(what) for what in ("right", "sure", "right of sure", "with an ideal model")}

@@ -7,19 +7,21 @@ from functools import lru_cache
 
 import pytest
 
-from graphs.embeddings.registry import open_embedder, routing_embedder
+from graphs.embeddings.registry import open_embedder, routing_embedder, routing_glance
 from graphs.routing import router as router_module
 from graphs.routing import semantic
 from graphs.routing.candidate_set import CandidateSet
 from graphs.routing.contract import Candidate, Context, Intent, Route
 from graphs.routing.graph_choice import choose_graph, choose_task
 from graphs.routing.router import Router
+from graphs.routing.semantic import TextGlance
 from graphs.routing.small_talk import SMALL_TALK_NAME
 from schema.errors import HeadraceError
 from tests.routing.labelled import read_agents
 
-EMBEDDER = routing_embedder(open_embedder())
+EMBEDDER, GLANCE = routing_embedder(open_embedder()), routing_glance()
 AGENTS = read_agents()
+DEBT = "What does customer 0104985841 still owe us in unpaid invoices?"
 INVENTORY = Candidate(
     "AgentInventory",
     "Stock in the warehouses: quantities on hand and what must be reordered. Tồn kho trong các kho.",
@@ -55,7 +57,7 @@ class RecordingEmbedder:
 
 @lru_cache
 def prepared() -> Router:
-    made = Router(EMBEDDER)
+    made = Router(EMBEDDER, glance=GLANCE)
     asyncio.run(made.prepare(AGENTS))
     return made
 
@@ -185,8 +187,17 @@ async def test_what_was_corrected_once_is_right_from_then_on(router: Router, own
     assert agent == (await router.route("who owns the debt of Greece", (*corrected, learned))).agent
 
 
-async def test_an_embedder_that_is_down_leaves_the_words():
-    router = Router(FailingEmbedder())
+@pytest.mark.parametrize(("utterance", "agent"), [("Write a short poem about a river", None), (DEBT, "AgentDebt")])
+async def test_what_is_clear_at_a_glance_is_not_embedded(utterance: str, agent: str | None):
+    embedder = RecordingEmbedder()
+    router = Router(embedder, glance=GLANCE)
+    assert agent == (await router.route(utterance, AGENTS)).agent
+    assert [] == embedder.texts
+
+
+@pytest.mark.parametrize("glance", [None, GLANCE])
+async def test_an_embedder_that_is_down_leaves_the_words(glance: TextGlance | None):
+    router = Router(FailingEmbedder(), glance=glance)
     assert "AgentDebt" == (await router.route("kiểm tra công nợ quá hạn", AGENTS)).agent
     assert "AgentShipment" == (await router.route("where is our container now", AGENTS)).agent
 
