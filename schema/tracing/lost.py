@@ -16,13 +16,15 @@ from schema.tracing.traceparent import TraceContext
 
 
 class LostAttempt(msgspec.Struct):
-    """An attempt that was lost, the place of its span, and from when to when it ran. `continued` are the spans of this attempt
+    """An attempt that was lost, the place of its span, and from when to when it ran. `shared` is what all its
+    spans say. `continued` are the spans of this attempt
     that continue one of the lost attempt's, with the place of that; `first_steps` are the steps with which graphs began within
     them."""
 
     context: TraceContext
     began_at: datetime
     ended_at: datetime
+    shared: Attributes
     continued: dict[str, TraceContext] = msgspec.field(default_factory=dict[str, TraceContext])
     first_steps: dict[str, int] = msgspec.field(default_factory=dict[str, int])
     recorded: set[str] = msgspec.field(default_factory=set[str])
@@ -88,7 +90,7 @@ def _record(
         return
     lost.recorded.add(place.span_id)
     made = here.start(
-        name, kind, {**attributes, names.LOST: True}, parent, own=place, start_ns=_nanoseconds(lost.began_at)
+        name, kind, {**lost.shared, **attributes, names.LOST: True}, parent, own=place, start_ns=_nanoseconds(lost.began_at)
     )
     made.fail("worker_lost")
     made.end_at(_nanoseconds(lost.ended_at))

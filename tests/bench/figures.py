@@ -14,6 +14,7 @@ from tests.bench.benchmarks.ingestion import measure_ingestion
 from tests.bench.benchmarks.joins import measure_joined_streams, measure_rejoin
 from tests.bench.benchmarks.latency import measure_first_token, measure_streams
 from tests.bench.benchmarks.memory import measure_memory
+from tests.bench.benchmarks.observability import measure_observability
 from tests.bench.benchmarks.quality import measure_quality
 from tests.bench.benchmarks.routed_answers import measure_routed_answers
 from tests.bench.benchmarks.routing import measure_routing
@@ -72,7 +73,11 @@ SETUPS = (
         {"benchmarks": measure_benchmarks},
         roles=("api", "default", "scheduler"),
     ),
-    Setup("stores alone", {"growth": measure_growth, "memory": measure_memory}, roles=()),
+    Setup(
+        "stores alone",
+        {"growth": measure_growth, "memory": measure_memory, "observability": measure_observability},
+        roles=(),
+    ),
     Setup("as delivered, anew", {"fairness": measure_fairness}),  # last: the flood's jobs stay behind
 )
 

@@ -1,5 +1,6 @@
 """A collector of traces: takes what OpenTelemetry's exporters send over HTTP, and keeps it. Use as `with`."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -31,9 +32,11 @@ class CollectedSpan:
 
 
 class OtlpCollector:
-    """Listens at `url`. `status` is what it answers, `delay_s` how long it takes to; `raw` are all bytes that came."""
+    """Listens at `url`. `status` is what it answers, `delay_s` how long it takes to; `raw` are all bytes that came. With
+    `unread` it keeps nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, unread: bool = False) -> None:
+        self._unread = unread
         self.spans: list[CollectedSpan] = []
         self.raw: list[bytes] = []
         self.status, self.delay_s = 200, 0.0
@@ -63,7 +66,7 @@ class OtlpCollector:
         """Keep what a request says; return the status to answer with."""
         if self.delay_s:
             self._closing.wait(self.delay_s)
-        if self.status == 200:
+        if self.status == 200 and not self._unread:
             self.raw.append(body)
             self.spans += _read(body)
         return self.status
@@ -118,9 +121,9 @@ def _value(value: Any) -> Any:
     return getattr(value, kind) if kind else None
 
 
-def serve_forever() -> None:
-    """Print what comes: `python -m tests.counterparts.otlp_collector`."""
-    with OtlpCollector() as collector:
+def serve_forever(*, unread: bool) -> None:
+    """Print what comes: `python -m tests.counterparts.otlp_collector`; nothing of it with `--unread`."""
+    with OtlpCollector(unread=unread) as collector:
         print(f"OTEL_EXPORTER_OTLP_ENDPOINT={collector.url}", flush=True)
         shown = 0
         while True:
@@ -132,4 +135,4 @@ def serve_forever() -> None:
 
 
 if __name__ == "__main__":
-    serve_forever()
+    serve_forever(unread="--unread" in sys.argv)

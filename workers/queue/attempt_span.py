@@ -73,8 +73,9 @@ def _record_lost(job: ClaimedJob, before: JobAttempt, span: Span, submitted: Tra
         attempt_context(job.id, before.attempt, submitted),
         before.started_at,
         before.ended_at or datetime.now(UTC),
+        _shared(job),
     )
-    attributes = _shared(job) | _attributes(job, before.attempt)
+    attributes = _attributes(job, before.attempt)
     record_lost_attempt(lost, f"attempt {job.kind}", attributes, parent=submitted, follower=span)
 
 

@@ -110,7 +110,7 @@ async def test_a_generator_that_is_closed_elsewhere_leaves_the_current_span_as_i
 async def test_what_a_lost_attempt_had_begun_is_recorded_by_the_next_in_its_place() -> None:
     job_id, began = uuid4(), datetime.now(UTC) - timedelta(seconds=5)
     first, second = (attempt_context(job_id, number, CALLER) for number in (1, 2))
-    lost = LostAttempt(first, began, datetime.now(UTC))
+    lost = LostAttempt(first, began, datetime.now(UTC), {"who": "we"})
     with recorded_spans() as recorded, entry_span("attempt 2", "consumer", parent=CALLER, own=second) as attempt:
         record_lost_attempt(lost, "attempt 1", {}, parent=CALLER, follower=attempt)
         for step, name in enumerate(("use_tools", "think", "use_tools"), 3):
@@ -124,5 +124,6 @@ async def test_what_a_lost_attempt_had_begun_is_recorded_by_the_next_in_its_plac
     assert (CALLER.trace_id, first.span_id, CALLER.span_id) == ids(recorded.one("attempt 1"))
     assert (CALLER.trace_id, lost_node, first.span_id) == ids(recorded.one("lost use_tools"))
     assert (CALLER.trace_id, child_span_id(lost_node, "call_1"), lost_node) == ids(recorded.one("lost call"))
+    assert "we" == (recorded.one("lost call").attributes or {})["who"]
     assert 7 == len({ids(one)[1] for one in recorded.all()}) == len(recorded.all())
     assert int(began.timestamp() * 1e6) == (recorded.one("attempt 1").start_time or 0) // 1000

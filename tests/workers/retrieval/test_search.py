@@ -8,11 +8,13 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from graphs.embeddings.registry import open_embedder
+from graphs.embeddings.registry import OpenEmbedder, open_embedder
 from schema.errors import HeadraceError, InputError, NotFound, Unavailable
 from schema.postgres.connections import Pool, pool_for
 from schema.queries.documents.search import Filters
+from schema.tracing.spans import entry_span
 from tests.conftest import TestTenant, make_tenant
+from tests.recorded_spans import recorded_spans
 from tests.retrieval.document_tables import MINILM, DocumentRows, DocumentTables
 from tests.schema.queries.test_search import make_user
 from workers.retrieval.documents import TenantDocuments
@@ -74,6 +76,27 @@ def request(tables: DocumentTables, query: str, **options: Any) -> SearchRequest
 
 def names(result: SearchResult) -> list[str]:
     return [one.document for one in result.passages]
+
+
+async def test_a_search_is_a_span_and_so_is_embedding_its_question(pool: Pool, tables: DocumentTables) -> None:
+    class East:
+        async def embed(self, texts: Sequence[str], model: str) -> list[list[float]]:
+            return [EAST for _ in texts]
+
+    class Opened:
+        async def embed(self, texts: Sequence[str], *, purpose: str, embedder: str) -> list[list[float]]:
+            return await OpenEmbedder(East(), "ollama", "bge-m3", 3).embed(texts)
+
+    add_documents(tables, DocumentRows(name="meaning", passages=["the wheel turns"], vectors=[EAST]))
+    with recorded_spans() as recorded, entry_span("attempt", "consumer"):
+        await Searcher(pool, Opened()).search(request(tables, "what the heron said"))
+    embedded, searched = recorded.one("embeddings bge-m3"), recorded.one("retrieval")
+    assert searched.context is not None
+    assert embedded.parent is not None
+    assert searched.context.span_id == embedded.parent.span_id
+    said = {"gen_ai.operation.name": "retrieval", "headrace.retrieval.mode": "hybrid", "headrace.retrieval.passages": 1}
+    assert said.items() <= dict(searched.attributes or {}).items()
+    assert "heron" not in searched.to_json() + embedded.to_json()
 
 
 async def test_a_match_by_vector_and_by_words_comes_first(pool: Pool, tables: DocumentTables) -> None:
