@@ -127,7 +127,7 @@ class System:
     async def _is_ready(self, name: str) -> bool:
         if name.startswith(("chat", "default", "ingestion", "scheduler")):
             return "_ready" in self.log(name, since_start=True)
-        path = "/health/ready" if name.startswith("api") else "/workers"
+        path = "/health/ready" if name.startswith("api") else "/healthcheck"
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http,

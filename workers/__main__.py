@@ -139,8 +139,12 @@ async def _until_cancelled(task: "asyncio.Task[None]") -> None:
 
 def _run_flower(settings: WorkerSettings) -> int:
     from workers.celery.app import build_app
-    from workers.celery.flower import is_port_free, start_flower
+    from workers.celery.flower import is_loopback, is_port_free, start_flower
 
+    if not settings.flower_sign_in and not is_loopback(settings.flower_host):
+        where = f"HEADRACE_FLOWER_HOST={settings.flower_host} is open to others than this machine"
+        print(f"{where}. Set HEADRACE_FLOWER_SIGN_IN=name:password, which Flower will ask for.", file=sys.stderr)
+        return 2
     if not is_port_free(settings.flower_host, settings.flower_port):
         where = f"HEADRACE_FLOWER_PORT={settings.flower_port} is in use at {settings.flower_host}"
         print(f"{where}. Stop the other program, or set HEADRACE_FLOWER_PORT to another port.", file=sys.stderr)
@@ -148,7 +152,8 @@ def _run_flower(settings: WorkerSettings) -> int:
     app = build_app(settings.redis_url, task_events=settings.task_events, tasks=False)
     logging.getLogger("flower.command").setLevel(logging.WARNING)
     try:
-        start_flower(app, host=settings.flower_host, port=str(settings.flower_port))
+        host, port = settings.flower_host, str(settings.flower_port)
+        start_flower(app, host=host, port=port, sign_in=settings.flower_sign_in)
     except (SystemExit, KeyboardInterrupt):
         log.info("flower_stopped", pid=os.getpid())
     # Its threads wait for replies of workers that have stopped, and a normal exit would wait for those threads.

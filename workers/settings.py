@@ -76,6 +76,8 @@ class WorkerSettings:
     tracing: TracingSettings = field(default_factory=TracingSettings)
     flower_host: str = "127.0.0.1"
     flower_port: int = 5555
+    flower_sign_in: str | None = field(default=None, repr=False)
+    """`name:password`; needed where Flower listens beyond loopback."""
 
     def role_database_url(self, role: Role) -> str:
         """Return the database URL for connections of `role`."""
@@ -120,6 +122,7 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
         tracing=TracingSettings.from_env(env),
         flower_host=env.get("HEADRACE_FLOWER_HOST", "").strip() or WorkerSettings.flower_host,
         flower_port=_port(env, "HEADRACE_FLOWER_PORT", WorkerSettings.flower_port),
+        flower_sign_in=_sign_in(env, "HEADRACE_FLOWER_SIGN_IN"),
     )
 
 
@@ -172,6 +175,19 @@ def _whole(env: Mapping[str, str], name: str, default: int) -> int:
     if value != int(value):
         raise ValueError(f"{name} is {env[name]!r}; it must be a whole number, 1 or more (default {default}).")
     return int(value)
+
+
+LEAST_PASSWORD = 12
+
+
+def _sign_in(env: Mapping[str, str], name: str) -> str | None:
+    text = env.get(name, "").strip()
+    user, _, password = text.partition(":")
+    if text and (not user or len(password) < LEAST_PASSWORD or not text.isprintable() or "," in text):
+        raise ValueError(
+            f"{name} must be name:password, without commas; the password has {LEAST_PASSWORD} characters or more."
+        )
+    return text or None
 
 
 def _port(env: Mapping[str, str], name: str, default: int) -> int:

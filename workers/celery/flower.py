@@ -1,6 +1,7 @@
 """Starts Flower, with the header on every response that keeps browsers from guessing types, and without its four warnings that
 no worker has answered yet."""
 
+import ipaddress
 import logging
 import socket
 import time
@@ -36,11 +37,26 @@ class UnansweredFilter(logging.Filter):
         return False
 
 
-def start_flower(app: Celery, *, host: str, port: str) -> None:
-    """Serve Flower until SIGINT or SIGTERM, then raise SystemExit or KeyboardInterrupt."""
+COLUMNS = "name,uuid,args,state,exception,received,runtime,worker"
+"""Of the list of tasks; the arguments are the path of the job."""
+
+
+def start_flower(app: Celery, *, host: str, port: str, sign_in: str | None = None) -> None:
+    """Serve Flower until SIGINT or SIGTERM, then raise SystemExit or KeyboardInterrupt. `sign_in` is `name:password`, which it
+    asks for."""
     add_nosniff_to_static_files()
+    remove_metrics()
     logging.getLogger("flower.inspector").addFilter(UnansweredFilter())
-    app.start(["flower", f"--address={host}", f"--port={port}", "--persistent=False"])
+    options = [f"--address={host}", f"--port={port}", "--persistent=False", f"--tasks_columns={COLUMNS}"]
+    app.start(["flower", *options, *([f"--basic_auth={sign_in}"] if sign_in else [])])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def is_port_free(host: str, port: int) -> bool:
@@ -53,6 +69,14 @@ def is_port_free(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def remove_metrics() -> None:
+    """Flower shows metrics of its own to whoever asks, without a sign-in; ours are at `/metrics` of the API."""
+    from flower.urls import handlers  # loaded only by the process that is Flower
+
+    routes: list[Any] = handlers
+    routes[:] = [route for route in routes if not (isinstance(route, tuple) and route[0] == "/metrics")]
 
 
 def add_nosniff_to_static_files() -> None:

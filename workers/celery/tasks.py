@@ -12,6 +12,7 @@ from workers.agents.pipelines import run_pipeline
 from workers.batches.run import run_batch
 from workers.benchmarks.context import BenchmarkContext
 from workers.benchmarks.run import run_benchmark
+from workers.celery.outcomes import EXPECTED, tell_celery
 from workers.celery.pool import CoroutineTask
 from workers.context import WorkerContext
 from workers.ingestion.batch import ingest
@@ -42,12 +43,12 @@ def _run_batch(worker: WorkerContext) -> Work:
 def register(app: Any) -> None:
     """Register a task for each kind, under its wire name."""
     for kind, bind in work_by_kind().items():
-        app.task(name=KINDS[kind].task, base=CoroutineTask, shared=False)(_task(app, bind))
+        app.task(name=KINDS[kind].task, base=CoroutineTask, throws=EXPECTED, shared=False)(_task(app, bind))
 
 
 def _task(app: Any, bind: Callable[[WorkerContext], Work]) -> Callable[..., Awaitable[None]]:
     async def run(tenant_id: str, job_id: str, dispatch_seq: int, inbox: str | None = None) -> None:
         worker: WorkerContext = app.worker_context
-        await attempt_job(worker.queue, bind(worker), UUID(tenant_id), UUID(job_id), dispatch_seq)
+        tell_celery(await attempt_job(worker.queue, bind(worker), UUID(tenant_id), UUID(job_id), dispatch_seq))
 
     return run

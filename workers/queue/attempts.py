@@ -45,6 +45,7 @@ from workers.queue.attempt_times import AttemptTimes
 from workers.queue.context import QueueContext
 from workers.queue.finish.attempt import AttemptFinisher, give_up_refused
 from workers.queue.finish.metrics import count_fenced
+from workers.queue.outcome import IGNORED, Outcome
 from workers.queue.suspects import probation
 from workers.stream.relay import History, JobStream, new_history, new_holder, queued_event
 
@@ -70,23 +71,25 @@ class AttemptError(Exception):
     """An attempt crashed. Celery and Flower are told the type of the error, and nothing else."""
 
 
-async def attempt_job(context: QueueContext, work: Work, tenant_id: UUID, job_id: UUID, dispatch_seq: int) -> None:
-    """Answer a doorbell: claim the job, run it and finish it. A stale doorbell does nothing.
+async def attempt_job(context: QueueContext, work: Work, tenant_id: UUID, job_id: UUID, dispatch_seq: int) -> Outcome:
+    """Answer a doorbell: claim the job, run it and finish it; return how that ended. A stale doorbell does nothing.
 
     Raises AttemptError; the job is then attempted again when the lease has expired.
     """
     context.running.on_message()
     try:
-        await _claim_and_run(context, work, tenant_id, job_id, dispatch_seq)
+        return await _claim_and_run(context, work, tenant_id, job_id, dispatch_seq)
     except Exception as error:
         log.error("attempt_crashed", tenant_id=str(tenant_id), job_id=str(job_id), exc_info=error)
         raise AttemptError(type(error).__name__) from None
 
 
-async def _claim_and_run(context: QueueContext, work: Work, tenant_id: UUID, job_id: UUID, dispatch_seq: int) -> None:
+async def _claim_and_run(
+    context: QueueContext, work: Work, tenant_id: UUID, job_id: UUID, dispatch_seq: int
+) -> Outcome:
     if context.running.holds(job_id, dispatch_seq):
         log.debug("doorbell_ignored", job_id=str(job_id), dispatch_seq=dispatch_seq)
-        return
+        return IGNORED
     try:
         claimed = await claim_job(
             context.pool,
@@ -99,10 +102,10 @@ async def _claim_and_run(context: QueueContext, work: Work, tenant_id: UUID, job
         )
     except Unavailable:
         log.warning("claim_postponed", job_id=str(job_id))
-        return
+        return IGNORED
     if claimed is None:
         log.debug("doorbell_ignored", job_id=str(job_id), dispatch_seq=dispatch_seq)
-        return
+        return IGNORED
     job, messages = claimed
     attempt = Attempt(context, job, messages)
     context.running.register(attempt)
@@ -112,7 +115,7 @@ async def _claim_and_run(context: QueueContext, work: Work, tenant_id: UUID, job
         JOB_WAIT.of(job.kind).observe(job.waited_s)
     try:
         async with attempt_span(context.pool, job), probation(context.pool, context.dispatcher, job):
-            await attempt.run(work)
+            return await attempt.run(work)
     finally:
         context.running.unregister(attempt)
         running.dec()
@@ -147,12 +150,12 @@ class Attempt:
         if self._task is not None and not self._finishing:
             self._task.cancel()
 
-    async def run(self, work: Work) -> None:
+    async def run(self, work: Work) -> Outcome:
         """Run the work to its end and finish the job."""
         history = await self._take_over()
         if history is None:
             await give_up_refused(self._context, self.job, self._log)
-            return
+            return IGNORED
         self._stream = self._open_stream(history)
         # The work starts before the first event is published, because a request to a model takes longer.
         with patience():
@@ -165,7 +168,7 @@ class Attempt:
         self._finishing = True
         if self._reservation is not None:
             self._reservation.close()
-        await self._finish(error)
+        return await self._finish(error)
 
     async def _take_over(self) -> History | None:
         """Return what the stream holds already; None if somebody else has it."""
@@ -256,7 +259,7 @@ class Attempt:
                     self._routed = event.agent
                 self._stream.put(event)
 
-    async def _finish(self, error: Exception | None) -> None:
+    async def _finish(self, error: Exception | None) -> Outcome:
         if self.number == 1 and not self._stream.held:  # others have asked before they began
             await self._stream.flush(HOLD_S)
         reason, completed = self._stop_reason, self._completed
@@ -286,6 +289,7 @@ class Attempt:
             await finish.handed_back()
         else:
             await finish.failed(error or RuntimeError("the work ended without an answer"), agent=self._routed)
+        return finish.outcome
 
     def _answered(self, completed: MessageCompleted) -> str | None:
         """Return who answered: of jobs that let headrace choose, the one that it chose."""

@@ -56,7 +56,7 @@ async def ring(redis: RedisClient, doorbells: Sequence[Doorbell]) -> bool:
 
 
 def envelope(doorbell: Doorbell) -> bytes:
-    """Return the message as Celery's Redis transport stores it. The task has the id of the job, for Flower."""
+    """Return the message as Celery's Redis transport stores it. Flower shows the job's id, and where to read it."""
     kind, task_id = KINDS[doorbell.kind], str(doorbell.job_id)
     message: dict[str, Any] = {
         "body": {"args": [str(doorbell.tenant_id), task_id, doorbell.dispatch_seq, doorbell.inbox], "kwargs": {}},
@@ -67,7 +67,7 @@ def envelope(doorbell: Doorbell) -> bytes:
             "task": kind.task,
             "id": task_id,
             "root_id": task_id,
-            "argsrepr": f"('{task_id}',)",
+            "argsrepr": f"/api/jobs/{task_id}",
             "kwargsrepr": "{}",
             "origin": ORIGIN,
             "ignore_result": True,

@@ -14,6 +14,7 @@ from api.local.ports import API_PORT, ERP_PORT, FLOWER_PORT, choose_ports
 from api.local.stack_settings import ROOT, settings_from
 from tests.secret import SECRET_KEY
 from tests.waiting import PATIENCE_S
+from workers.settings import settings_from as worker_settings_from
 
 
 @pytest.mark.parametrize("name", ["HEADRACE_PORT", "HEADRACE_FLOWER_PORT"])
@@ -107,3 +108,33 @@ def test_flower_says_that_its_port_is_taken_and_is_not_started_again(redis_url: 
     assert 2 == done.returncode, done.stderr
     assert f"HEADRACE_FLOWER_PORT={port} is in use at 127.0.0.1." in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_flower_is_not_open_to_others_without_a_sign_in() -> None:
+    own = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}
+    settings = {
+        "HEADRACE_FLOWER_HOST": "0.0.0.0",
+        "HEADRACE_REDIS_URL": "redis://127.0.0.1:1/0",
+        "HEADRACE_SECRET_KEYS": SECRET_KEY,
+        "HEADRACE_DATABASE_URL": "postgresql://h/d",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "workers", "flower"],
+        env=own | settings,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert 2 == done.returncode, done.stderr
+    assert "Set HEADRACE_FLOWER_SIGN_IN=name:password" in done.stderr
+
+
+@pytest.mark.parametrize("wrong", ["flower", "flower:short", ":a long password", "flower:with,a comma in it"])
+def test_a_sign_in_for_flower_is_a_name_and_a_password(wrong: str) -> None:
+    required = {"HEADRACE_REDIS_URL": "redis://h/0", "HEADRACE_DATABASE_URL": "postgresql://h/d"}
+    env = required | {"HEADRACE_SECRET_KEYS": SECRET_KEY, "HEADRACE_FLOWER_SIGN_IN": wrong}
+    with pytest.raises(ValueError, match="HEADRACE_FLOWER_SIGN_IN must be name:password") as raised:
+        worker_settings_from(env)
+    assert wrong not in str(raised.value)

@@ -49,6 +49,7 @@ from workers.queue.finish.results import (
     with_cost,
 )
 from workers.queue.finish.retry import finish_with_retries
+from workers.queue.outcome import IGNORED, Outcome
 from workers.stream.relay import JobStream
 
 FLUSH_S = 5.0
@@ -77,6 +78,8 @@ class AttemptFinisher:
         self._catalog = catalog
         self._context, self._job, self._stream, self._log, self._is_fenced = context, job, stream, log, is_fenced
         self._times, self._ran_s = times, times.ran_s
+        self.outcome = IGNORED
+        """How the attempt ended, once it has."""
 
     async def succeeded(
         self, completed: MessageCompleted, usage: UsageRecorded | None, *, agent: str | None = None
@@ -184,6 +187,7 @@ class AttemptFinisher:
         await _requeue(
             self._context, self._job, self._log, outcome=outcome, error=error, delay_s=delay_s, refund=refund
         )
+        self.outcome = Outcome("retried", error["code"])
 
     async def _end(self, last: list[Event], state: Any, **facts: Any) -> None:
         """Commit the end of the job, then publish its last events."""
@@ -202,6 +206,7 @@ class AttemptFinisher:
             count_fenced(job)
             self._log.info("attempt_fenced")
             return
+        self.outcome = Outcome(ending.state, (ending.error or {}).get("code", ""))
         count_ended(job, ending, ended, ran_s=self._ran_s)
         self._stream.end(frames)
         self._log_end(ending, ended, events=len(frames))
