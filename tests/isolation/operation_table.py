@@ -40,6 +40,7 @@ CHAT_PLAIN = f"""body.message body.message[].text body.message[].image_url.url b
   body.metadata {CALLBACK_PLAIN}"""
 LATER = {"body.message": "hi", "header.Prefer": "respond-async"}
 USER_PLAIN = "body.name body.password"
+KEY_PLAIN = "body.name body.front_end_prompts"
 PROVIDER = {"path.provider_id": thing("provider")}
 PROVIDER_PLAIN = "body.audience body.client_id body.client_secret body.jwks_url body.role_claim"
 PERSON = {"path.user_id": thing("user")}
@@ -189,10 +190,13 @@ CALLS: dict[str, Call] = {
     "POST /api/auth/logout": Call("self", gets=204),
     "GET /api/auth/me": Call("self"),
     "GET /api/auth/keys": Call("keys.own", plain="query.cursor"),
-    "POST /api/auth/keys": Call("keys.own", plain="body.name", send={"body.name": "k"}, gets=201),
+    "POST /api/auth/keys": Call("keys.own", plain=KEY_PLAIN, send={"body.name": "k"}, gets=201),
     "GET /api/auth/keys/{key_id}": Call("keys.own", {"path.key_id": thing("key")}),
     "PATCH /api/auth/keys/{key_id}": Call(
-        "keys.manage", {"path.key_id": thing("key")}, send={"body.tokens_per_day": 9**9}
+        "keys.manage",
+        {"path.key_id": thing("key")},
+        plain="body.front_end_prompts",
+        send={"body.tokens_per_day": 9**9},
     ),
     "DELETE /api/auth/keys/{key_id}": Call("keys.own", {"path.key_id": thing("key")}, gets=204),
     "GET /api/auth/providers": Call("sign_in.manage"),
@@ -397,7 +401,7 @@ CALLS: dict[str, Call] = {
     ),
     "GET /api/admin/tenants/{tenant}/keys": Call("tenants.manage", TENANT, "query.cursor"),
     "POST /api/admin/tenants/{tenant}/keys": Call(
-        "tenants.manage", TENANT, "body.name", {"body.name": "k", "body.for_tenant": True}, 201
+        "tenants.manage", TENANT, KEY_PLAIN, {"body.name": "k", "body.for_tenant": True}, 201
     ),
     "DELETE /api/admin/tenants/{tenant}/keys/{key_id}": Call(
         "tenants.manage", TENANT | {"path.key_id": thing("key")}, gets=204
