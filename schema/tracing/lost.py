@@ -90,7 +90,12 @@ def _record(
         return
     lost.recorded.add(place.span_id)
     made = here.start(
-        name, kind, {**lost.shared, **attributes, names.LOST: True}, parent, own=place, start_ns=_nanoseconds(lost.began_at)
+        name,
+        kind,
+        {**lost.shared, **attributes, names.LOST: True},
+        parent,
+        own=place,
+        start_ns=_nanoseconds(lost.began_at),
     )
     made.fail("worker_lost")
     made.end_at(_nanoseconds(lost.ended_at))
