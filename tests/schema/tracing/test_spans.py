@@ -67,9 +67,7 @@ def test_what_is_not_sampled_hands_its_trace_on_and_makes_no_spans() -> None:
     with recorded_spans(content=True) as recorded, outer(), span("within") as inner:
         here = current()
         assert (UNTRACED, False, False) == (inner, is_recording(), records_content())
-        assert here is not None
-        assert (CALLER.trace_id, False) == (here.trace_id, here.sampled)
-        assert here.span_id != CALLER.span_id
+        assert UNSAMPLED == here
     assert [] == recorded.all()
 
 
@@ -127,3 +125,32 @@ async def test_what_a_lost_attempt_had_begun_is_recorded_by_the_next_in_its_plac
     assert "we" == (recorded.one("lost call").attributes or {})["who"]
     assert 7 == len({ids(one)[1] for one in recorded.all()}) == len(recorded.all())
     assert int(began.timestamp() * 1e6) == (recorded.one("attempt 1").start_time or 0) // 1000
+
+
+@pytest.mark.parametrize(
+    ("sampler", "argument", "recorded_of_callers", "recorded_of_own"),
+    [
+        ("parentbased_always_on", "", (True, False), True),
+        ("parentbased_traceidratio", "0", (True, False), False),
+        ("traceidratio", "1", (True, True), True),
+        ("always_off", "", (False, False), False),
+    ],
+)
+def test_what_is_recorded_is_as_the_sampler_says(
+    sampler: str,
+    argument: str,
+    recorded_of_callers: tuple[bool, bool],
+    recorded_of_own: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", argument)
+    found: list[bool] = []
+    with recorded_spans():
+        for parent in (CALLER, UNSAMPLED, None):
+            with entry_span("request", "server", parent=parent), span("within") as inner:
+                found.append(inner.recording)
+                here = current()
+                assert here is not None
+                assert inner.recording == here.sampled
+    assert [*recorded_of_callers, recorded_of_own] == found
