@@ -31,6 +31,7 @@ from api.root_page import NAME, VERSION
 from api.routes import ANTHROPIC, NATIVE, OPENAI, ROOT
 from api.settings import ApiSettings
 from schema.metrics.process import ProcessMetrics
+from workers.figures import figures_written
 from workers.health.loop_lag import LoopLag
 from workers.health.reports import Reporter
 from workers.queue.leases import owner_name
@@ -65,7 +66,8 @@ async def _lifespan(app: Litestar) -> AsyncIterator[None]:
         lag = LoopLag("api")
         measuring = asyncio.create_task(lag.measure(), name="loop lag")
         reporter = Reporter(resources.core.redis, "api", owner_name("api"), lag)
-        async with LineServer(app, resources, RedisAddress.from_url(app.state.settings.redis_url)), reporter:
+        lines = LineServer(app, resources, RedisAddress.from_url(app.state.settings.redis_url))
+        async with lines, reporter, figures_written(resources.core.pool):
             yield
         measuring.cancel()
 

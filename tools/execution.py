@@ -15,6 +15,7 @@ import structlog
 
 from schema.errors import EgressFailed, EgressRefused, EgressTooLarge, HeadraceError
 from schema.metrics.catalog import TOOL_CALL
+from schema.metrics.figures import FIGURES
 from tools.arguments import read_arguments
 from tools.contract import Tool, ToolContext, ToolResult
 from tools.errors import ToolFailed, ToolRefused, ToolTimeout, ToolTooLarge, ToolUnavailable
@@ -40,6 +41,8 @@ async def call_tool(tool: Tool, raw_arguments: str | dict[str, Any], context: To
         raise
     finally:
         TOOL_CALL.of(tool.spec.kind or tool.spec.name, outcome).observe(time.perf_counter() - began)
+        if outcome != "cancelled":
+            FIGURES.note_tool(context.tenant_id, ok=outcome == "ok")
     return result
 
 

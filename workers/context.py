@@ -39,6 +39,7 @@ from workers.batches.context import BatchContext
 from workers.embedding.pool import EmbedderPool
 from workers.embedding.protocol import EmbeddingQueue
 from workers.embedding.server import EmbeddingServer
+from workers.figures import figures_written
 from workers.health.loop_lag import LoopLag
 from workers.health.reports import QueueReport, Reporter
 from workers.ingestion.context import IngestionContext
@@ -112,6 +113,7 @@ async def open_worker_context(settings: WorkerSettings, queue: str, node: str) -
         if queue == DELIVERERS:
             await _open_deliverer(stack, settings, pool, egress)
         WORKER_SLOTS.of(queue).set(settings.queue_concurrency(queue))
+        await stack.enter_async_context(figures_written(pool))
         agents, reporter = await _report(stack, redis, jobs, agents)
         batches = None
         if queue == BATCHES:

@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from api.http.request_span import note_response, request_span
 from schema.ids import new_id
 from schema.metrics.catalog import HTTP_DURATION, HTTP_REQUESTS
+from schema.metrics.figures import FIGURES
 from schema.tracing.spans import UNTRACED, Span
 from workers.logs import RequestLog
 
@@ -87,7 +88,9 @@ def _measure(scope: Any, request_id: str, status: int, duration_s: float, span: 
     note_response(span, scope, method, route, status)
     HTTP_DURATION.of(method, route).observe(duration_s)
     HTTP_REQUESTS.of(method, route, str(status)).inc()
-    if status < 400 and route.startswith(OF_PROBES):
+    if not route.startswith(OF_PROBES):
+        FIGURES.note_route(method, route, duration_s, failed=status >= 500)
+    elif status < 400:
         return
     caller = scope.get("user")
     facts: dict[str, str | float] = {

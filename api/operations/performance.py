@@ -12,6 +12,7 @@ from api.openapi.operations import described
 from api.resources import AppResources
 from api.usage.money import to_usd
 from schema.job_kinds import KINDS, Kind
+from schema.metrics.figures import ROUTE
 from schema.postgres.connections import tenant_tx
 from schema.queries.tenants.performance import WINDOWS, Performance, Summary, Window, get_summary
 from schema.vault import PLATFORM
@@ -50,6 +51,33 @@ class KindOut(msgspec.Struct, frozen=True, kw_only=True):
     before: Annotated[FiguresOut, Meta(description="In the time of the same length before it.")]
 
 
+class SharesOut(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of something went well, in a window and in the time before it."""
+
+    count: Annotated[int, Meta(description="How many there were in the window.")]
+    share: Annotated[float | None, Meta(description="The share of them that went well, from 0 to 1; null if none.")]
+    count_before: Annotated[int, Meta(description="How many there were in the time of the same length before it.")]
+    share_before: Annotated[float | None, Meta(description="The share of those; null if none.")]
+
+
+class RouteFiguresOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Responses of one route."""
+
+    requests: Annotated[int, Meta(description="Responses that were started.")]
+    failed: Annotated[int, Meta(description="Of these, those with a status of 500 or more.")]
+    time: Annotated[
+        TimesOut, Meta(description="To the start of the response: of streams until they open, else with the answer.")
+    ]
+
+
+class RouteTimesOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One route in a window, and in the time before it."""
+
+    route: Annotated[str, Meta(description="Its method and path.", examples=["GET /api/jobs/{job_id}"])]
+    now: Annotated[RouteFiguresOut, Meta(description="In the window.")]
+    before: Annotated[RouteFiguresOut, Meta(description="In the time of the same length before it.")]
+
+
 class WindowOut(msgspec.Struct, frozen=True, kw_only=True):
     """A window of time, which reaches to now."""
 
@@ -58,6 +86,14 @@ class WindowOut(msgspec.Struct, frozen=True, kw_only=True):
         datetime, Meta(description="When it begins: at a full minute, for `day` and `week` at a full hour.")
     ]
     kinds: Annotated[list[KindOut], Meta(description="Kinds of job of which any ended in it or in the time before.")]
+    tools: Annotated[SharesOut, Meta(description="Calls of tools, and the share of them that succeeded.")]
+    answer_cache: Annotated[
+        SharesOut, Meta(description="Questions that were looked up in the cache of answers, and the share of hits.")
+    ]
+    routes: Annotated[
+        list[RouteTimesOut],
+        Meta(description="The installation's routes, the busiest first, at most 50; for platform admins, else empty."),
+    ]
 
 
 class PerformanceOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +106,7 @@ class PerformanceOut(msgspec.Struct, frozen=True, kw_only=True):
     windows: Annotated[list[WindowOut], Meta(description="The windows, the shortest first.")]
 
 
+MOST_ROUTES = 50
 TIMES_EXAMPLE = {"p50_s": 0.012, "p95_s": 0.41, "p99_s": 0.9}
 FIGURES_EXAMPLE = {
     "jobs": 42,
@@ -91,6 +128,9 @@ EXAMPLE = {
             "window": "5m",
             "since": "2026-11-03T08:07:00Z",
             "kinds": [{"kind": "chat", "now": FIGURES_EXAMPLE, "before": FIGURES_EXAMPLE | {"failed": 0}}],
+            "tools": {"count": 120, "share": 0.975, "count_before": 96, "share_before": 1.0},
+            "answer_cache": {"count": 40, "share": 0.2, "count_before": 0, "share_before": None},
+            "routes": [],
         }
     ],
 }
@@ -104,8 +144,8 @@ EXAMPLE = {
 )
 async def get_performance_summary(principal: MayReadUsage, resources: AppResources) -> PerformanceOut:
     """Returns for the last 5 minutes, hour, day and week, and for the time before each: by kind of job how many ended and
-    failed, percentiles of their times, tokens and cost. Platform admins see the jobs of all tenants, others those of their
-    tenant."""
+    failed, percentiles of their times, tokens and cost; how many calls of tools succeeded, and how many questions the cache
+    answered. Platform admins see those of all tenants, and how long each route took; others see those of their tenant."""
     async with tenant_tx(resources.core.pool, principal.tenant_id) as db:
         at, summary = await get_summary(db, principal.tenant_id)
     return PerformanceOut(
@@ -131,7 +171,43 @@ def _window_out(window: Window, at: datetime, summary: Summary) -> WindowOut:
         )
         for kind in present
     ]
-    return WindowOut(window=window, since=since, kinds=kinds)
+    return WindowOut(
+        window=window,
+        since=since,
+        kinds=kinds,
+        tools=_shares(window, "tools", "succeeded", "failed", summary),
+        answer_cache=_shares(window, "cache", "hit", "miss", summary),
+        routes=_routes(window, summary),
+    )
+
+
+def _shares(window: Window, kind: str, good: str, bad: str, summary: Summary) -> SharesOut:
+    counts = [summary.get((window, kind, is_now), Performance()).counts for is_now in (True, False)]
+    (now, share), (before, share_before) = (
+        (one[good] + one[bad], round(one[good] / (one[good] + one[bad]), 4) if one[good] + one[bad] else None)
+        for one in counts
+    )
+    return SharesOut(count=now, share=share, count_before=before, share_before=share_before)
+
+
+def _routes(window: Window, summary: Summary) -> list[RouteTimesOut]:
+    kinds = {kind for name, kind, _ in summary if name == window and kind.startswith(ROUTE)}
+    routes = [
+        RouteTimesOut(
+            route=kind.removeprefix(ROUTE),
+            now=_route_figures(summary.get((window, kind, True))),
+            before=_route_figures(summary.get((window, kind, False))),
+        )
+        for kind in kinds
+    ]
+    return sorted(routes, key=lambda one: (-one.now.requests, -one.before.requests, one.route))[:MOST_ROUTES]
+
+
+def _route_figures(found: Performance | None) -> RouteFiguresOut:
+    found = found or Performance()
+    return RouteFiguresOut(
+        requests=sum(found.times["time"].values()), failed=found.counts["failed"], time=_times(found, "time")
+    )
 
 
 def _figures(found: Performance | None, length_s: float) -> FiguresOut:

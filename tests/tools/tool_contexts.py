@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 
 from schema.errors import NotFound
+from schema.vault import PLATFORM
 from tools.contract import Tool, ToolContext, ToolResult
 from tools.egress import EgressPolicy, open_client
 from tools.errors import ToolFailed
@@ -16,7 +17,7 @@ from tools.execution import call_tool
 
 def make_context(fetch: httpx2.AsyncClient | None = None, **given: Any) -> ToolContext:
     """A context of nobody in particular. Without `fetch` whatever goes out is refused."""
-    ids = {"tenant_id": "t", "user_id": "u", "job_id": "j", "call_id": "c"}
+    ids = {"tenant_id": str(PLATFORM), "user_id": "u", "job_id": "j", "call_id": "c"}
     return ToolContext(**ids, fetch=fetch or unreachable_client(), **given)
 
 

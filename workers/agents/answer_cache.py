@@ -26,6 +26,7 @@ from schema.events import AgentRouted, CitationAdded, MessageCompleted, MessageD
 from schema.events.base import Notice
 from schema.events.notices import notice_for_model
 from schema.metrics.catalog import ANSWER_CACHE
+from schema.metrics.figures import FIGURES
 from schema.postgres.connections import tenant_tx
 from schema.queries.agents import cached_answers
 from schema.queries.agents.agent_config import RunInputs
@@ -70,6 +71,7 @@ async def find_answer(
         log.warning("answer_lookup_failed", job_id=str(job.id), error=type(error).__name__)
         return None
     ANSWER_CACHE.of("miss" if found is None else "hit").inc()
+    FIGURES.note_lookup(str(job.tenant_id), hit=found is not None)
     if found is None:
         return None
     run.emit(AgentRouted(agent=found.agent or CHAT_AGENT, graph=found.graph, reason=CACHED_REASON))

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from schema.postgres.connections import Pool, system_tx
 from schema.queries.health.figures import read_delivery_figures
+from schema.queries.tenants.performance import read_response_times
 from schema.vault import PLATFORM
 from workers.health.backlog import BacklogFigures
-from workers.health.checks import Finding, NotSubscribed, PartDown, check_routing, check_storage
+from workers.health.checks import Finding, NothingKnown, NotSubscribed, PartDown, check_routing, check_storage
 from workers.health.deeds import Deeds
 from workers.health.processes import ProcessChecks, QueueCheck
 from workers.health.providers import ProviderWatch, find_embedder
@@ -23,6 +24,7 @@ POSTGRES, REDIS = "postgres", "redis"
 OVERDUE_S, FAILING_S = 30.0, 60.0
 DELIVERERS = "default"
 LEAST_FAILING = 2
+LEAST_READS = 20
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def all_parts(of: Watched) -> dict[str, Part]:
         "queues": Part(queues.find, through=POSTGRES),
         "routing": Part(routing, through=REDIS),
         "embedder": Part(lambda: find_embedder(of.redis), through=REDIS),
+        "responses": Part(lambda: find_responses(of.system_pool, of.settings), through=POSTGRES),
         "webhooks": Part(lambda: find_webhooks(of.redis, of.system_pool), through=POSTGRES),
         "disk": Part(lambda: find_disk(of.folder, of.settings)),
         "memory": Part(lambda: find_memory(of.settings)),
@@ -91,6 +94,17 @@ class SubscriptionCheck:
             raise
         self._lost = 0
         return found
+
+
+async def find_responses(system_pool: Pool, settings: HealthSettings) -> Finding:
+    """Degraded if reads of the last minutes were slow. Raises NothingKnown if there were few."""
+    async with system_tx(system_pool) as db:
+        found = await read_response_times(db)
+    reads, p95_s = sum(found.times["time"].values()), found.percentile("time", 0.95) or 0.0
+    detail = {"reads": reads, "p95_ms": round(1000 * p95_s, 1)}
+    if reads < LEAST_READS:
+        raise NothingKnown(detail)
+    return Finding(detail, f"Reads take {p95_s:.1f} s (p95)." if p95_s > settings.response_s else None)
 
 
 async def find_webhooks(redis: RedisClient, system_pool: Pool) -> Finding:

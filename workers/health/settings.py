@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class HealthSettings:
-    """Percents of memory and disk in use; seconds that a job may wait for a worker, a check may take and an event loop may be
-    late; and days."""
+    """Percents of memory and disk in use; seconds that a job may wait for a worker, a read may take (p95), a check may take and
+    an event loop may be late; and days."""
 
     memory_percent: float = 90.0
     disk_percent: float = 90.0
     wait_s: float = 60.0
+    response_s: float = 2.0
     slow_s: float = 1.0
     lag_s: float = 1.0
     days: int = 7
@@ -24,6 +25,7 @@ class HealthSettings:
             memory_percent=_number(env, "HEADRACE_ALERT_MEMORY_PERCENT", cls.memory_percent, most=100),
             disk_percent=_number(env, "HEADRACE_ALERT_DISK_PERCENT", cls.disk_percent, most=100),
             wait_s=_number(env, "HEADRACE_ALERT_WAIT_S", cls.wait_s),
+            response_s=_number(env, "HEADRACE_ALERT_RESPONSE_S", cls.response_s),
             days=int(_number(env, "HEADRACE_CHECKS_DAYS", cls.days, most=3650, whole=True)),
         )
 

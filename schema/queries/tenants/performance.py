@@ -14,8 +14,9 @@ from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
+from psycopg.types.json import Jsonb
 
-from schema.job_kinds import Kind
+from schema.metrics.figures import WIDTH, Figure
 from schema.postgres.connections import Db, fetch_all, fetch_one
 from schema.vault import PLATFORM
 
@@ -31,7 +32,6 @@ WINDOWS: dict[Window, tuple[str, int]] = {
 KEPT_S = {"minute": 3 * 3600, "hour": 15 * 86_400}
 """How long counts are kept: twice the longest window that is made of them, and a bit."""
 
-WIDTH = 1.1
 SAMPLES = 5000
 """How many samples are counted in one transaction."""
 
@@ -89,6 +89,15 @@ GROUP BY 1, 2, 3, 4, 5
 """
 
 
+# Reads alone: what waits for an answer takes as long as the model does.
+RESPONSE_TIMES = """
+SELECT bucket, sum(n)::bigint AS n FROM performance_counts
+WHERE tenant_id = %(platform)s AND grain = 'minute' AND at >= now() - make_interval(mins => %(minutes)s)
+  AND kind LIKE %(reads)s AND measure = 'time'
+GROUP BY bucket
+"""
+
+
 @dataclass
 class Performance:
     """What was counted of one kind of job in one window: `counts` by measure, times by measure and bucket."""
@@ -109,16 +118,16 @@ class Performance:
 
 class _Row(msgspec.Struct, frozen=True):
     window: Window
-    kind: Kind
+    kind: str
     is_now: bool
     measure: str
     bucket: int
     n: int
 
 
-TIMES = ("wait", "run", "first_token")
-Summary = dict[tuple[Window, Kind, bool], Performance]
-"""By window, kind of job, and whether it is the window (True) or the time before it."""
+TIMES = ("wait", "run", "first_token", "time")
+Summary = dict[tuple[Window, str, bool], Performance]
+"""By window; kind of job, `tools`, `cache` or `route METHOD PATH`; and whether it is the window (True) or the time before."""
 
 
 async def get_summary(db: Db, tenant_id: UUID) -> tuple[datetime, Summary]:
@@ -136,6 +145,22 @@ async def get_summary(db: Db, tenant_id: UUID) -> tuple[datetime, Summary]:
     now = await fetch_one(db, "SELECT now() AS at", {})
     assert now is not None
     return now["at"], dict(summary)
+
+
+async def add_figures(db: Db, counts: dict[Figure, int]) -> None:
+    """Add what a process has counted, of all tenants."""
+    names = ("tenant_id", "kind", "measure", "bucket")
+    rows = [dict(zip(names, figure, strict=True)) | {"n": n} for figure, n in counts.items()]
+    await db.execute("SELECT add_figures(%s)", (Jsonb(rows),))
+
+
+async def read_response_times(db: Db, *, minutes: int = 2) -> Performance:
+    """Return how long the reads of the last minutes took, over all routes; as the system."""
+    values = {"platform": PLATFORM, "reads": "route GET %", "minutes": minutes}
+    found = Performance()
+    for row in await fetch_all(db, RESPONSE_TIMES, values):
+        found.times["time"][row["bucket"]] = row["n"]
+    return found
 
 
 async def count_samples(db: Db) -> int:

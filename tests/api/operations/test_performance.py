@@ -4,10 +4,14 @@ from typing import Any
 
 import httpx
 
+from schema.metrics.figures import FIGURES
 from schema.postgres.connections import pool_for, system_tx
 from schema.queries.tenants.performance import count_samples
+from schema.vault import PLATFORM
 from tests.conftest import TestTenant
 from tests.workers.retained_rows import add
+from workers.figures import write_figures
+from workers.queue.job_core import JobCore
 
 USED = {"input_tokens": 1000, "output_tokens": 200, "cost_nanos": 500_000_000}
 NONE = {"p50_s": None, "p95_s": None, "p99_s": None}
@@ -57,3 +61,40 @@ async def test_members_may_not_see_it_and_unknown_windows_are_named(
     assert 403 == (await api.get("/api/performance/summary")).status_code
     wrong = await application.get("/api/performance/summary?window=year", headers=owner.headers)
     assert (400, True) == (wrong.status_code, "window" in wrong.text)
+
+
+async def test_tools_the_cache_and_routes_are_counted_as_they_are_used(
+    application: httpx.AsyncClient, admin: httpx.AsyncClient, owner: TestTenant, stranger: TestTenant, core: JobCore
+) -> None:
+    await write_figures(core.pool)  # what other tests of this process counted
+    before = (await summary(admin))["windows"][2]
+    assert 404 == (await application.get(f"/api/jobs/{PLATFORM}", headers=owner.headers)).status_code
+    for succeeded in (True, True, True, False):
+        FIGURES.note_tool(str(owner.id), ok=succeeded)
+    FIGURES.note_tool(str(stranger.id), ok=True)
+    FIGURES.note_lookup(str(owner.id), hit=True)
+    for seconds, failed in ((0.2, False), (0.2, True)):
+        FIGURES.note_route("GET", "/api/of-this-test", seconds, failed=failed)
+    await write_figures(core.pool)
+    shown = await summary(application, owner)
+    for window in shown["windows"]:
+        assert {"count": 4, "share": 0.75, "count_before": 0, "share_before": None} == window["tools"]
+        assert (1, 1.0) == (window["answer_cache"]["count"], window["answer_cache"]["share"])
+        assert [] == window["routes"]
+        assert [] == window["kinds"]
+    everything = (await summary(admin))["windows"][2]
+    assert 5 == everything["tools"]["count"] - before["tools"]["count"]
+    routes = {route["route"]: route["now"] for route in everything["routes"]}
+    mine = routes["GET /api/of-this-test"]
+    assert (2, 1) == (mine["requests"], mine["failed"])
+    assert 0.19 < mine["time"]["p50_s"] < 0.21
+    assert routes["GET /api/jobs/{job_id}"]["requests"] >= 1
+    assert not any("/health" in route for route in routes)
+
+
+async def test_what_could_not_be_written_waits(core: JobCore, owner: TestTenant, database_url: str) -> None:
+    await write_figures(core.pool)
+    FIGURES.note_tool(str(owner.id), ok=True)
+    async with pool_for(database_url.replace("127.0.0.1:", "127.0.0.1:1"), "headrace_app", max_size=1) as away:
+        await write_figures(away)
+    assert {(str(owner.id), "tools", "succeeded", 0): 1} == FIGURES.take()

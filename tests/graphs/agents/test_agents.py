@@ -24,6 +24,7 @@ from graphs.providers.prompted_tools.provider import NativeOrPromptedTools
 from graphs.routing.contract import Context, Intent, Route
 from schema.errors import Unavailable
 from schema.events import AgentRouted, Event, MessageDelta, PlanCreated, ToolFinished, ToolStarted
+from schema.vault import PLATFORM
 from tests.counterparts.behaviours import calls, fails, says
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai_server import OpenAIServer
@@ -75,7 +76,7 @@ class AgentRunner:
             return self.route
 
         async def context(call_id: str) -> ToolContext:
-            return ToolContext(tenant_id="t", user_id="u", job_id="j", call_id=call_id, fetch=self._fetch)
+            return ToolContext(tenant_id=str(PLATFORM), user_id="u", job_id="j", call_id=call_id, fetch=self._fetch)
 
         return AgentRun(
             agents={agent.name: agent for agent in agents},

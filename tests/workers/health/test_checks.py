@@ -21,6 +21,7 @@ from graphs.providers.contract import ModelRequest
 from graphs.providers.errors import ProviderOverloaded, ProviderRefused
 from graphs.providers.settings import ProviderSettings
 from schema import redis_names
+from schema.metrics.figures import FIGURES
 from schema.vault import PLATFORM
 from tests.conftest import TestTenant
 from tests.counterparts.ollama_server import OllamaServer
@@ -28,6 +29,7 @@ from tests.secret import VAULT
 from tests.workers.health.test_backlog import add_job
 from tests.workers.jobs import change, rows, worker_context
 from tests.workers.webhooks.hooks import have_endpoint
+from workers.figures import write_figures
 from workers.health import stores
 from workers.health.checks import Finding, NothingKnown, PartDown, describe_failure
 from workers.health.reports import ProcessReport, QueueReport
@@ -267,6 +269,20 @@ async def test_webhooks_that_nobody_delivers_and_receivers_that_fail(
     assert "2 of 2 endpoints keep failing." == (await find(scheduler, "webhooks")).trouble
     for table in ("webhook_deliveries", "webhook_endpoints"):
         change(database_url, f"DELETE FROM {table}")
+
+
+async def test_reads_that_take_long_are_pressure(scheduler: Scheduler, core: JobCore, database_url: str) -> None:
+    FIGURES.take()
+    with pytest.raises(NothingKnown):
+        await find(scheduler, "responses")
+    for seconds in (0.1, 2.5):
+        for _ in range(30):
+            FIGURES.note_route("GET", "/api/jobs", seconds, failed=False)
+            FIGURES.note_route("POST", "/api/chat", 40.0, failed=False)
+    await write_figures(core.pool)
+    found = await find(scheduler, "responses")
+    assert (60, True) == (found.detail["reads"], (found.trouble or "").startswith("Reads take 2."))
+    change(database_url, "DELETE FROM performance_counts")
 
 
 async def fail_calls(number: int, *, own_key: bool = False, error: Exception | None = None) -> None:
