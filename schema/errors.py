@@ -5,6 +5,7 @@ decisions in `workers/queue/errors.py`.
     ├── InputError            invalid input from the caller; names the field
     │   ├── UnknownModel
     │   ├── UnknownAgent
+    │   ├── ThreadUnsupported  a client of Anthropic's API wants its conversation kept here
     │   ├── CredentialRefused the vendor rejected a provider key that was to be stored
     │   ├── FileUnreadable    a file of a message can't be read; `code` is the reason, as with documents
     │   ├── BatchInvalid      the file of a batch is not valid; the batch says what is wrong, by line
@@ -59,6 +60,10 @@ class UnknownModel(InputError):
 
 class UnknownAgent(InputError):
     code = "agent_unknown"
+
+
+class ThreadUnsupported(InputError):
+    code = "thread_unsupported_request"
 
 
 class CredentialRefused(InputError):

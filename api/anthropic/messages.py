@@ -32,6 +32,7 @@ from api.openapi.operations import MESSAGE_EVENTS, described
 from api.resources import AppResources, Resources
 from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
 from graphs.providers.tokens import estimate_tokens
+from schema.errors import ThreadUnsupported
 from schema.ids import new_id
 from schema.job_kinds import INTERACTIVE, KINDS
 from schema.queries.jobs.submissions import Submission
@@ -76,7 +77,7 @@ class Call:
         200: ResponseSpec(
             AssistantMessageOut, description="The message, or the events of one with `stream`.", generate_examples=False
         ),
-        **problems(*JOB_ERRORS),
+        **problems(*JOB_ERRORS, "thread_unsupported_request"),
     },
     summary="Create a message",
     tags=["anthropic"],
@@ -101,6 +102,10 @@ async def find_target(resources: Resources, principal: Principal, model: str) ->
 
 
 async def _submit(data: CreateMessageIn, request: JsonRequest, principal: Principal, resources: Resources) -> Call:
+    if data.thread is not None:
+        raise ThreadUnsupported(
+            "thread: conversations are not kept here. Omit it, and send all messages.", field="thread"
+        )
     target, native = await find_target(resources, principal, data.model)
     provider, _, model = target.model.partition("/")
     messages = await with_files(resources, principal, read_conversation(data, native=native))

@@ -135,6 +135,13 @@ class CreateMessageIn(Prompt, frozen=True, kw_only=True):
     service_tier: Annotated[str, Meta(max_length=64, description=str(JSON_FOR_VENDOR.description))] | None = None
     container: Annotated[Any, JSON_FOR_VENDOR] = None
     inference_geo: Annotated[str, Meta(max_length=64, description=str(JSON_FOR_VENDOR.description))] | None = None
+    thread: Annotated[
+        Any,
+        Meta(
+            description="Not supported; rejected if set, with the code by which Anthropic's SDKs go on without it.",
+            extra={"max_bytes": 64 * 1024},
+        ),
+    ] = None
     speed: Annotated[str, Meta(max_length=64, description=str(JSON_FOR_VENDOR.description))] | None = None
 
 

@@ -26,6 +26,11 @@ CATALOG: dict[str, ErrorDoc] = {
         "No such agent: 'clerk'. Agents you can use: analyst, librarian. Omit agent to have one selected.",
         "agent",
     ),
+    "thread_unsupported_request": ErrorDoc(
+        "Conversations of Anthropic's API are not kept here",
+        "thread: conversations are not kept here. Omit it, and send all messages.",
+        "thread",
+    ),
     "provider_refused": ErrorDoc(
         "The model provider rejected the request", "openai refused the request: this model does not take images."
     ),

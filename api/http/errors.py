@@ -44,6 +44,7 @@ STATUS_BY_CODE = {
     "invalid_input": 400,
     "model_unknown": 400,
     "agent_unknown": 400,
+    "thread_unsupported_request": 400,
     "provider_refused": 400,
     "context_length_exceeded": 400,
     "provider_tools_unsupported": 400,

@@ -28,8 +28,6 @@ examples:
   ./headrace clients --fresh             with the newest versions, installed anew
 """
 
-CHECK_TIMEOUT_S = 300
-
 
 def main() -> int:
     """Run what was asked for and return the exit status."""
@@ -80,10 +78,15 @@ def _run(client: Client, stage: Stage, *, fresh: bool) -> bool:
     env = {**os.environ, "HEADRACE_URL": stage.url, "HEADRACE_API_KEY": stage.key}
     try:
         done = subprocess.run(
-            check_command(client, folder), env=env, capture_output=True, text=True, timeout=CHECK_TIMEOUT_S, check=False
+            check_command(client, folder),
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=client.timeout_s,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        print(f"{client.name:<22}not done after {CHECK_TIMEOUT_S} s", flush=True)
+        print(f"{client.name:<22}not done after {client.timeout_s} s", flush=True)
         return False
     told = f"{client.name:<22}{client.package} {version_of(client, folder)}"
     if done.returncode:

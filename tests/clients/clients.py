@@ -11,12 +11,14 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Client:
-    """A client: what it is called, what it is written in, its packages (the first names its version), and what is checked."""
+    """A client: what it is called, what it is written in, its packages (the first names its version), what is checked, and how
+    long that may take."""
 
     name: str
     language: Literal["python", "node"]
     packages: tuple[str, ...]
     checks: str
+    timeout_s: int = 300
 
     @property
     def folder(self) -> str:
@@ -41,6 +43,7 @@ ANTHROPIC = (
 )
 LLM = "prompts streamed and not, a conversation that goes on, completions of texts"
 LLAMA_INDEX = "chats, completions of texts, tools, FunctionAgent, embeddings, an index that is asked"
+OPEN_WEBUI = "in Chromium: seven turns whose first is known, titles without the agent, a file, a stop (7 GB)"
 WEBHOOKS = "1,000 webhooks verified, with both secrets while one is rotated; tampered and stale ones refused"
 
 CLIENTS = (
@@ -59,5 +62,6 @@ CLIENTS = (
         LLAMA_INDEX,
     ),
     Client("anthropic_python", "python", ("anthropic",), ANTHROPIC),
+    Client("open_webui", "python", ("open-webui", "playwright"), OPEN_WEBUI, timeout_s=1500),
     Client("anthropic_node", "node", ("@anthropic-ai/sdk@1", NODE), ANTHROPIC),
 )

@@ -1,7 +1,8 @@
 """What clients talk to: a headrace with real stores, a model that can be told what to do, and an agent with a tool.
 
 `openai/obedient` makes each call that it is told to (`CALL get_weather {"city": "Hanoi"}`), once, and then says DONE.
-`openai/text-N` says N words, `openai/reasoning` thinks first. `agent/Clerk` is the obedient model with the tool `mathematics`.
+`openai/text-N` says N words, `openai/reasoning` thinks first. `agent/Clerk` is the obedient model with the tool `mathematics`,
+`agent/Listener` the attentive one, which knows the codes that it was told.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ async def open_stage(folder: Path) -> AsyncIterator[Stage]:
         migrate(stores.database_url)
         tenant = make_tenant(stores.database_url, role="owner", max_queued=10_000)
         add_agent(stores.database_url, tenant, "Clerk", tools=["mathematics"])
+        add_agent(stores.database_url, tenant, "Listener", models=["openai/attentive"])
         grant_tools(stores.database_url, tenant, "mathematics")
         settings = {"HEADRACE_DEFAULT_MODEL": "openai/obedient"}
         async with System(

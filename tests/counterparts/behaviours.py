@@ -24,6 +24,7 @@
 | `no-tools-N` | refuses a request that offers tools, as the vendor does; N tokens without |
 | `scripted`, or any name that `script` or `answer_with` was given | the next turn of its script |
 | `obedient` | calls whatever any message tells it to by `CALL name {json}`, each once, and then says DONE |
+| `attentive` | says all codes (`code-…`) that any message has; titles, tags and follow-ups as JSON |
 | `absent-…` | (Ollama) missing until pulled, then what the rest of the name says |
 
 Everything else is an unknown model: 404. Token k is `words(k)`, a function of the position alone.
@@ -149,7 +150,7 @@ class Scripts:
 
     def __init__(self) -> None:
         self._steps: dict[str, deque[Step]] = {}
-        self._chooser: dict[str, Chooser] = {"obedient": obey}
+        self._chooser: dict[str, Chooser] = {"obedient": obey, "attentive": attend}
 
     def script(self, *steps: Step, model: str = "scripted") -> None:
         """Append steps to the script of `model`."""
@@ -207,6 +208,21 @@ def obey(body: dict[str, Any]) -> Turn:
         if call not in before and call not in new:
             new.append(call)
     return calls(*new) if new else says("DONE")
+
+
+_CODE = re.compile(r"\bcode-[a-z]+\b")
+ASKED_FOR = ("title", "tags", "follow_ups")
+
+
+def attend(body: dict[str, Any]) -> Turn:
+    """The attentive model: it says the codes of all messages, in their order. A front end's prompt that names a field of JSON
+    gets an object with that field."""
+    said = [_words_of(message.get("content")) for message in body["messages"]]
+    field = next((name for name in ASKED_FOR if f'{{ "{name}":' in said[-1]), None)
+    codes = list(dict.fromkeys(code for text in said for code in _CODE.findall(text)))
+    if field is not None:
+        return says(json.dumps({field: "About codes" if field == "title" else codes}))
+    return says(", ".join(codes) or "no code")
 
 
 def orders_in(said: str) -> list[tuple[str, dict[str, Any]]]:

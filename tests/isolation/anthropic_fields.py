@@ -36,7 +36,7 @@ def _prompt() -> Iterator[str]:
 
 
 COUNTED_PLAIN = " ".join(f"body.{field}" for field in _prompt())
-MESSAGE_PLAIN = f"""{COUNTED_PLAIN} body.metadata body.service_tier body.container body.inference_geo body.speed
+MESSAGE_PLAIN = f"""{COUNTED_PLAIN} body.metadata body.service_tier body.container body.inference_geo body.speed body.thread
   body.stop_sequences[]"""
 
 CALLS = {

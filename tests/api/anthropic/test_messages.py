@@ -57,6 +57,27 @@ async def test_the_bytes_of_a_stream_are_anthropics(talking: Talking) -> None:
     assert {"request-id", "x-job-id", "x-request-id"} <= set(answer.headers)
 
 
+@anthropic.beta_async_tool
+async def get_weather(city: str) -> str:
+    """Return the weather of a city.
+
+    Args:
+        city: The city.
+    """
+    return f"rain in {city}"
+
+
+async def test_the_sdks_runner_of_tools_goes_on_without_a_thread_of_ours(talking: Talking) -> None:
+    order: Any = [{"role": "user", "content": 'CALL get_weather {"city": "Hanoi"}'}]
+    async with talking.sdk() as sdk:
+        runner = sdk.beta.messages.tool_runner(**ask("openai/obedient", order), tools=[get_weather])
+        final = await runner.until_done()
+        with pytest.raises(anthropic.BadRequestError) as refused:
+            await sdk.messages.create(**ask("openai/text-5"), extra_body={"thread": {"type": "create"}})
+    assert ["DONE"] == [block.text for block in final.content if block.type == "text"]
+    assert "thread_unsupported_request" in str(refused.value.body)
+
+
 @pytest.mark.parametrize("streams", [True, False])
 async def test_its_client_waits_and_hears_of_failures_within_seconds(
     talking: Talking, database_url: str, streams: bool
