@@ -30,12 +30,12 @@ from api.openai import completions, embeddings, models, text_completions
 from api.openai.conversations import routes as conversations
 from api.openai.responses import create as create_response
 from api.openai.responses import stored as stored_responses
-from api.operations import checks, performance, route_table
+from api.operations import checks, performance, performance_series, route_table
 from api.operations import metrics as operations_metrics
 from api.pipelines import routes as pipelines
 from api.root_page import get_about
 from api.schedules import routes as schedules
-from api.sessions import feedback, memories
+from api.sessions import feedback, memories, sharing
 from api.sessions import routes as sessions
 from api.tenants import configuration, metrics, tenant_users
 from api.tenants import routes as tenants
@@ -52,7 +52,8 @@ from api.webhooks import deliveries
 from api.webhooks import routes as webhooks
 
 NATIVE = (
-    *(chat.routes, jobs.routes, events.routes, trace.routes, sessions.routes, feedback.routes, memories.routes),
+    *(chat.routes, jobs.routes, events.routes, trace.routes, sessions.routes, sharing.routes, feedback.routes),
+    memories.routes,
     *(
         login.routes,
         browser_login.routes,
@@ -80,6 +81,7 @@ NATIVE = (
     *(webhooks.routes, deliveries.routes, triggers.routes, hooks.routes),
     route_table.routes,
     performance.routes,
+    performance_series.routes,
     checks.routes,
 )
 """Under `/api`."""

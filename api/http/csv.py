@@ -24,7 +24,11 @@ def wants_csv(headers: Headers) -> bool:
 
 
 def csv_response(
-    name: str, columns: Sequence[str], rows: Iterable[msgspec.Struct], *, next_cursor: str | None = None
+    name: str,
+    columns: Sequence[str],
+    rows: Iterable[msgspec.Struct | dict[str, Any]],
+    *,
+    next_cursor: str | None = None,
 ) -> Response[str]:
     """Return rows as a file to download. Columns that a row doesn't have are empty."""
     text = io.StringIO()

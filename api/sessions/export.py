@@ -20,6 +20,10 @@ class SessionOut(msgspec.Struct, frozen=True, kw_only=True):
     turns: Annotated[int, Meta(description="Number of messages that were sent to the session.")]
     created_at: Annotated[datetime, Meta(description="When the session was created.")]
     updated_at: Annotated[datetime, Meta(description="When the session was last used.")]
+    pinned_at: Annotated[datetime | None, Meta(description="When it was pinned; null if it is not.")]
+    shared_at: Annotated[
+        datetime | None, Meta(description="Since when others of the tenant may read it; null if they may not.")
+    ]
 
 
 class MessageOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,24 +11,20 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from msgspec import Meta
 from msgspec.structs import asdict
 
+from api.audit.log import record
 from api.auth.principals import MayReadSessions, MayWriteSessions, Principal
 from api.http.errors import problems
 from api.http.paging import Cursor, Limit, NextCursor, read_cursor, write_cursor
-from api.http.rows import from_row
 from api.openapi.headers import LOCATION_HEADER
 from api.openapi.operations import TEXT, described
 from api.resources import AppResources, Resources
 from api.sessions.export import MessageOut, SessionExportOut, SessionOut, as_markdown
-from schema.errors import Conflict, NotFound
-from schema.events.base import Notice
+from api.sessions.reading import NO_SESSION, all_messages, message_out, require_session, session_out
+from schema.errors import Conflict, InputError, NotFound
 from schema.ids import new_id
-from schema.postgres.connections import Db
 from schema.queries.sessions import sessions
 from schema.queries.sessions.session_forks import copy_session, find_place
 from schema.queries.sessions.session_search import search_sessions
-
-NO_SESSION = "No such session."
-EXPORT_PAGE = 500
 
 Title = Annotated[str, Meta(min_length=1, max_length=200, description="Title, from 1 to 200 characters.")]
 SessionId = Annotated[UUID, PathParameter(description="Id of the session.")]
@@ -40,10 +36,14 @@ class SessionIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: Annotated[str, Meta(max_length=200, description="Title, at most 200 characters.")] = ""
 
 
-class SessionTitleIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A new title for a session."""
+class SessionChangeIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What to change of a session. Omitted fields keep their value."""
 
-    title: Title
+    title: Title | None = None
+    pinned: Annotated[bool, Meta(description="Whether it is listed on top.")] | None = None
+    shared: Annotated[bool, Meta(description="Whether others of your tenant who have its id may read it.")] | None = (
+        None
+    )
 
 
 class ForkIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,6 +78,8 @@ SESSION_EXAMPLE: dict[str, Any] = {
     "turns": 1,
     "created_at": "2026-05-04T08:15:30Z",
     "updated_at": "2026-05-04T08:15:32Z",
+    "pinned_at": None,
+    "shared_at": None,
 }
 MESSAGES_EXAMPLE: list[dict[str, Any]] = [
     {
@@ -125,8 +127,8 @@ async def create_session(
         await sessions.add_session(
             db, principal.tenant_id, session_id, (data or SessionIn()).title, user_id=principal.user_id
         )
-        row = await _require_session(db, principal, session_id)
-    return Response(_session_out(row), headers={"Location": f"/api/sessions/{session_id}"})
+        row = await require_session(db, principal, session_id)
+    return Response(session_out(row), headers={"Location": f"/api/sessions/{session_id}"})
 
 
 @get(
@@ -146,19 +148,22 @@ async def list_sessions(
             description="Only sessions whose title or messages contain this text, whatever its case and accents.",
         ),
     ] = None,
+    pinned: Annotated[bool, QueryParameter(description="Only sessions that are pinned; not with `search`.")] = False,
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> SessionsOut:
     """Most recently used first. A page with `search` looks at 200 sessions: it may have few items, or none, and yet a
     `next_cursor`."""
     before = read_cursor("sessions", cursor, tuple[datetime, UUID])
+    if search is not None and pinned:
+        raise InputError("search looks at all sessions, pinned or not. Send one of them.", field="pinned")
     if search is not None:
         return await _search(principal, resources, search, before, limit)
     async with principal.tx(resources.core.pool) as db:
         rows = await sessions.list_sessions(
-            db, principal.tenant_id, limit=limit + 1, before=before, user_id=principal.visible_user_id
+            db, principal.tenant_id, limit=limit + 1, before=before, user_id=principal.visible_user_id, pinned=pinned
         )
-    items = [_session_out(row) for row in rows[:limit]]
+    items = [session_out(row) for row in rows[:limit]]
     more = len(rows) > limit
     return SessionsOut(items, write_cursor("sessions", (items[-1].updated_at, items[-1].id)) if more else None)
 
@@ -172,24 +177,29 @@ async def list_sessions(
 )
 async def get_session(session_id: SessionId, principal: MayReadSessions, resources: AppResources) -> SessionOut:
     async with principal.tx(resources.core.pool) as db:
-        return _session_out(await _require_session(db, principal, session_id))
+        return session_out(await require_session(db, principal, session_id))
 
 
 @patch(
     "/{session_id:uuid}",
     opt=described(example={"title": "Mill wheels"}, response=SESSION_EXAMPLE),
     responses=problems("not_found"),
-    summary="Rename a session",
+    summary="Rename, pin or share a session",
     tags=["sessions"],
 )
-async def rename_session(
-    session_id: SessionId, data: JSONBody[SessionTitleIn], principal: MayWriteSessions, resources: AppResources
+async def update_session(
+    session_id: SessionId, data: JSONBody[SessionChangeIn], principal: MayWriteSessions, resources: AppResources
 ) -> SessionOut:
+    """What is shared can be read by everybody of the tenant who has its id and may read sessions
+    (`GET /api/sessions/{session_id}/shared`), with what is said in it later, until it is shared no more."""
     async with principal.tx(resources.core.pool) as db:
-        row = await sessions.rename_session(db, principal.tenant_id, session_id, data.title)
-    if row is None:
-        raise NotFound(NO_SESSION)
-    return _session_out(row)
+        row = await sessions.change_session(db, principal.tenant_id, session_id, **asdict(data))
+        if row is None:
+            raise NotFound(NO_SESSION)
+        if data.shared is not None:
+            action = "session.shared" if data.shared else "session.unshared"
+            await record(db, principal, principal.tenant_id, action, f"session:{session_id}")
+    return session_out(row)
 
 
 @delete(
@@ -200,7 +210,7 @@ async def delete_session(session_id: SessionId, principal: MayWriteSessions, res
     async with principal.tx(resources.core.pool) as db:
         deleted = await sessions.delete_session(db, principal.tenant_id, session_id)
         if not deleted:
-            await _require_session(db, principal, session_id)
+            await require_session(db, principal, session_id)
             raise Conflict(
                 "A job of this session has not ended. Cancel it or wait for it to end, then delete the session."
             )
@@ -225,15 +235,15 @@ async def fork_session(
     original session is not changed."""
     options = data or ForkIn()
     async with principal.tx(resources.core.pool) as db:
-        await _require_session(db, principal, session_id)
+        await require_session(db, principal, session_id)
         position = await find_place(db, principal.tenant_id, session_id, options.message_id)
         if position is None and options.message_id is not None:
             raise NotFound("No such message in this session.", field="message_id")
         copy_id = await copy_session(
             db, principal.tenant_id, session_id, position, title=options.title, user_id=principal.user_id
         )
-        row = await _require_session(db, principal, copy_id)
-    return Response(_session_out(row), headers={"Location": f"/api/sessions/{copy_id}"})
+        row = await require_session(db, principal, copy_id)
+    return Response(session_out(row), headers={"Location": f"/api/sessions/{copy_id}"})
 
 
 @get(
@@ -250,9 +260,9 @@ async def list_messages(
     list_name = f"messages/{session_id}"
     after = read_cursor(list_name, cursor, tuple[int, int])
     async with principal.tx(resources.core.pool) as db:
-        await _require_session(db, principal, session_id)
+        await require_session(db, principal, session_id)
         rows = await sessions.list_messages(db, principal.tenant_id, session_id, limit=limit + 1, after=after)
-    items = [_message_out(row) for row in rows[:limit]]
+    items = [message_out(row) for row in rows[:limit]]
     position = (rows[limit - 1].turn, rows[limit - 1].ordinal) if len(rows) > limit else None
     return MessagesOut(items, write_cursor(list_name, position) if position else None)
 
@@ -277,8 +287,8 @@ async def export_session(
 ) -> Response[Any]:
     """Returns the whole conversation as a file to download."""
     async with principal.tx(resources.core.pool) as db:
-        session = _session_out(await _require_session(db, principal, session_id))
-        messages = await _all_messages(db, principal, session_id)
+        session = session_out(await require_session(db, principal, session_id))
+        messages = await all_messages(db, principal, session_id)
     name = f"session-{session_id}.{'md' if format == 'markdown' else 'json'}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if format == "markdown":
@@ -293,38 +303,8 @@ async def _search(
         page = await search_sessions(
             db, principal.tenant_id, search, limit=limit, before=before, user_id=principal.visible_user_id
         )
-    items = [_session_out(row) for row in page.sessions]
+    items = [session_out(row) for row in page.sessions]
     return SessionsOut(items, write_cursor("sessions", page.next_before) if page.next_before else None)
-
-
-async def _require_session(db: Db, principal: Principal, session_id: UUID) -> sessions.Session:
-    row = await sessions.find_session(db, principal.tenant_id, session_id)
-    if row is None:
-        raise NotFound(NO_SESSION)
-    return row
-
-
-async def _all_messages(db: Db, principal: Principal, session_id: UUID) -> list[MessageOut]:
-    messages: list[MessageOut] = []
-    after: tuple[int, int] | None = None
-    while True:
-        rows = await sessions.list_messages(db, principal.tenant_id, session_id, limit=EXPORT_PAGE, after=after)
-        messages += [_message_out(row) for row in rows]
-        if len(rows) < EXPORT_PAGE:
-            return messages
-        after = (rows[-1].turn, rows[-1].ordinal)
-
-
-def _session_out(session: sessions.Session) -> SessionOut:
-    return from_row(SessionOut, session)
-
-
-def _message_out(message: sessions.SessionMessage) -> MessageOut:
-    parts = [
-        part if part.get("type") != "file" else {name: value for name, value in part.items() if name != "data"}
-        for part in message.parts
-    ]
-    return from_row(MessageOut, message, parts=parts, notice=msgspec.convert(message.notice, Notice | None))
 
 
 routes = Router(
@@ -333,7 +313,7 @@ routes = Router(
         create_session,
         list_sessions,
         get_session,
-        rename_session,
+        update_session,
         delete_session,
         list_messages,
         export_session,

@@ -40,6 +40,8 @@ NOT_COPIED: dict[str, dict[str, str]] = {
     "sessions": {
         "created_at": "a fork is made when it is made",
         "updated_at": "and used then for the first time",
+        "pinned_at": "the old one stays on top",
+        "shared_at": "who may read the old one is not asked about the new one",
     },
     "messages": {},
 }

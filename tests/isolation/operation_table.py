@@ -168,6 +168,7 @@ CALLS: dict[str, Call] = {
     "GET /api/sessions/{session_id}": Call("sessions.read", SESSION),
     "DELETE /api/sessions/{session_id}": Call("sessions.write", SESSION, gets=204),
     "PATCH /api/sessions/{session_id}": Call("sessions.write", SESSION, "body.title", {"body.title": "New"}),
+    "GET /api/sessions/{session_id}/shared": Call("sessions.read", {"path.session_id": thing("shared session")}),
     "GET /api/sessions/{session_id}/messages": Call("sessions.read", SESSION, "query.cursor"),
     "GET /api/sessions/{session_id}/export": Call("sessions.read", SESSION),
     "POST /api/sessions/{session_id}/fork": Call(
@@ -413,6 +414,7 @@ CALLS: dict[str, Call] = {
     "GET /api/debug/routes": Call("operations.read"),
     "GET /api/admin/health/checks": Call("operations.read", plain="query.part query.cursor"),
     "GET /api/performance/summary": Call("usage.read"),
+    "GET /api/performance/series": Call("usage.read"),
     "GET /api/admin/models": Call("models.manage"),
     "GET /api/admin/models/{name}": Call("models.manage", {"path.name": word("price")}),
     "PUT /api/admin/models/{name}": Call(

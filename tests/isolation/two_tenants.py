@@ -68,9 +68,10 @@ class Holder:
         places = ", ".join(["%s"] * len(row))
         self.db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", values)
 
-    def session(self) -> str:
+    def session(self, *, shared: bool = False) -> str:
         session_id, parts = new_id(), [{"type": "text", "text": self.marker}]
-        self.insert("sessions", id=session_id, title=self.marker, turns=2, user_id=self.user_id)
+        about: Row = {"shared_at": datetime.now(UTC)} if shared else {}
+        self.insert("sessions", id=session_id, title=self.marker, turns=2, user_id=self.user_id, **about)
         place: Row = {"session_id": session_id, "role": "user", "parts": parts, "status": "completed"}
         for turn in (1, 2):
             self.insert("messages", id=new_id(), turn=turn, ordinal=0, **place)
@@ -353,6 +354,7 @@ KINDS: dict[str, Callable[[Holder], str | None]] = {
     "job as response": stored_responses.add_response,
     "item of a job": stored_responses.add_item,
     "session": Holder.session,
+    "shared session": lambda holder: holder.session(shared=True),
     "answer": Holder.answer,
     "rated answer": lambda holder: holder.answer(rated=True),
     "same answer": lambda _: None,  # one of `path.session_id`, which is copied as a whole without

@@ -21,6 +21,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     turns: int
     created_at: datetime
     updated_at: datetime
+    pinned_at: datetime | None
+    shared_at: datetime | None
 
 
 COLUMNS = ", ".join(Session.__struct_fields__)
@@ -85,21 +87,38 @@ async def list_sessions(
     limit: int,
     before: tuple[datetime, UUID] | None = None,
     user_id: UUID | None = None,
+    pinned: bool = False,
 ) -> list[Session]:
-    """Return sessions, the last used first; `before` is (updated_at, id) of the last row of the page before; `user_id` is to be
-    that of the transaction, which sees no others' sessions."""
+    """Return sessions, or only those that are `pinned`, the last used first; `before` is (updated_at, id) of the last row of
+    the page before; `user_id` is to be that of the transaction, which sees no others' sessions."""
     moment, session_id = before or (END, LAST_ID)
-    sql = f"""SELECT {COLUMNS} FROM sessions WHERE tenant_id = %(tenant_id)s {"AND user_id = %(user_id)s" if user_id else ""}
+    only = ("AND user_id = %(user_id)s " if user_id else "") + ("AND pinned_at IS NOT NULL" if pinned else "")
+    sql = f"""SELECT {COLUMNS} FROM sessions WHERE tenant_id = %(tenant_id)s {only}
       AND (updated_at, id) < (%(moment)s, %(id)s) ORDER BY updated_at DESC, id DESC LIMIT %(limit)s"""
     values = {"tenant_id": tenant_id, "user_id": user_id, "moment": moment, "id": session_id, "limit": limit}
     return await fetch_all(db, sql, values, into=Session)
 
 
-async def rename_session(db: Db, tenant_id: UUID, session_id: UUID, title: str) -> Session | None:
-    """Give a session another title and return it."""
-    sql = f"""UPDATE sessions SET title = %(title)s WHERE tenant_id = %(tenant_id)s AND id = %(id)s
-      RETURNING {COLUMNS}"""
-    return await fetch_one(db, sql, {"tenant_id": tenant_id, "id": session_id, "title": title}, into=Session)
+CHANGE = f"""
+UPDATE sessions SET title = coalesce(%(title)s, title),
+  pinned_at = CASE WHEN coalesce(%(pinned)s::bool, pinned_at IS NOT NULL) THEN coalesce(pinned_at, now()) END,
+  shared_at = CASE WHEN coalesce(%(shared)s::bool, shared_at IS NOT NULL) THEN coalesce(shared_at, now()) END
+WHERE tenant_id = %(tenant_id)s AND id = %(id)s RETURNING {COLUMNS}
+"""
+
+
+async def change_session(
+    db: Db,
+    tenant_id: UUID,
+    session_id: UUID,
+    *,
+    title: str | None = None,
+    pinned: bool | None = None,
+    shared: bool | None = None,
+) -> Session | None:
+    """Change what is not None of a session and return it."""
+    values = {"tenant_id": tenant_id, "id": session_id, "title": title, "pinned": pinned, "shared": shared}
+    return await fetch_one(db, CHANGE, values, into=Session)
 
 
 async def delete_session(db: Db, tenant_id: UUID, session_id: UUID) -> bool:

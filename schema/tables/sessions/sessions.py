@@ -12,7 +12,7 @@ from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 
 class Session(Table, table=True):
-    """A conversation; `turns` counts its jobs."""
+    """A conversation; `turns` counts its jobs. One that is shared can be read by all of its tenant who have its id."""
 
     __tablename__ = "sessions"
     __table_args__ = (
@@ -20,6 +20,7 @@ class Session(Table, table=True):
         Index(
             "sessions_of_user", "tenant_id", "user_id", "updated_at", "id", postgresql_where=text("user_id IS NOT NULL")
         ),
+        Index("sessions_pinned", "tenant_id", "updated_at", "id", postgresql_where=text("pinned_at IS NOT NULL")),
     )
 
     tenant_id: UUID = tenant_key()
@@ -29,6 +30,8 @@ class Session(Table, table=True):
     created_at: datetime = timestamp(default=True)
     updated_at: datetime = timestamp(default=True)
     user_id: UUID | None = None
+    pinned_at: datetime | None = timestamp()
+    shared_at: datetime | None = timestamp()
     summary: str | None = None
     summary_turn: int | None = None
 

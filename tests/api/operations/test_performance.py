@@ -1,4 +1,4 @@
-"""`/api/performance/summary`: who sees whose jobs, and what of them."""
+"""`/api/performance/summary` and `/series`: who sees whose jobs, and what of them."""
 
 from typing import Any
 
@@ -49,6 +49,22 @@ async def test_owners_see_their_jobs_and_admins_all(
     assert "installation" == everything["of"]
     assert kinds["chat"] >= 3
     assert kinds["pipeline"] >= 1
+    for window, steps in (("hour", 61), ("week", 169)):
+        path = f"/api/performance/series?window={window}"
+        answer = (await application.get(path, headers=owner.headers)).json()
+        assert steps == len(answer["points"])
+        assert (3, 1, 1, 1.5) == tuple(
+            sum(point[name] for point in answer["points"]) for name in ("jobs", "failed", "cancelled", "cost_usd")
+        )
+        (full,) = [point for point in answer["points"] if point["run"]["p50_s"]]
+        assert 1.9 < full["run"]["p99_s"] < 2.1
+        assert NONE == full["first_token"]
+        other = (await application.get(f"{path}&kind=batch", headers=owner.headers)).json()
+        assert 0 == sum(point["jobs"] for point in other["points"])
+    told = await application.get("/api/performance/series", headers=owner.headers | {"Accept": "text/csv"})
+    head, *lines = told.text.splitlines()
+    assert ("at,jobs,failed", 61) == (head[:14], len(lines))
+    assert 3 <= sum(point["jobs"] for point in (await admin.get("/api/performance/series")).json()["points"])
 
 
 async def test_a_tenant_without_jobs_has_empty_windows(application: httpx.AsyncClient, owner: TestTenant) -> None:
@@ -59,8 +75,10 @@ async def test_members_may_not_see_it_and_unknown_windows_are_named(
     api: httpx.AsyncClient, application: httpx.AsyncClient, owner: TestTenant
 ) -> None:
     assert 403 == (await api.get("/api/performance/summary")).status_code
-    wrong = await application.get("/api/performance/summary?window=year", headers=owner.headers)
-    assert (400, True) == (wrong.status_code, "window" in wrong.text)
+    assert 403 == (await api.get("/api/performance/series")).status_code
+    for route in ("summary", "series"):
+        wrong = await application.get(f"/api/performance/{route}?window=year", headers=owner.headers)
+        assert (400, True) == (wrong.status_code, "window" in wrong.text)
 
 
 async def test_tools_the_cache_and_routes_are_counted_as_they_are_used(

@@ -20,6 +20,10 @@ TABLE = """The **totals**:
 |---|---:|
 | gates | 12 |
 
+$$\\frac{a}{b} = c$$
+
+With \\(x^2\\) gates at $5 or $6, and \\(\\nothing{of the kind}\\).
+
 ```python
 print("hello")
 ```
@@ -152,7 +156,7 @@ async def test_a_question_is_edited_and_asked_again_in_a_conversation_of_its_own
     assert ["First?", "Second?"] == [words for role, words in said if role == "user"]
 
 
-async def test_a_conversation_is_renamed_found_exported_and_deleted(visit: Visit, client: Client) -> None:
+async def test_a_conversation_is_renamed_pinned_shared_exported_and_deleted(visit: Visit, client: Client) -> None:
     visitor = await visit(locale="en-GB")
     page = visitor.page
     await visitor.choose("openai/text-5")
@@ -164,6 +168,20 @@ async def test_a_conversation_is_renamed_found_exported_and_deleted(visit: Visit
     await page.get_by_role("textbox", name="Name").fill("About dams")
     await visitor.button("Save").click()
     await expect(page.locator(".session")).to_have_text(["About dams"])
+    await visitor.button("Actions for About dams").click()
+    await visitor.button("Pin").click()
+    await expect(page.locator(".pinned .session")).to_have_text(["About dams"])
+    await visitor.button("Actions for About dams").click()
+    await visitor.button("Share").click()
+    await visitor.button("Make a link").click()
+    link = await page.locator(".secret").inner_text()
+    await visitor.assert_fit()
+    await page.goto(link)
+    await expect(page.get_by_role("heading", level=1)).to_have_text("About dams")
+    await expect(page.locator(".answer .markdown")).to_have_text(text(5))
+    await expect(page.locator(".composer, .answer-actions")).to_have_count(0)
+    await visitor.assert_fit()
+    await page.go_back()
     await visitor.button("Actions for About dams").click()
     async with page.expect_download() as coming:
         await visitor.link("Export as Markdown").click()
@@ -193,6 +211,9 @@ async def test_tools_tables_and_code_are_shown_as_what_they_are(
     await answer.locator("summary").click()
     await expect(answer.locator(".lines").last).to_contain_text("391")
     assert "right" == await answer.locator("td").last.evaluate("cell => getComputedStyle(cell).textAlign")
+    await expect(answer.locator("math")).to_have_count(2)
+    await expect(answer.locator("math[display=block] mfrac")).to_have_count(1)
+    await expect(answer.locator(".markdown")).to_contain_text(r"gates at $5 or $6, and \(\nothing{of the kind}\).")
     await expect(answer.locator(".hljs-string")).to_have_text('"hello"')
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await answer.locator(".code").get_by_role("button", name="Copy").click()

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import expect
 
+from schema.ids import new_id
+from schema.installation.bootstrap import add_platform_admin
 from tests.counterparts.behaviours import text
 from tests.counterparts.webhook_receiver import WebhookReceiver
 from tests.journeys.client import Client
@@ -109,18 +111,92 @@ async def test_a_webhook_is_tested_and_sent_again(visit: Visit, receiver: Webhoo
     assert 1 == len(set(receiver.ids()))
 
 
-@pytest.mark.parametrize(("size", "theme", "locale"), [(DESK, "light", "en-GB"), (PHONE, "dark", "vi-VN")])
-async def test_usage_health_and_tools_are_seen(
-    visit: Visit, client: Client, size: dict, theme: str, locale: str
+async def test_who_changes_an_agent_second_is_told_what_the_first_changed(visit: Visit, client: Client) -> None:
+    status, said = await client.post("/api/admin/agents", {"name": "Teller", "description": "Tells of water."})
+    assert 201 == status, said
+    visitor = await visit("agents", locale="en-GB")
+    page, path = visitor.page, "/api/admin/agents/Teller"
+    await visitor.button("Change: Teller").click()
+    async with client.http.patch(path, json={"prompt": "Be brief.", "description": "Tells of rivers."}) as answer:
+        assert 200 == answer.status
+    await page.get_by_label("What it is for").fill("Tells of dams.")
+    await visitor.button("Save").click()
+    await expect(page.get_by_role("alert")).to_contain_text("What it is for, Instructions")
+    await expect(page.get_by_label("What it is for")).to_have_value("Tells of dams.")
+    await visitor.assert_fit()
+    await visitor.button("Save").click()
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+    kept = await client.get(path)
+    assert ("Tells of dams.", "Be brief.") == (kept["description"], kept["prompt"])
+
+
+@pytest.mark.parametrize(("size", "theme", "locale"), [(DESK, "dark", "en-GB"), (PHONE, "light", "vi-VN")])
+async def test_the_pages_of_owners_are_seen(
+    visit: Visit, client: Client, system: System, size: dict, theme: str, locale: str
 ) -> None:
-    await client.ended((await client.submit("text-5"))["job_id"])
-    visitor = await visit("usage?by=model", size=size, color_scheme=theme, locale=locale)
+    trigger = {"name": "New issues", "job": {"kind": "chat", "message": "Sort: {{$.title}}", "model": "openai/text-5"}}
+    for path, body in (
+        ("/api/triggers", trigger),
+        ("/api/api-keys", {"service_name": "ollama", "base_url": f"{system.url}/nowhere"}),
+    ):
+        status, said = await client.post(path, body)
+        assert 201 == status, said
+    visitor = await visit("triggers", size=size, color_scheme=theme, locale=locale)
     visitor.allowed.append("503")  # the health of a system of which not every part runs
-    await expect(visitor.page.locator("table.rows")).to_contain_text("openai/text-5")
+    page = visitor.page
+    shown = {
+        "triggers": "New issues",
+        "providers": "ollama",
+        "sources": "",
+        "signin": "",
+        "health": "postgres",
+        "tools": "",
+    }
+    for name, text_on_it in shown.items():
+        await visitor.open(name)
+        await expect(page.locator(".page .empty, .page .rows, .page .facts").first).to_contain_text(text_on_it)
+        await visitor.assert_fit()
+    await visitor.open("assistant")
+    await page.locator(".page form input").first.fill("Short")
+    await page.locator(".page form button[type=submit]").click()
+    await expect(page.locator(".toast")).to_be_visible()
     await visitor.assert_fit()
-    await visitor.open("health")
-    await expect(visitor.page.locator(".facts")).to_contain_text("postgres")
+    assert "Short" == (await client.get("/api/admin/configuration"))["persona"]["style"]
+
+
+async def test_an_admin_makes_a_tenant_limits_and_suspends_it_and_sets_a_price(
+    visit: Visit, shared_url: str, system: System
+) -> None:
+    key = add_platform_admin(shared_url)
+    visitor = await visit("tenants", signed_in=False, locale="en-GB")
+    await visitor.sign_in(key)
+    page, slug = visitor.page, f"t-{new_id().hex[:12]}"
+    await visitor.button("New organisation").click()
+    await page.get_by_label("Short name").fill(slug)
+    await page.get_by_role("textbox", name="Name", exact=True).fill("Acme")
+    await page.get_by_label("Budget a day").fill("2.5")
     await visitor.assert_fit()
-    await visitor.open("tools")
-    await expect(visitor.page.locator(".page h1")).to_be_visible()
+    await visitor.button("Create").click()
+    await expect(page.locator(".secret")).to_contain_text("hr_")
+    await page.keyboard.press("Escape")
+    await page.get_by_label("Search", exact=True).fill(slug)
+    row = page.locator("table.rows tbody tr", has_text=slug)
+    await expect(row).to_contain_text("$2.50 / –")
+    await visitor.button(f"Suspend: {slug}").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Suspend").click()
+    await expect(row).to_contain_text("Suspended")
     await visitor.assert_fit()
+    await visitor.open("models?search=gpt-4o-mini")
+    await expect(page.locator("table.rows tbody tr").first).to_contain_text("gpt-4o-mini")
+    await visitor.button("Set a model").click()
+    name = f"own/{slug}"
+    await page.get_by_role("textbox", name="Name").fill(name)
+    await page.get_by_label("Input", exact=True).fill("0.5")
+    await page.get_by_label("Output", exact=True).fill("1")
+    await visitor.button("Save").click()
+    await page.get_by_label("Search", exact=True).fill(slug)
+    await expect(page.locator("table.rows tbody tr", has_text=name)).to_contain_text("$0.50")
+    await visitor.assert_fit()
+    await visitor.button(f"Reset: {name}").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Reset").click()
+    await expect(page.get_by_text("No model has this name.")).to_be_visible()

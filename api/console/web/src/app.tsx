@@ -1,7 +1,7 @@
 /** The frame around every page: who is signed in, the pages beside it, and what stands over them. */
 
 import { signal } from "@preact/signals";
-import { lazy, LocationProvider, Route, Router, useLocation } from "preact-iso";
+import { ErrorBoundary, lazy, LocationProvider, Route, Router, useLocation } from "preact-iso";
 import { useEffect } from "preact/hooks";
 import { ROOT, to } from "./address";
 import { signedOut } from "./api";
@@ -9,40 +9,19 @@ import { AccountMenu } from "./parts/account";
 import { Empty, IconButton } from "./parts/basics";
 import { Confirmation, Dialog } from "./parts/dialog";
 import { Toasts } from "./parts/toasts";
+import { openOver, over, useKeys } from "./parts/keys";
+import { type Group, GROUPS, PAGES } from "./pages";
 import { caller, may } from "./session";
 import { SignIn } from "./pages/sign-in";
-import { words, type Words } from "./words";
+import { words } from "./words";
 
 /** What went wrong before anybody was signed in, such as a one-time link that is over. */
 export const beginning = signal<unknown>(undefined);
 const menuOpen = signal(false);
 
-type Page = { name: keyof Words["nav"]; right: string };
-export const PAGES: Page[] = [
-  { name: "chat", right: "chat" },
-  { name: "jobs", right: "jobs.read" },
-  { name: "documents", right: "documents.read" },
-  { name: "agents", right: "agents.manage" },
-  { name: "tools", right: "tools.manage" },
-  { name: "webhooks", right: "webhooks.manage" },
-  { name: "usage", right: "usage.read" },
-  { name: "keys", right: "keys.own" },
-  { name: "people", right: "users.read" },
-  { name: "health", right: "self" },
-];
-
 const ChatPage = lazy(() => import("./pages/chat/page"));
-const JobsPage = lazy(() => import("./pages/jobs/page"));
-const JobPage = lazy(() => import("./pages/jobs/job"));
-const DocumentsPage = lazy(() => import("./pages/documents/page"));
-const DocumentPage = lazy(() => import("./pages/documents/document"));
-const AgentsPage = lazy(() => import("./pages/settings/agents"));
-const ToolsPage = lazy(() => import("./pages/settings/tools"));
-const WebhooksPage = lazy(() => import("./pages/settings/webhooks"));
-const UsagePage = lazy(() => import("./pages/settings/usage"));
-const KeysPage = lazy(() => import("./pages/settings/keys"));
-const PeoplePage = lazy(() => import("./pages/settings/people"));
-const HealthPage = lazy(() => import("./pages/settings/health"));
+const SharedPage = lazy(() => import("./pages/chat/shared"));
+const Palette = lazy(() => import("./parts/palette"));
 
 export function App() {
   if (caller.value === undefined) return null;
@@ -50,6 +29,7 @@ export function App() {
   return (
     <LocationProvider>
       <Frame />
+      <ErrorBoundary>{over.value && <Palette shown={over.value} />}</ErrorBoundary>
       {signedOut.value && <SignInAgain />}
       <Confirmation />
       <Toasts />
@@ -62,6 +42,7 @@ function Frame() {
   useEffect(() => {
     menuOpen.value = false;
   }, [path]);
+  useKeys();
   return (
     <div class={menuOpen.value ? "frame menu-open" : "frame"}>
       <a class="skip" href="#content" onClick={focusContent}>
@@ -72,17 +53,11 @@ function Frame() {
         <Router>
           <Route path={ROOT} component={ChatPage} />
           <Route path={`${ROOT}chat/:session?`} component={ChatPage} />
-          <Route path={`${ROOT}jobs`} component={JobsPage} />
-          <Route path={`${ROOT}jobs/:job`} component={JobPage} />
-          <Route path={`${ROOT}documents`} component={DocumentsPage} />
-          <Route path={`${ROOT}documents/:document`} component={DocumentPage} />
-          <Route path={`${ROOT}agents`} component={AgentsPage} />
-          <Route path={`${ROOT}tools`} component={ToolsPage} />
-          <Route path={`${ROOT}webhooks`} component={WebhooksPage} />
-          <Route path={`${ROOT}usage`} component={UsagePage} />
-          <Route path={`${ROOT}keys`} component={KeysPage} />
-          <Route path={`${ROOT}people`} component={PeoplePage} />
-          <Route path={`${ROOT}health`} component={HealthPage} />
+          <Route path={`${ROOT}shared/:session`} component={SharedPage} />
+          {PAGES.filter((page) => page.name !== "chat").map((page) => (
+            <Route key={page.name} path={`${ROOT}${page.name}`} component={page.component} />
+          ))}
+          {PAGES.flatMap(({ name, detail }) => (detail ? [<Route key={name} path={`${ROOT}${name}/${detail.path}`} component={detail.component} />] : []))}
           <Route default component={NotFound} />
         </Router>
       </main>
@@ -99,6 +74,7 @@ function Navigation({ path }: { path: string }) {
         <a class="brand" href={to("chat")}>
           <img src="icon.svg" alt="" width="28" height="28" /> headrace
         </a>
+        <IconButton icon="search" label={w.palette.open} class="palette-button" onClick={() => openOver("palette")} />
         <IconButton
           icon="menu"
           label={w.menu}
@@ -108,14 +84,26 @@ function Navigation({ path }: { path: string }) {
         />
       </div>
       <nav aria-label={w.nav.label}>
-        {PAGES.filter((page) => may(page.right)).map((page) => (
-          <a key={page.name} href={to(page.name)} aria-current={here === page.name ? "page" : undefined}>
-            {w.nav[page.name]}
-          </a>
-        ))}
+        {GROUPS.map(({ name, pages }) => <NavigationGroup key={name} name={name} pages={pages} here={here} />)}
       </nav>
       <AccountMenu />
     </header>
+  );
+}
+
+function NavigationGroup({ name, pages, here }: Group & { here: string }) {
+  const w = words.value.nav;
+  const seen = pages.filter((page) => may(page.right));
+  if (!seen.length) return null;
+  return (
+    <div class="nav-group" role="group" aria-label={w.groups[name]}>
+      <p class="nav-name" aria-hidden="true">{w.groups[name]}</p>
+      {seen.map((page) => (
+        <a key={page.name} href={to(page.name)} aria-current={here === page.name ? "page" : undefined}>
+          {w[page.name]}
+        </a>
+      ))}
+    </div>
   );
 }
 

@@ -24,6 +24,9 @@ const ICONS: Record<string, string> = {
   list: "M4 6h10M4 12h16M4 18h7",
   chevron: "M9 6l6 6-6 6",
   trash: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
+  search: "M10.500 17a6.500 6.500 0 100-13 6.500 6.500 0 000 13zM15.500 15.500L20 20",
+  pin: "M9 4h6l-1 6 3 3v2H7v-2l3-3zM12 15v6",
+  link: "M10 14a4 4 0 005.700 0l3-3A4 4 0 0013 5.300l-1 1M14 10a4 4 0 00-5.700 0l-3 3A4 4 0 0011 18.700l1-1",
   file: "M6 3h8l5 5v13H6zM14 3v5h5",
 };
 

@@ -2,6 +2,8 @@
 
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { moment } from "../format";
+import { language } from "../words/language";
 
 export type Series = { label: string; values: (number | null)[] };
 export type ChartOptions = {
@@ -11,6 +13,7 @@ export type ChartOptions = {
   times?: boolean;
 };
 
+const DAY_S = 86_400;
 const DASHES = [[], [6, 4], [2, 3], [10, 3, 2, 3]];
 const HEIGHT_PX = 240;
 const GROUP_WIDTH = 0.8;
@@ -20,9 +23,10 @@ const HATCH_PX = 7;
 export function draw(root: HTMLElement, at: number[], lines: Series[], options: ChartOptions = {}): () => void {
   const { kind = "line", names, times = false } = options;
   const colour = (name: string) => colourOf(root, name);
-  const [ink, line, strokes] = [colour("--soft"), colour("--line"), [colour("--accent"), colour("--warm")]];
+  const [ink, line, strokes] = [colour("--soft"), colour("--line"), [colour("--accent"), colour("--warm"), colour("--cool")]];
   const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line }, font: `12px ${getComputedStyle(root).fontFamily}` };
   const named = names && { splits: () => at, values: (_: uPlot, places: number[]) => places.map((place) => names[place] ?? "") };
+  const timed = times && { values: (_: uPlot, places: number[], __: number, ___: number, step: number) => places.map((place) => timeOf(place, step)) };
   const series = lines.map(({ label }, place) => ({
     label,
     stroke: strokes[place % strokes.length],
@@ -37,8 +41,8 @@ export function draw(root: HTMLElement, at: number[], lines: Series[], options: 
       width: width(),
       height: HEIGHT_PX,
       scales: { x: { time: times, ...(names ? { range: () => [-edge, at.length - 1 + edge] } : {}) }, y: kind === "bar" ? { range: fromZero } : {} },
-      series: [names ? { value: (_: uPlot, place: number | null) => names[place ?? -1] ?? "–" } : {}, ...series],
-      axes: [{ ...axis, ...named }, { ...axis, size: 70 }],
+      series: [names ? { value: (_: uPlot, place: number | null) => names[place ?? -1] ?? "–" } : times ? { value: (_: uPlot, at: number | null) => (at === null ? "–" : moment(new Date(1000 * at).toISOString())) } : {}, ...series],
+      axes: [{ ...axis, ...named, ...timed }, { ...axis, size: 70 }],
     } as uPlot.Options,
     [at, ...lines.map(({ values }) => values)],
     root,
@@ -49,6 +53,14 @@ export function draw(root: HTMLElement, at: number[], lines: Series[], options: 
     watch.disconnect();
     plot.destroy();
   };
+}
+
+/** A time as the reader's language writes it: of days their date, else the hour, with the date at midnight. */
+function timeOf(seconds: number, step: number): string {
+  const at = new Date(1000 * seconds);
+  const date = () => at.toLocaleDateString(language.value, { day: "numeric", month: "short" });
+  if (step >= DAY_S || (at.getHours() === 0 && at.getMinutes() === 0)) return date();
+  return at.toLocaleTimeString(language.value, { hour: "2-digit", minute: "2-digit" });
 }
 
 function colourOf(root: HTMLElement, name: string): string {

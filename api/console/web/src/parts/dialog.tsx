@@ -6,9 +6,9 @@ import { useEffect, useRef } from "preact/hooks";
 import { words } from "../words";
 import { IconButton } from "./basics";
 
-type DialogProps = { title: string; onClose: () => void; children: ComponentChildren; wide?: boolean };
+type DialogProps = { title: string; onClose: () => void; children: ComponentChildren; wide?: boolean; class?: string };
 
-export function Dialog({ title, onClose, children, wide }: DialogProps) {
+export function Dialog({ title, onClose, children, wide, class: more }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const opener = document.activeElement;
@@ -20,7 +20,7 @@ export function Dialog({ title, onClose, children, wide }: DialogProps) {
   return (
     <dialog
       ref={dialog}
-      class={wide ? "dialog wide" : "dialog"}
+      class={["dialog", wide && "wide", more].filter(Boolean).join(" ")}
       aria-label={title}
       onClose={onClose}
       onClick={(event) => event.target === dialog.current && onClose()}

@@ -21,7 +21,8 @@ import { chatModels } from "./targets";
 
 type AnswerProps = { answer: Answer; onAgain: (model: string) => void; onBranch: (messageId: string) => void };
 
-export function AnswerView({ answer, onAgain, onBranch }: AnswerProps) {
+/** Without what can be done with it, it is read only. */
+export function AnswerView({ answer, onAgain, onBranch }: Pick<AnswerProps, "answer"> & Partial<AnswerProps>) {
   const w = words.value.chat;
   const [source, setSource] = useState<Citation | null>(null);
   const state = answer.state.value;
@@ -40,11 +41,11 @@ export function AnswerView({ answer, onAgain, onBranch }: AnswerProps) {
       {!(shown && isOnlyData(answer.text.value)) && <Text answer={answer} onSource={setSource} />}
       {shown && <Rendered shown={shown} />}
       {active && <Progress answer={answer} />}
-      {state === "failed" && <Failure answer={answer} onAgain={onAgain} />}
+      {state === "failed" && onAgain && <Failure answer={answer} onAgain={onAgain} />}
       {state === "cancelled" && <p class="hint">{answer.text.value ? w.interrupted : w.cancelled}</p>}
       {answer.notice.value && <p class="note">{answer.notice.value.message}</p>}
       <Sources citations={answer.citations.value} onSource={setSource} />
-      {!active && <Actions answer={answer} onAgain={onAgain} onBranch={onBranch} />}
+      {!active && onAgain && onBranch && <Actions answer={answer} onAgain={onAgain} onBranch={onBranch} />}
       {source && <Source citation={source} onClose={() => setSource(null)} />}
     </div>
   );

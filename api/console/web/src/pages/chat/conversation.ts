@@ -183,7 +183,7 @@ async function readMessages(session_id: string): Promise<Message[]> {
 }
 
 /** Pairs questions with their answers; a question whose job has not ended has an answer that is still empty. */
-function turnsOf(messages: Message[], active: Set<string>): Turn[] {
+export function turnsOf(messages: Message[], active: Set<string>): Turn[] {
   const turns: Turn[] = [];
   let before: string | null = null;
   for (const message of messages) {

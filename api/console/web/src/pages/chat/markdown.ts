@@ -6,8 +6,9 @@
  */
 
 import DOMPurify from "dompurify";
-import { Marked, type Token } from "marked";
+import { Marked, type Token, type Tokens } from "marked";
 import { words } from "../../words";
+import { drawMath, MATH } from "./math";
 
 /** The pause between two renderings: this, or as many times what the last one took, so that a slow machine stays quick. */
 const PAUSE_MS = 50;
@@ -23,6 +24,7 @@ const escapeHtml = (text: string) =>
 
 const marked = new Marked({
   gfm: true,
+  extensions: MATH,
   renderer: {
     html: ({ text }) => escapeHtml(text),
     code: ({ text, lang }) => `<pre><code data-lang="${escapeHtml(lang?.split(/\s/)[0] ?? "")}">${escapeHtml(text)}\n</code></pre>`,
@@ -47,7 +49,7 @@ const toFragment = (tokens: Token[]) => sanitized(marked.parser(tokens));
 /** Markup that was opened and not closed is shown as it is written, until it is closed. */
 function isClosed(text: string): boolean {
   const many = (char: string) => text.split(char).length - 1;
-  return ["*", "_", "`", "~"].every((char) => many(char) % 2 === 0) && many("[") === many("]") && many("(") === many(")");
+  return ["*", "_", "`", "~"].every((char) => many(char) % 2 === 0) && many("[") === many("]") && many("(") === many(")") && text.split(/\$(?!\d)/).length % 2 === 1;
 }
 
 /** How much of a long paragraph can be left alone: up to a word near its end before which no markup is open; 0 if there is none.
@@ -159,15 +161,16 @@ export class GrowingMarkdown {
   private drawTail(token: Token): void {
     this.tail ??= this.addBlock();
     if (token.type === "paragraph" && (this.begun || token.raw.length > LONG_PARAGRAPH)) return this.drawParagraph(this.tail, token.raw);
-    if (token.type === "code" && this.code?.lang === token.lang && token.text.startsWith(this.code.text)) return this.appendCode(token.text);
+    const written = token.type === "code" ? (token as Tokens.Code) : null;
+    if (written && this.code?.lang === written.lang && written.text.startsWith(this.code?.text ?? "")) return this.appendCode(written.text);
     const tokens = this.begun ? marked.lexer(this.begun + token.raw) : [token]; // a paragraph that became something else
     this.begun = "";
     this.rest = null;
     this.tail.replaceChildren(toFragment(tokens));
-    const element = token.type === "code" ? this.tail.querySelector<HTMLElement>("pre > code") : null;
-    if (element) element.textContent = token.text;
-    this.code = element && { element, text: token.text, lang: token.lang };
-    this.markCitations(this.tail);
+    const element = written && this.tail.querySelector<HTMLElement>("pre > code");
+    if (element) element.textContent = written.text;
+    this.code = element && { element, text: written.text, lang: written.lang };
+    this.dress(this.tail);
   }
 
   private drawParagraph(tail: HTMLElement, raw: string): void {
@@ -188,7 +191,7 @@ export class GrowingMarkdown {
 
   private fill(part: HTMLElement, raw: string): void {
     part.replaceChildren(sanitized(marked.parseInline(raw) as string));
-    this.markCitations(part);
+    this.dress(part);
   }
 
   /** Adds what is new as a text of its own: what is there need not be laid out again. */
@@ -215,6 +218,11 @@ export class GrowingMarkdown {
   private decorate(block: HTMLElement): void {
     for (const table of block.querySelectorAll("table")) wrapTable(table);
     for (const code of block.querySelectorAll<HTMLElement>("pre > code")) wrapCode(code);
+    this.dress(block);
+  }
+
+  private dress(block: Element): void {
+    drawMath(block);
     this.markCitations(block);
   }
 

@@ -10,6 +10,7 @@ import { Menu } from "../../parts/menu";
 import { failed } from "../../parts/toasts";
 import { words } from "../../words";
 import { leave, sessionsChanged } from "./conversation";
+import { Share } from "./share";
 
 type Session = Schemas["SessionOut"];
 const PAGE = 30;
@@ -19,6 +20,7 @@ export function Sessions({ current, onBegin }: { current: string; onBegin: () =>
   const w = words.value.chat;
   const [search, setSearch] = useState("");
   const [items, setItems] = useState<Session[]>();
+  const [pinned, setPinned] = useState<Session[]>([]);
   const [cursor, setCursor] = useState<string | null>(null);
   const [error, setError] = useState<unknown>();
   const changed = sessionsChanged.value;
@@ -32,6 +34,10 @@ export function Sessions({ current, onBegin }: { current: string; onBegin: () =>
     setError(undefined);
   };
   useEffect(() => {
+    if (search) return setPinned([]);
+    need(api.GET("/api/sessions", { params: { query: { pinned: true, limit: 100 } } })).then((page) => setPinned(page.items), failed);
+  }, [search, changed]);
+  useEffect(() => {
     const timer = setTimeout(() => read().catch(setError), search ? TYPING_PAUSE_MS : 0);
     return () => clearTimeout(timer);
   }, [search, changed]);
@@ -44,8 +50,14 @@ export function Sessions({ current, onBegin }: { current: string; onBegin: () =>
         onInput={(event) => setSearch(event.currentTarget.value)} />
       {error !== undefined && <ErrorNote error={error} retry={() => read().catch(setError)} />}
       {items?.length === 0 && <p class="hint">{search ? w.noMatch : w.noConversations}</p>}
+      {pinned.length > 0 && (
+        <>
+          <h2 class="list-name">{w.pinned}</h2>
+          <ul class="pinned">{pinned.map((item) => <SessionRow key={item.id} session={item} isCurrent={item.id === current} />)}</ul>
+        </>
+      )}
       <ul>
-        {items?.map((item) => (
+        {items?.filter((item) => search || !item.pinned_at).map((item) => (
           <SessionRow key={item.id} session={item} isCurrent={item.id === current} />
         ))}
       </ul>
@@ -62,9 +74,10 @@ function SessionRow({ session, isCurrent }: { session: Session; isCurrent: boole
   const w = words.value.chat;
   const { route } = useLocation();
   const [renaming, setRenaming] = useState(false);
+  const [sharing, setSharing] = useState(false);
   const title = session.title || w.untitled;
   const path = { params: { path: { session_id: session.id } } };
-  const change = async (body: Schemas["SessionTitleIn"]) => {
+  const change = async (body: Schemas["SessionChangeIn"]) => {
     await need(api.PATCH("/api/sessions/{session_id}", { ...path, body }));
     sessionsChanged.value += 1;
   };
@@ -81,13 +94,18 @@ function SessionRow({ session, isCurrent }: { session: Session; isCurrent: boole
     <li class={isCurrent ? "session current" : "session"}>
       <a href={to(`chat/${session.id}`)} aria-current={isCurrent ? "page" : undefined} title={title}>
         {title}
+        {session.shared_at && <span class="visually-hidden">, {w.isShared}</span>}
       </a>
+      {session.shared_at && <Icon name="link" />}
       <Menu label={w.actions(title)}>
         <button type="button" onClick={() => setRenaming(true)}>{w.rename}</button>
+        <button type="button" onClick={() => change({ pinned: !session.pinned_at }).catch(failed)}>{session.pinned_at ? w.unpin : w.pin}</button>
+        <button type="button" onClick={() => setSharing(true)}>{w.share}</button>
         <a href={exported("markdown")} download>{w.exportMarkdown}</a>
         <a href={exported("json")} download>{w.exportJson}</a>
         <button type="button" class="danger" onClick={() => remove().catch(failed)}>{words.value.remove}</button>
       </Menu>
+      {sharing && <Share session={session} onChange={(shared) => change({ shared })} onClose={() => setSharing(false)} />}
       {renaming && (
         <Rename title={session.title} onClose={() => setRenaming(false)} onSave={(name) => change({ title: name })} />
       )}

@@ -32,10 +32,7 @@ export function TurnView({ turn, isLast, onAskAgain, onBranch }: TurnProps) {
           />
         ) : (
           <>
-            <div class="question-text">
-              {text}
-              <Attached parts={turn.question} />
-            </div>
+            <Question parts={turn.question} />
             {text && <IconButton icon="edit" label={w.edit} class="quiet" onClick={() => setEditing(true)} />}
           </>
         )}
@@ -46,6 +43,15 @@ export function TurnView({ turn, isLast, onAskAgain, onBranch }: TurnProps) {
         onBranch={onBranch}
       />
     </article>
+  );
+}
+
+export function Question({ parts }: { parts: Part[] }) {
+  return (
+    <div class="question-text">
+      {textOf(parts)}
+      <Attached parts={parts} />
+    </div>
   );
 }
 

@@ -2,11 +2,12 @@
 
 import { useLocation } from "preact-iso";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { download, to } from "../../address";
-import { api, errorOf, need, readOn, type Schemas } from "../../api";
+import { to } from "../../address";
+import { api, need, readOn, type Schemas } from "../../api";
 import { between, count } from "../../format";
 import { type Changes, useChanges } from "../../live";
 import { Ago, Badge, Empty, ErrorNote, Loading, PageTitle } from "../../parts/basics";
+import { Csv } from "../../parts/csv";
 import { confirmed } from "../../parts/dialog";
 import { failed, told } from "../../parts/toasts";
 import { may } from "../../session";
@@ -26,9 +27,7 @@ export default function JobsPage() {
     <div class="page">
       <PageTitle text={w.title}>
         <Live connected={list.connected} />
-        <a class="button" href={download(`/api/jobs?${new URLSearchParams(flat(queryOf(filters)))}`)} download="jobs.csv" onClick={csv}>
-          {w.csv}
-        </a>
+        <Csv path={`/api/jobs?${new URLSearchParams(flat(queryOf(filters)))}`} name="jobs.csv" />
       </PageTitle>
       <Filters filters={filters} />
       <Summary filters={filters} url={url} changed={list.changed} />
@@ -47,36 +46,6 @@ export default function JobsPage() {
       {list.cursor && <button type="button" class="button" onClick={list.more}>{words.value.more}</button>}
     </div>
   );
-}
-
-/** A link can't ask for a format, so the file is read here. */
-async function csv(event: Event): Promise<void> {
-  event.preventDefault();
-  const link = event.currentTarget as HTMLAnchorElement;
-  try {
-    const file = document.createElement("a");
-    file.href = URL.createObjectURL(new Blob(await csvParts(link.href), { type: "text/csv" }));
-    file.download = "jobs.csv";
-    file.click();
-    URL.revokeObjectURL(file.href);
-  } catch (error) {
-    failed(error);
-  }
-}
-
-/** All rows: the API sends some thousands at a time, each time with the heads. */
-async function csvParts(href: string): Promise<string[]> {
-  const parts: string[] = [];
-  const url = new URL(href);
-  for (;;) {
-    const response = await fetch(url, { headers: { Accept: "text/csv" } });
-    if (!response.ok) throw errorOf(response.status, await response.json().catch(() => undefined));
-    const text = await response.text();
-    parts.push(parts.length ? text.slice(text.indexOf("\n") + 1) : text);
-    const cursor = response.headers.get("X-Headrace-Next-Cursor");
-    if (!cursor) return parts;
-    url.searchParams.set("cursor", cursor);
-  }
 }
 
 function flat(query: Record<string, unknown>): string[][] {

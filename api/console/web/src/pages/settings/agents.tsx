@@ -1,6 +1,6 @@
 /** The tenant's own agents: made, changed, tried. */
 
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { to } from "../../address";
 import { api, need, type Schemas } from "../../api";
 import { Badge, PageTitle } from "../../parts/basics";
@@ -52,8 +52,25 @@ function choose(agent: string): void {
   remember("choice", JSON.stringify({ agent, model: "", collections: [] }));
 }
 
+/** Saves what was changed here, and nothing else. If somebody else saved meanwhile, says what, once. */
+async function change(agent: Agent, body: Partial<Agent>, seen: { current: Agent }, fields: FormField[]): Promise<void> {
+  const path = { params: { path: { name: agent.name } } };
+  const differ = (one: Partial<Agent>, other: Partial<Agent>) =>
+    (Object.keys(body) as (keyof Agent)[]).filter((name) => JSON.stringify(one[name]) !== JSON.stringify(other[name]));
+  const now = (await need(api.GET("/api/admin/agents/{name}", path))) as Agent;
+  const theirs = differ(now, seen.current);
+  if (now.updated_at !== seen.current.updated_at && theirs.length) {
+    seen.current = now;
+    const names = theirs.map((name) => fields.find((field) => field.name === name)?.label ?? name);
+    throw new Error(words.value.agents.changedMeanwhile(names.join(", ")));
+  }
+  const mine = Object.fromEntries(differ(body, agent).map((name) => [name, body[name]])) as Schemas["AgentChangeIn"];
+  if (Object.keys(mine).length) await need(api.PATCH("/api/admin/agents/{name}", { ...path, body: mine }));
+}
+
 function AgentForm({ agent, onClose, onSaved }: { agent: Agent | null; onClose: () => void; onSaved: () => void }) {
   const w = words.value.agents;
+  const seen = useRef(agent as Agent);
   const fields: FormField[] = [
     ...(agent ? [] : [{ name: "name", label: words.value.name, required: true, hint: w.nameHint }]),
     { name: "description", label: w.description, kind: "area", rows: 2, required: true, hint: w.descriptionHint },
@@ -69,7 +86,7 @@ function AgentForm({ agent, onClose, onSaved }: { agent: Agent | null; onClose: 
       description: values.description ?? "", prompt: values.prompt ?? "", graph: values.graph as Agent["graph"],
       examples: lines(values.examples), tools: lines(values.tools), models: lines(values.models), enabled: values.enabled === "true",
     };
-    if (agent) await need(api.PATCH("/api/admin/agents/{name}", { params: { path: { name: agent.name } }, body }));
+    if (agent) await change(agent, body, seen, fields);
     else await need(api.POST("/api/admin/agents", { body: { ...body, name: values.name ?? "" } as Schemas["AgentIn"] }));
     onSaved();
   };
