@@ -7,7 +7,7 @@ and unanswered doorbells are in Postgres.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 
 import structlog
@@ -148,6 +148,8 @@ class Scheduler:
         )
 
     async def __aexit__(self, *exc: object) -> None:
+        with suppress(Unavailable):
+            await self.service_watch.release()
         await self._stack.aclose()
 
     async def run(self) -> None:

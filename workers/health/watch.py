@@ -128,6 +128,11 @@ class ServiceWatch:
             return  # nothing can be written
         await self._tell(looks, begun)
 
+    async def release(self) -> None:
+        """Let another scheduler watch at once. Raises Unavailable."""
+        async with system_tx(self._pool) as db:
+            await queries.release_parts(db, watcher=self._watcher)
+
     def _note(self, name: str, looks: Mapping[str, Look], at: float) -> None:
         look, memory, through = looks[name], self._memories[name], self._parts[name].through
         if through is not None and looks[through].status == "down":

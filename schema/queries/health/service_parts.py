@@ -119,6 +119,11 @@ async def watch_parts(db: Db, parts: list[str], *, watcher: str, lease_s: float)
     return await fetch_all(db, WATCH, values, into=WatchedPart)
 
 
+async def release_parts(db: Db, *, watcher: str) -> None:
+    """Let another process watch what this one did."""
+    await db.execute("UPDATE service_parts SET watched_until = now() WHERE watcher = %(watcher)s", {"watcher": watcher})
+
+
 async def change_part(
     db: Db,
     part: str,

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 import redis as redis_package
 
+from graphs.agents.contract import AgentSpec
 from graphs.providers.call_log import CALLS, noted_embedding
 from graphs.providers.call_metrics import measured_call
 from graphs.providers.contract import ModelRequest
@@ -22,6 +24,7 @@ from graphs.providers.errors import ProviderOverloaded, ProviderRefused
 from graphs.providers.settings import ProviderSettings
 from schema import redis_names
 from schema.metrics.figures import FIGURES
+from schema.model_catalog.catalog import Catalog, Model
 from schema.vault import PLATFORM
 from tests.conftest import TestTenant
 from tests.counterparts.ollama_server import OllamaServer
@@ -29,6 +32,8 @@ from tests.secret import VAULT
 from tests.workers.health.test_backlog import add_job
 from tests.workers.jobs import change, rows, worker_context
 from tests.workers.webhooks.hooks import have_endpoint
+from workers.agents.models import Models
+from workers.context import WorkerContext
 from workers.figures import write_figures
 from workers.health import stores
 from workers.health.checks import Finding, NothingKnown, PartDown, describe_failure
@@ -285,6 +290,20 @@ async def test_reads_that_take_long_are_pressure(scheduler: Scheduler, core: Job
     change(database_url, "DELETE FROM performance_counts")
 
 
+TWO = ProviderSettings.from_env({"OPENAI_API_KEY": "sk-1", "ANTHROPIC_API_KEY": "sk-2"})
+
+
+async def chain(worker: WorkerContext) -> list[str]:
+    """The models of an agent that has two, as a job tries them."""
+    configuration: Any = SimpleNamespace(may_use_model=lambda _: True)
+    named = ("openai/gpt-4o", "anthropic/claude-3-5-haiku")
+    known = [Model(name=name, tools=True, images=True, context_tokens=9000) for name in named]
+    models = Models(
+        worker.agents.models, PLATFORM, configuration, [], catalog=Catalog(known), default=named[0], asked_for=False
+    )
+    return [one.full_name for one in await models.chain(AgentSpec(name="a", models=named))]
+
+
 async def fail_calls(number: int, *, own_key: bool = False, error: Exception | None = None) -> None:
     for _ in range(number):
         with pytest.raises(type(error or ProviderOverloaded(""))), measured_call("openai", CALL, own_key=own_key):
@@ -295,8 +314,9 @@ async def test_a_vendor_that_fails_is_taken_out_and_put_back_when_a_call_succeed
     scheduler: Scheduler, database_url: str, redis_url: str
 ) -> None:
     change(database_url, "DELETE FROM audit_log WHERE tenant_id = %s", PLATFORM)
-    async with worker_context(database_url, redis_url) as worker:
+    async with worker_context(database_url, redis_url, providers=TWO) as worker:
         reporter, breakers = worker.reporter, worker.agents.models.breakers
+        assert ["openai/gpt-4o", "anthropic/claude-3-5-haiku"] == await chain(worker)
         with pytest.raises(NothingKnown):
             await find(scheduler, "provider/openai")
         await fail_calls(9, own_key=True)
@@ -314,13 +334,14 @@ async def test_a_vendor_that_fails_is_taken_out_and_put_back_when_a_call_succeed
         await scheduler.service_watch.look()
         await reporter.report()
         assert {"openai"} == worker.agents.models.avoided()
+        assert ["anthropic/claude-3-5-haiku", "openai/gpt-4o"] == await chain(worker)
         assert "open" == breakers.state("/openai")
         with measured_call("openai", CALL, own_key=False):
             pass
         await reporter.report()
         await scheduler.service_watch.look()
         await reporter.report()
-        assert set() == worker.agents.models.avoided()
+        assert ["openai/gpt-4o", "anthropic/claude-3-5-haiku"] == await chain(worker)
         assert "closed" == breakers.state("/openai")
         found = await find(scheduler, "provider/openai")
     assert "5 of 6 calls in a minute failed (provider_overloaded)." == found.trouble

@@ -136,6 +136,9 @@ async def test_of_several_schedulers_one_tells_and_another_takes_over(
     await services[1].settle()
     assert ["service.down"] * 2 == [kind for kind, _ in told(database_url, tenant)]
     assert {"b"} == {row["watcher"] for row in rows(database_url, "SELECT watcher FROM service_parts")}
+    await services[1].watch.release()
+    await services[0].look()
+    assert {"a"} == {row["watcher"] for row in rows(database_url, "SELECT watcher FROM service_parts")}
     assert LEASE_S > 2 * WATCH_S
 
 

@@ -1,6 +1,7 @@
 """The heartbeat: leases are renewed from a thread, and what it learns reaches the attempts."""
 
 import asyncio
+import signal
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,12 +14,13 @@ import workers.queue.heartbeat as heartbeat_module
 from schema import events
 from schema.ids import new_id
 from schema.job_kinds import KINDS
+from schema.vault import PLATFORM
 from tests.conftest import TestTenant
 from tests.waiting import PATIENCE_S
 from tests.workers.jobs import Script, change, job_row, rows, submit_one, worker_context
 from workers.context import WorkerContext
 from workers.queue.attempts import Attempt, attempt_job
-from workers.queue.heartbeat import Heartbeat
+from workers.queue.heartbeat import BLOCKED_S, Heartbeat
 from workers.queue.job_core import JobCore
 from workers.storage.settings import StorageSettings
 
@@ -122,3 +124,24 @@ async def test_a_worker_whose_slots_are_all_busy_is_not_deaf(
                     Attempt(worker.queue, SimpleNamespace(**ATTEMPT, id=new_id(), kind="chat"), ())
                 )
             assert not heartbeat._is_stalled(db)
+
+
+async def test_a_worker_whose_loop_stays_blocked_ends_itself_once_its_jobs_run_elsewhere(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(heartbeat_module.os, "kill", lambda pid, number: ended.append(number))
+    monkeypatch.setattr(heartbeat_module.os, "_exit", ended.append)
+    async with worker_context(database_url, redis_url, lease_s=4) as worker:
+        heartbeat = heartbeat_of(worker)
+        heartbeat._stopping.set()  # nobody waits for the grace
+        heartbeat._loop_turned_at -= BLOCKED_S + 1
+        heartbeat._beat()
+        assert [] == ended, "its leases may still be taken for alive"
+        heartbeat._loop_turned_at -= 2 * worker.queue.lease_s
+        heartbeat._beat()
+        heartbeat._disconnect()
+    assert [signal.SIGTERM, 70] == ended
+    (deed,) = rows(database_url, "SELECT action, target, detail FROM audit_log WHERE tenant_id = %s", PLATFORM)
+    assert ("worker.restarted", {"reason": "event_loop_blocked"}) == (deed["action"], deed["detail"])
+    assert deed["target"].startswith("worker:chat@")
