@@ -54,10 +54,6 @@ class OtlpCollector:
         self._server.shutdown()
         self._server.server_close()
 
-    def named(self, name: str) -> list[CollectedSpan]:
-        """The spans of this name, in the order of their beginnings."""
-        return sorted((span for span in list(self.spans) if span.name == name), key=lambda span: span.began_ns)
-
     def trace(self, trace_id: str) -> list[CollectedSpan]:
         """The spans of a trace."""
         return [span for span in list(self.spans) if span.trace_id == trace_id]

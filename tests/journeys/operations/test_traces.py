@@ -80,6 +80,20 @@ async def gates() -> AsyncIterator[tuple[str, list[tuple[str, str]], asyncio.Eve
         await runner.cleanup()
 
 
+def named(collector: OtlpCollector, name: str) -> list[CollectedSpan]:
+    """The spans of this name in the caller's trace, in the order of their beginnings."""
+    return sorted((span for span in collector.trace(TRACE) if span.name == name), key=lambda span: span.began_ns)
+
+
+async def refuse_traces(collector: OtlpCollector, system: System, client: Client) -> None:
+    """Have the collector take nothing while a chat is answered, and until the worker has noticed."""
+    collector.status = 400
+    ended = await client.ended((await client.submit("text-5"))["job_id"])
+    assert ("succeeded", text(5)) == (ended["state"], ended["result"]["text"])
+    await wait_for(lambda: "traces_not_exported" in system.log("chat", since_start=True), "the worker has noticed")
+    collector.status = 200
+
+
 async def test_a_chat_whose_worker_is_killed_between_its_tools_is_one_connected_trace(
     traced: System, collector: OtlpCollector, tenant: TestTenant, shared_url: str, provider: ModelProcess
 ) -> None:
@@ -94,9 +108,11 @@ async def test_a_chat_whose_worker_is_killed_between_its_tools_is_one_connected_
         calls = [["open", {"gate": "1"}], ["shut", {"gate": "2"}]]
         await script(provider.url, "traced-gates", {"calls": calls}, {"behaviour": "text-5"})
         callback = {"callback_url": receiver.url("/"), "callback_events": ["job.succeeded"]}
+        async with Client(traced.url, tenant.headers) as other:
+            await refuse_traces(collector, traced, other)
         stream = await client.ask("traced-gates", QUESTION, agent="Gates", **callback)
         await stream.until("tool.finished")
-        await wait_for(lambda: collector.named("execute_tool open"), "the first call is traced")
+        await wait_for(lambda: named(collector, "execute_tool open"), "the first call is traced")
         traced.kill("chat")
         opened.set()
         traced.start("chat")
@@ -106,9 +122,10 @@ async def test_a_chat_whose_worker_is_killed_between_its_tools_is_one_connected_
             lambda: "webhook_delivered" in traced.log("default", since_start=True), "the delivery is recorded"
         )
         await asyncio.gather(traced.stop("api"), traced.stop("default"))
-        await wait_for(lambda: len(collector.named("attempt chat")) == 2, "the last attempt is traced")
+        await wait_for(lambda: len(named(collector, "attempt chat")) == 2, "the last attempt is traced")
 
     assert text(5) == assert_complete(events)
+    assert "traces_exported_again" in traced.log("chat")
     spans = collector.trace(TRACE)
     assert_connected(spans)
     assert_tells_what_was_lost(spans)
@@ -119,15 +136,15 @@ async def test_a_chat_whose_worker_is_killed_between_its_tools_is_one_connected_
     assert {"headrace-api", "headrace-chat", "headrace-default"} == {span.service for span in spans}
     assert 2 == len({span.instance for span in spans if span.service == "headrace-chat"})
 
-    (open_call,) = collector.named("execute_tool open")
+    (open_call,) = named(collector, "execute_tool open")
     assert f"00-{TRACE}-{open_call.span_id}-01" == dict(requests)["/open/1"]
     assert 2 == len({told for path, told in requests if path == "/shut/2"})
-    (delivery,) = collector.named("deliver job.succeeded")
+    (delivery,) = named(collector, "deliver job.succeeded")
     assert f"00-{TRACE}-{delivery.span_id}-01" == receiver.messages[0].headers["traceparent"]
     records = [record["headers"]["traceparent"] for record in await provider.records(QUESTION)]
-    assert {f"00-{TRACE}-{span.span_id}-01" for span in collector.named("chat traced-gates")} == set(records)
+    assert {f"00-{TRACE}-{span.span_id}-01" for span in named(collector, "chat traced-gates")} == set(records)
     (line,) = [line for line in traced.log("chat").splitlines() if "job_ended" in line and TRACE in line]
-    assert collector.named("attempt chat")[-1].span_id == json.loads(line)["span_id"]
+    assert named(collector, "attempt chat")[-1].span_id == json.loads(line)["span_id"]
     assert_says_nothing_of_messages(collector, spans)
 
 
@@ -150,7 +167,7 @@ def assert_tells_what_was_lost(spans: list[CollectedSpan]) -> None:
 
 
 def assert_says_nothing_of_messages(collector: OtlpCollector, spans: list[CollectedSpan]) -> None:
-    (call, last) = collector.named("chat traced-gates")
+    (call, last) = named(collector, "chat traced-gates")
     expected = {
         names.OPERATION: "chat",
         names.PROVIDER: "openai",
@@ -161,4 +178,5 @@ def assert_says_nothing_of_messages(collector: OtlpCollector, spans: list[Collec
     assert last.attributes[names.OUTPUT_TOKENS] > 0
     assert {names.RESPONSE_FIRST_CHUNK, names.CONVERSATION, names.JOB, names.TENANT} <= set(last.attributes)
     assert {"Gates"} == {span.attributes[names.AGENT] for span in spans if span.name == "attempt chat"}
-    assert [] == [word for word in (b"heron", b"otter", b"word") if any(word in body for body in collector.raw)]
+    said = (b"heron", b"otter", text(5).encode())
+    assert [] == [word for word in said if any(word in body for body in collector.raw)]
