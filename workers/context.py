@@ -44,6 +44,7 @@ from workers.health.loop_lag import LoopLag
 from workers.health.reports import QueueReport, Reporter
 from workers.ingestion.context import IngestionContext
 from workers.job_tokens import JobTokens
+from workers.process_limits import return_free_memory
 from workers.queue.context import QueueContext
 from workers.queue.dispatch import Dispatcher
 from workers.queue.errors import retry_delay_s
@@ -69,7 +70,7 @@ DELIVERERS = KINDS["pipeline"].queue
 READERS = 2
 """Files that one worker process reads at the same time, each in a child process."""
 IDLE_S = 60.0
-"""After how long without a file the weights of a local embedder are unloaded."""
+"""After how long without a text the weights of a local embedder are unloaded."""
 BULK_CHARS = 12_000
 """Characters in one call of a local embedder when no question waits: half a second, fifteen chunks."""
 
@@ -196,8 +197,7 @@ async def _open_embedding(
 ) -> _Embedding:
     """Open the embedders, and serve them over Redis: to searches, or with `bulk` to other callers."""
     embedder = open_embedder(settings.embedder, providers.get)
-    if bulk and isinstance(embedder.embedder, LocalModel):
-        embedder.embedder.unload_when_idle(IDLE_S)
+    _unload_when_idle(embedder)
     embedders = EmbedderPool(
         pool,
         settings.embedder,
@@ -212,6 +212,12 @@ async def _open_embedding(
     queue: EmbeddingQueue = "bulk" if bulk else "query"
     await stack.enter_async_context(EmbeddingServer(address, embedders, queues=(queue,), reranker=reranker))
     return _Embedding(embedder, embedders, Searcher(pool, embedders, reranker))
+
+
+def _unload_when_idle(opened: OpenEmbedder) -> None:
+    """Most questions are routed at a glance and search nothing, so that a process at rest needs no weights."""
+    if isinstance(opened.embedder, LocalModel):
+        opened.embedder.unload_when_idle(IDLE_S, return_free_memory)
 
 
 async def _open_agents(
@@ -230,6 +236,7 @@ async def _open_agents(
     checkpointer = TenantCheckpointer(pool)
     agent_graphs = AgentGraphs(checkpointer)
     compares_by = routing_embedder(embedding.embedder)
+    _unload_when_idle(compares_by)
     return AgentContext(
         pool=pool,
         models=ModelContext(providers, tenant_providers, Breakers(), egress, catalogs),

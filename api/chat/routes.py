@@ -30,6 +30,7 @@ from api.openapi.headers import JOB_REQUEST_HEADERS, JOB_RESPONSE_HEADERS
 from api.openapi.operations import EVENTS, described
 from api.resources import AppResources, Resources
 from api.webhooks.callbacks import callback_of_body
+from graphs.providers.settings import AUTO
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import Forbidden, InputError, NotFound
 from schema.ids import new_id
@@ -117,15 +118,17 @@ async def build_chat(data: ChatIn, principal: Principal, resources: Resources) -
         **({"agents_off": True} if data.agent is None and turns_agents_off(principal, target) else {}),
     }
     payload |= {name: value for name in ("system", "output_format") if (value := getattr(data, name)) is not None}
+    agent = target.agent
     if data.collections:
         payload["collections"] = await find_collection_ids(resources, principal, data.collections)
+        agent = None if data.agent is None and agent == AUTO else agent  # where the answer is to come from is said
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,
         kind=KINDS["chat"],
         payload=payload,
         model=target.model,
-        agent=target.agent,
+        agent=agent,
         parts=parts,
         role="user" if data.tool_results is None else "tool",
         session_id=data.session_id,
@@ -135,7 +138,7 @@ async def build_chat(data: ChatIn, principal: Principal, resources: Resources) -
         priority=data.priority,
         run_at=check_run_at(data.run_at, data.session_id),
         metadata=data.metadata,
-        submitted_by=submitter(resources, principal, job_id, for_tools=target.agent is not None),
+        submitted_by=submitter(resources, principal, job_id, for_tools=agent is not None),
     )
 
 

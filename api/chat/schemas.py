@@ -92,7 +92,8 @@ class ChatIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             Meta(
                 min_length=1,
                 max_length=20,
-                description="Names or ids of document collections to answer from, with citations.",
+                description="Names or ids of document collections to answer from, with citations; no agent is selected then, "
+                "unless `agent` says so.",
             ),
         ]
         | None

@@ -10,6 +10,7 @@ from graphs.providers.breakers import Breakers
 from graphs.providers.contract import Message, ModelRequest
 from graphs.providers.fallback import ChainModel
 from graphs.providers.settings import CHAT_AGENT
+from graphs.routing.clarify import Choices
 from graphs.routing.contract import Context, Route
 from schema.events import Event
 from tools.contract import Tool, ToolContext
@@ -91,6 +92,8 @@ class AgentRun:
     """Models that were asked about images and not shown them; it grows while the run runs."""
     routed: Route | None = None
     """What the router found, if it was asked before the graph was run."""
+    chosen: Choices | None = None
+    """What the model has chosen of late where the router was unsure."""
     chat_agent: AgentSpec = field(default_factory=lambda: AgentSpec(name=CHAT_AGENT, graph="chat"))
 
     def agent(self, name: str) -> AgentSpec:

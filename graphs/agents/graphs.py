@@ -170,8 +170,8 @@ class AgentGraphs:
             else:
                 start_anew()
         if name == "auto" and input_state is not None:
-            run, answered = await answer_alone(run, input_state)
-            if answered is not None:
-                return answered
+            run, input_state, is_answered = await answer_alone(run, input_state)
+            if is_answered:
+                return input_state
         durability: Any = "sync" if self._checkpointer is not None else None
         return cast(AgentState, await self.get(name).ainvoke(input_state, config, context=run, durability=durability))

@@ -120,13 +120,15 @@ async def call_model(
     tools: tuple[dict[str, Any], ...] = (),
     response_format: dict[str, Any] | None = None,
     stream_text: bool = True,
+    max_tokens: int | None = None,
 ) -> Reply:
-    """Call the agent's models and return the reply; `stream_text` emits the text as it arrives. Raises ProviderError."""
+    """Call the agent's models and return the reply; `stream_text` emits the text as it arrives. `max_tokens` is for what the
+    graph asks for itself. Raises ProviderError."""
     choices = await run.chain(agent)
     reply, calls = Reply(model=choices[0].full_name), ToolCalls()
     # The caller's stop words and token limit apply to the answer, not to what the graph asks for itself.
     base_request = (
-        run.request if stream_text or tools else msgspec.structs.replace(run.request, stop=(), max_tokens=None)
+        run.request if stream_text or tools else msgspec.structs.replace(run.request, stop=(), max_tokens=max_tokens)
     )
     request = msgspec.structs.replace(
         base_request,

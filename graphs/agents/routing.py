@@ -17,7 +17,7 @@ from graphs.agents.state import AgentState, data_mark, dump_messages
 from graphs.providers.contract import FilePart, ModelRequest
 from graphs.routing import clarify
 from graphs.routing.clarify import NONE
-from graphs.routing.contract import Candidate, Context
+from graphs.routing.contract import Candidate, Context, Route
 from graphs.routing.graph_choice import choose_graph, choose_task
 from schema.events import AgentRouted
 
@@ -29,18 +29,8 @@ LIKELY_SCORE = 0.5
 async def route(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     """Choose the agents that answer, or ask the user a question first."""
     run, emitter = runtime.context, Emitter(runtime.context.emit)
-    text, context = run.question.text, _routing_context(run)
-    found = run.routed or await run.route(text, context)
-    replies: list[Reply] = []
-
-    async def call(request: ModelRequest) -> str:
-        replies.append(await call_model(run, run.chat_agent, emitter, list(request.messages), stream_text=False))
-        return replies[-1].text
-
-    likely = bool(found.best) and found.best[0].score >= LIKELY_SCORE
-    fallback = NONE if state.get("graph") == "auto" and not likely else None
-    found = await clarify.ask_model(text, found, candidates(run), call, model="", context=context, fallback=fallback)
-    update: AgentState = add_usage(state, replies[0]) if replies else {}
+    text = run.question.text
+    found, update = await _decide(run, state, emitter)
     is_unclear = found.clarify is not None and found.agent is None
     if is_unclear and not _is_about_files(run):
         question = found.clarify or ""
@@ -52,20 +42,43 @@ async def route(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     return update | {"intents": intents, "at": 0, "routed": found.reason, "trail": emitter.trail}
 
 
-async def answer_alone(run: AgentRun, state: AgentState) -> tuple[AgentRun, AgentState | None]:
+async def _decide(run: AgentRun, state: AgentState, emitter: Emitter) -> tuple[Route, AgentState]:
+    """Return the route of the run's question, which a model decides where the router is unsure, and what that used."""
+    text, context = run.question.text, _routing_context(run)
+    found = run.routed or await run.route(text, context)
+    replies: list[Reply] = []
+
+    async def call(request: ModelRequest) -> str:
+        said = await call_model(
+            run, run.chat_agent, emitter, list(request.messages), stream_text=False, max_tokens=request.max_tokens
+        )
+        replies.append(said)
+        return said.text
+
+    likely = bool(found.best) and found.best[0].score >= LIKELY_SCORE
+    fallback = NONE if state.get("graph") == "auto" and not likely else None
+    found = await clarify.ask_model(
+        text, found, candidates(run), call, model="", context=context, fallback=fallback, chosen=run.chosen
+    )
+    return found, add_usage(state, replies[0]) if replies else {}
+
+
+async def answer_alone(run: AgentRun, state: AgentState) -> tuple[AgentRun, AgentState, bool]:
     """Route the question of a run that starts. If it is for no agent, answer it by the model alone, with what `begin` and
-    `think` do, and return the last state: as in a plain chat there is nothing to decide between steps and no state to keep.
-    Otherwise a graph is to be run; the run that is returned knows what the router found."""
-    found = await run.route(run.question.text, _routing_context(run))
+    `think` do, and return the last state and True: as in a plain chat there is nothing to decide between steps and no state to
+    keep. Otherwise a graph is to be run, with the run and the state that are returned, which know the route."""
+    emitter = Emitter(run.emit)
+    found, used = await _decide(run, state, emitter)
+    state = cast(AgentState, {**state, **used, "trail": emitter.trail})
     asks_back = found.clarify is not None and not _is_about_files(run)
-    if found.needs_model or asks_back or choose_task(found) != "chat" or run.client_tools:
-        return replace(run, routed=found), None
+    if asks_back or choose_task(found) != "chat" or run.client_tools:
+        return replace(run, routed=found), state, False
     intent = {"agent": CHAT_AGENT, "text": run.question.text}
     routed: AgentState = {**state, "intents": [intent], "at": 0, "routed": found.reason}
     begun = {**routed, **await begin(routed, Runtime(context=run))}
     answered = await think(cast(AgentState, begun), Runtime(context=run))
-    trail = [*begun["trail"], *answered["trail"]]
-    return run, cast(AgentState, {**begun, **answered, "trail": trail})
+    trail = [*state["trail"], *begun["trail"], *answered["trail"]]
+    return run, cast(AgentState, {**begun, **answered, "trail": trail}), True
 
 
 def _is_about_files(run: AgentRun) -> bool:

@@ -50,6 +50,7 @@ class LocalModel(ABC):
         self._cache: TtlCache[str, array[float]] = TtlCache(MAX_CACHED_TEXTS)
         self._idle_s: float | None = None
         self._idle: asyncio.TimerHandle | None = None
+        self._after_unload: Callable[[], None] = lambda: None
 
     @abstractmethod
     def _open(self) -> tuple[Tokenize, Session]:
@@ -70,10 +71,10 @@ class LocalModel(ABC):
             self._unload_later()
         return [list(found[text] or ()) for text in cleaned]
 
-    def unload_when_idle(self, idle_s: float) -> None:
-        """Let go of the weights' 60 MB whenever nothing was embedded for so long. To load them again takes a tenth of a second,
-        so this is for processes for which nobody waits."""
-        self._idle_s = idle_s
+    def unload_when_idle(self, idle_s: float, after: Callable[[], None] = lambda: None) -> None:
+        """Let go of the weights' 60 MB whenever nothing was embedded for so long, and then call `after`. Whoever comes next
+        waits a tenth of a second, or two of e5's, until they are loaded again."""
+        self._idle_s, self._after_unload = idle_s, after
 
     def _unload_later(self) -> None:
         if self._idle is not None:
@@ -84,6 +85,7 @@ class LocalModel(ABC):
     def _unload(self) -> None:
         with self._lock:
             self._loaded = None
+        self._after_unload()
 
     def load(self) -> None:
         """Load now; a worker calls this at start-up, so that no question has to wait for it."""

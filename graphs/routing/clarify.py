@@ -13,17 +13,25 @@ import structlog
 
 from graphs.data_marks import DataMark
 from graphs.language.detection import Language, detect_language
+from graphs.language.tokenization import head_and_tail
 from graphs.providers.contract import Message, ModelRequest
 from graphs.routing.contract import Candidate, Context, Intent, Route, Scored
 from schema.errors import HeadraceError
+from schema.ttl_cache import TtlCache
 
 CallModel = Callable[[ModelRequest], Awaitable[str]]
 """Calls a model and returns its full text."""
+Choices = TtlCache[tuple[str, Context | None, tuple[Candidate, ...]], str]
+"""What a model has chosen, by what it was asked: the question, what was said before, and the agents."""
 UNCLEAR = "unclear"
 NONE = "none"
 MAX_HINT_CHARS = 60
-MAX_MESSAGE_CHARS = 2000
-"""Of a message, as the model sees it."""
+MAX_MESSAGE_CHARS, MAX_EARLIER_CHARS = 1000, 200
+"""Of a message and of each earlier one, as the model sees them: from their beginning and their end."""
+MAX_DESCRIPTION_CHARS, MAX_EXAMPLE_CHARS = 160, 60
+"""Of an agent: with three of them, the prompt without the messages has less than 300 tokens."""
+MAX_REPLY_TOKENS = 200
+"""A name is a few tokens, but a model may think before."""
 TIMEOUT_S = 10.0
 
 log = structlog.get_logger(__name__)
@@ -54,14 +62,19 @@ async def ask_model(
     model: str,
     context: Context | None = None,
     fallback: str | None = None,
+    chosen: "Choices | None" = None,
 ) -> Route:
     """Let a model decide a route that `needs_model`; any other route is returned unchanged.
 
-    If the model fails, takes longer than TIMEOUT_S or gives no usable answer, the route becomes `fallback` (`NONE`, or an
-    agent), or without one the question to the user.
+    What it has chosen for the same question is in `chosen`, and is not asked again. If the model fails, takes longer than
+    TIMEOUT_S or gives no usable answer, the route becomes `fallback` (`NONE`, or an agent), or without one the question to
+    the user.
     """
     if not route.needs_model:
         return route
+    asked = (text, context, tuple(candidates))
+    if chosen is not None and (known := chosen.get(asked)) is not None:
+        return apply_choice(route, known)
     request = build_request(text, route, candidates, model=model, context=context)
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -69,7 +82,10 @@ async def ask_model(
     except (HeadraceError, TimeoutError) as exc:
         log.warning("routing_model_failed", code=getattr(exc, "code", "timeout"))
         return apply_choice(route, fallback)
-    return apply_choice(route, parse_reply(reply, [one.agent for one in route.best]) or fallback)
+    choice = parse_reply(reply, [one.agent for one in route.best])
+    if chosen is not None and choice is not None:
+        chosen.put(asked, choice)
+    return apply_choice(route, choice or fallback)
 
 
 def build_request(
@@ -77,7 +93,7 @@ def build_request(
 ) -> ModelRequest:
     """Return the request that asks `model` (the vendor's own name) to choose among `route.best`."""
     messages = build_prompt(text, route.best, candidates, context)
-    return ModelRequest(model=model, messages=messages, temperature=0.0, max_tokens=200)
+    return ModelRequest(model=model, messages=messages, temperature=0.0, max_tokens=MAX_REPLY_TOKENS)
 
 
 def build_prompt(
@@ -88,12 +104,12 @@ def build_prompt(
     agents = "\n".join(_candidate_line(by_name[one.agent]) for one in best if one.agent in by_name)
     context = context or Context()
     mark = DataMark.new()
-    before = "".join(f"{mark.wrap(m[:MAX_MESSAGE_CHARS])}\n" for m in context.last_messages[-2:])
+    before = "".join(f"{mark.wrap(head_and_tail(m, MAX_EARLIER_CHARS))}\n" for m in context.last_messages[-2:])
     if before:
         before = f"Earlier messages, answered by {context.last_agent or NONE}:\n{before}\nThe message to route:\n"
     return (
         Message.of("system", _PROMPT.format(agents=agents, opening=mark.opening, closing=mark.closing)),
-        Message.of("user", before + mark.wrap(text[:MAX_MESSAGE_CHARS])),
+        Message.of("user", before + mark.wrap(head_and_tail(text, MAX_MESSAGE_CHARS))),
     )
 
 
@@ -152,8 +168,9 @@ def candidate_hint(candidate: Candidate, language: Language) -> str:
 
 
 def _candidate_line(candidate: Candidate) -> str:
-    examples = "; ".join(json.dumps(e[:120], ensure_ascii=False) for e in candidate.examples[-3:])
-    return f"- {candidate.name}: {candidate.description[:400]}" + (f" Examples: {examples}" if examples else "")
+    example = "".join(json.dumps(e[:MAX_EXAMPLE_CHARS], ensure_ascii=False) for e in candidate.examples[-1:])
+    about = candidate.description[:MAX_DESCRIPTION_CHARS]
+    return f"- {candidate.name}: {about}" + (f" Example: {example}" if example else "")
 
 
 def _agent_name(found: str) -> str:

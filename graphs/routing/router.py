@@ -26,7 +26,7 @@ from graphs.language.patterns import codes_in, mark_codes
 from graphs.language.tokenization import MAX_UTTERANCE_CHARS, clean_utterance
 from graphs.routing import ambiguity
 from graphs.routing.candidate_set import CandidateSet, Prediction
-from graphs.routing.clarify import clarifying_question
+from graphs.routing.clarify import Choices, clarifying_question
 from graphs.routing.classifiers import Array
 from graphs.routing.contract import Candidate, Context, Intent, Route, Scored
 from graphs.routing.semantic import TextEmbedder, TextGlance, VectorCache, VectorStore, glance_at
@@ -36,6 +36,8 @@ from schema.ttl_cache import TtlCache
 MAX_CACHED_ITEMS = 20_000
 """Texts in the cached candidate sets, the most recently used ones; about 8 KB each."""
 MAX_CHOICES = 3
+MAX_CHOOSERS, MAX_CHOSEN, CHOSEN_S = 64, 200, 3600.0
+"""What models have chosen where the router was unsure: of so many tenants' models, so many questions of the last hour."""
 MAX_LOOKED_BACK = 3
 """Earlier messages that are routed to find who answered, where nobody says it."""
 VECTORS_WAIT_S = 10.0
@@ -79,11 +81,18 @@ class Router:
         self._candidate_sets: TtlCache[tuple[Candidate, ...], CandidateSet] = TtlCache(
             MAX_CACHED_ITEMS, weigh=lambda candidate_set: len(candidate_set.items)
         )
+        self._chosen: TtlCache[str, Choices] = TtlCache(MAX_CHOOSERS)
         self._training: dict[tuple[Candidate, ...], asyncio.Task[None]] = {}
 
     async def prepare(self, candidates: Sequence[Candidate]) -> None:
         """Prepare a set now, vectors included: at start-up, or after a change of agents. Raises what the embedder raises."""
         await self._train(await self._candidate_set(tuple(candidates)))
+
+    def chosen_by(self, chooser: str) -> Choices:
+        """Return what a tenant's model has chosen of late."""
+        if (found := self._chosen.get(chooser)) is None:
+            self._chosen.put(chooser, found := TtlCache(MAX_CHOSEN, CHOSEN_S))
+        return found
 
     async def warm(self) -> None:
         """Have the embedder loaded, so that no question waits for it. Raises what the embedder raises."""

@@ -137,6 +137,7 @@ async def prepare_run(
         request=read_options(job.model.partition("/")[2], options),
         chain=models.chain,
         route=partial(_route, context, job, configuration),
+        chosen=context.router.chosen_by(f"{job.tenant_id} {job.model}"),
         ledger=JobLedger(context.pool, job),
         context=tool_contexts.context,
         emit=emit,

@@ -6,6 +6,8 @@ import httpx
 import pytest
 
 from tests.conftest import TestTenant
+from tests.journeys.agent_setup import add_agent
+from tests.retrieval.document_tables import DocumentTables
 from tests.workers.jobs import change
 
 
@@ -43,6 +45,19 @@ async def test_a_job_shows_the_agent_that_auto_selected_once_it_is_known(
     error = '{"code": "provider_failed", "message": "It failed.", "agent": "AgentDebt"}'
     change(database_url, "UPDATE jobs SET state = 'failed', result = NULL, error = %s WHERE id = %s", error, job_id)
     assert "AgentDebt" == (await api.get(f"/api/jobs/{job_id}")).json()["agent"]
+
+
+@pytest.mark.parametrize(
+    ("said", "agent"),
+    [({}, "auto"), ({"collections": ["roads"]}, None), ({"collections": ["roads"], "agent": "auto"}, "auto")],
+)
+async def test_who_names_collections_and_no_agent_is_answered_from_them_by_none(
+    api: httpx.AsyncClient, database_url: str, tenant: TestTenant, said: dict[str, Any], agent: str | None
+) -> None:
+    add_agent(database_url, tenant, "Debt", description="Debts of customers.")
+    DocumentTables(database_url, tenant.id).collection("roads")
+    answer = await api.post("/api/chat", json={"message": "hi", **said}, headers={"Prefer": "respond-async"})
+    assert agent == (await api.get(f"/api/jobs/{answer.json()['job_id']}")).json()["agent"]
 
 
 async def test_a_chat_that_is_not_answered_in_time_becomes_a_job(api: httpx.AsyncClient) -> None:

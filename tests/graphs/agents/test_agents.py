@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import Mock
 
 import aiohttp
@@ -21,7 +21,7 @@ from graphs.providers.ollama.provider import Ollama
 from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.prompted_tools.provider import NativeOrPromptedTools
-from graphs.routing.contract import Context, Intent, Route
+from graphs.routing.contract import Context, Intent, Route, Scored
 from schema.errors import Unavailable
 from schema.events import AgentRouted, Event, MessageDelta, PlanCreated, ToolFinished, ToolStarted
 from schema.vault import PLATFORM
@@ -259,13 +259,31 @@ async def test_an_unclear_question_about_a_file_is_answered(openai_server: OpenA
     assert "The sluice opens at dawn." in str(openai_server.records[-1].body["messages"])
 
 
-async def test_a_model_decides_where_the_router_is_unsure(openai_server: OpenAIServer, runner: AgentRunner) -> None:
+@pytest.mark.parametrize("graph", ["supervisor", "auto"])
+async def test_a_model_decides_where_the_router_is_unsure(
+    openai_server: OpenAIServer, runner: AgentRunner, graph: Literal["supervisor", "auto"]
+) -> None:
     intents = (Intent("Doubler", "Double 4."),)
     runner.route = Route("Doubler", 0.5, "en", intents, "unsure", needs_model=True, clarify="Which?", best=())
     openai_server.script(says('{"agent": "none"}'), says("Hello."))
-    state: AgentState = {"said": "", "graph": "supervisor", "intents": []}
-    state = await AgentGraphs(None).run("supervisor", runner.run(REACT), state, Thread("t", "j"), resume=False)
+    state: AgentState = {"said": "", "graph": graph, "intents": []}
+    state = await AgentGraphs(None).run(graph, runner.run(REACT), state, Thread("t", "j"), resume=False)
     assert ("Hello.", "chat") == (state["said"], state["agent"])
+    ((_, counts),) = state["used"].items()
+    assert (2, state["input_tokens"]) == (len(openai_server.records), counts[0])
+
+
+async def test_an_agent_that_a_model_chose_answers_and_both_calls_count(
+    openai_server: OpenAIServer, runner: AgentRunner
+) -> None:
+    intents, best = (Intent("Doubler", "Double 4."),), (Scored("Doubler", 0.5),)
+    runner.route = Route("Doubler", 0.5, "en", intents, "unsure", needs_model=True, clarify="Which?", best=best)
+    openai_server.script(says('{"agent": "Doubler"}'), calls(("double", {"n": 4})), says("8."))
+    state: AgentState = {"said": "", "graph": "auto", "intents": []}
+    state = await AgentGraphs(None).run("auto", runner.run(REACT), state, Thread("t", "j"), resume=False)
+    assert ("8.", "Doubler", 3) == (state["said"], state["agent"], len(openai_server.records))
+    (counts,) = state["used"].values()
+    assert (counts[0], counts[1]) == (state["input_tokens"], state["output_tokens"])
 
 
 async def test_a_question_is_routed_once_before_its_graph_is_run(

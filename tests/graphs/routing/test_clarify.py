@@ -6,14 +6,17 @@ from graphs.providers.contract import ModelRequest
 from graphs.routing.clarify import (
     NONE,
     UNCLEAR,
+    Choices,
     apply_choice,
     ask_model,
+    build_prompt,
     build_request,
     clarifying_question,
     parse_reply,
 )
 from graphs.routing.contract import Candidate, Context, Intent, Route, Scored
 from schema.errors import HeadraceError
+from schema.ttl_cache import TtlCache
 
 DEBT = Candidate("AgentDebt", "Debts of customers. Công nợ của khách hàng.", ("who owes us", "ai còn nợ"))
 SHIPMENT = Candidate("AgentShipment", "Where goods are. Hàng đang ở đâu.")
@@ -95,6 +98,33 @@ async def test_an_unsure_route_is_the_models():
         return '{"agent": "AgentShipment"}'
 
     assert "AgentShipment" == (await ask_model("x", UNSURE, (DEBT, SHIPMENT), call, model="m")).agent
+
+
+async def test_a_model_is_asked_once_for_the_same_question_after_the_same_messages():
+    asked: list[ModelRequest] = []
+
+    async def call(request: ModelRequest) -> str:
+        asked.append(request)
+        return '{"agent": "none"}' if len(asked) == 1 else "nonsense"
+
+    chosen: Choices = TtlCache(10)
+    contexts = (None, None, Context("AgentDebt", ("what does it owe",)), Context("AgentDebt", ("what does it owe",)))
+    agents = [
+        (await ask_model("x", UNSURE, (DEBT, SHIPMENT), call, model="m", context=context, chosen=chosen)).clarify
+        for context in contexts
+    ]
+    assert ([None, None, UNSURE.clarify, UNSURE.clarify], 3) == (agents, len(asked))
+
+
+def test_the_prompt_of_three_long_agents_is_small():
+    long = [
+        Candidate(f"Agent{n}", "It knows everything of this. " * 90, ("What is the state of it? " * 40,))
+        for n in range(3)
+    ]
+    system, user = build_prompt(
+        "x" * 9000, [Scored(one.name, 0.3) for one in long], long, Context(None, ("y" * 9000,) * 5)
+    )
+    assert (len(system.text) // 4, len(user.text) // 4) <= (300, 500)
 
 
 @pytest.mark.parametrize("error", [HeadraceError("down"), TimeoutError()])
