@@ -10,7 +10,7 @@ from schema.postgres.connections import Pool, system_tx
 from schema.queries.health.figures import Unanswered, list_unanswered, read_postgres_figures
 from schema.redis_names import CONTROL
 from workers.health.backlog import BacklogFigures
-from workers.health.checks import Finding, NoWorkers, PartDown
+from workers.health.checks import Finding, NothingKnown, NoWorkers, PartDown
 from workers.health.reports import SILENT_S, ProcessReport, forget_processes, living, read_reports
 from workers.health.settings import HealthSettings
 from workers.queue.leases import has_died
@@ -22,13 +22,24 @@ FORGET_S = 60.0
 SKEW_S = 2.0
 """By how much clocks may differ: deadlines of requests for vectors are in the time of the one who asks."""
 GROWTH_S = 60.0
+STARTING_S = 30.0
 
 
 class ProcessChecks:
-    """Checks of processes. `after_s` is when a doorbell that nobody answers is rung again."""
+    """Checks of processes. `after_s` is when a doorbell that nobody answers is rung again; `starting_s` is how long workers may
+    take to start beside the scheduler, until the first is missed."""
 
-    def __init__(self, redis: RedisClient, system_pool: Pool, settings: HealthSettings, *, after_s: float) -> None:
+    def __init__(
+        self,
+        redis: RedisClient,
+        system_pool: Pool,
+        settings: HealthSettings,
+        *,
+        after_s: float,
+        starting_s: float = STARTING_S,
+    ) -> None:
         self._redis, self._pool, self._settings, self._after_s = redis, system_pool, settings, after_s
+        self._missed_at = time.monotonic() + starting_s
 
     async def find_workers(self) -> Finding:
         """Raises PartDown if there are no workers, or a queue with work has none."""
@@ -39,6 +50,8 @@ class ProcessChecks:
             unanswered = await list_unanswered(db, after_s=self._after_s)
         _, listening = await self._redis.call("PUBSUB", "NUMSUB", CONTROL)
         detail = _count(alive) | {"processes": len(alive), "silent": len(silent)}
+        if not alive and not silent and time.monotonic() < self._missed_at:
+            raise NothingKnown(detail)
         if not alive:
             raise NoWorkers(lasted_s=_longest(silent.values()), detail=detail)
         served = {report.queue.queue for report in alive if report.queue}
@@ -69,7 +82,7 @@ class ProcessChecks:
             if replaced and (silent_s > FORGET_S or has_died(report.owner)):
                 gone.append(name)
             elif report.queue is not None:
-                missed[name] = silent_s - SILENT_S
+                missed[name] = silent_s
         await forget_processes(self._redis, gone)
         return missed
 
