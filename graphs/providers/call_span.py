@@ -21,6 +21,7 @@ from graphs.providers.contract import (
     ToolCallPart,
     ToolResultPart,
 )
+from schema.storable import storable_text
 from schema.tracing import attributes as names
 from schema.tracing.content import as_json
 from schema.tracing.spans import UNTRACED, Span, is_recording, records_content, span
@@ -31,20 +32,21 @@ def call_span(provider: str, request: ModelRequest) -> Span:
     if not is_recording():
         return UNTRACED
     operation = names.CHAT if request.completion is None else names.COMPLETION
+    model = storable_text(request.model)  # one text that can't be sent would take a whole batch of spans along
     attributes = {
         names.OPERATION: operation,
         names.PROVIDER: names.provider_name(provider),
-        names.REQUEST_MODEL: request.model,
+        names.REQUEST_MODEL: model,
         names.REQUEST_STREAM: True,
         names.REQUEST_CHOICES: request.choices if request.choices != 1 else None,
         names.REQUEST_MAX_TOKENS: request.max_tokens,
         names.REQUEST_TEMPERATURE: request.temperature,
         names.REQUEST_TOP_P: request.top_p,
         names.REQUEST_SEED: request.seed,
-        names.REQUEST_STOP: request.stop or None,
+        names.REQUEST_STOP: [storable_text(one) for one in request.stop] or None,
         names.OUTPUT_TYPE: "json" if request.response_format else None,
     }
-    made = span(f"{operation} {request.model}", "client", attributes)
+    made = span(f"{operation} {model}", "client", attributes)
     if records_content() and request.completion is None:
         made.set({names.INPUT_MESSAGES: as_json([_message(one) for one in request.messages])})
     return made
@@ -79,7 +81,7 @@ def _note_end(call: Span, finished: Finished) -> None:
     usage = finished.usage
     call.set(
         {
-            names.RESPONSE_MODEL: finished.model or None,
+            names.RESPONSE_MODEL: storable_text(finished.model) or None,
             names.RESPONSE_FINISH: [finished.reason],
             names.INPUT_TOKENS: usage.input_tokens,
             names.OUTPUT_TOKENS: usage.output_tokens,

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 
 import structlog
 from opentelemetry.context import Context
@@ -50,7 +51,8 @@ class QueuedExport(SpanProcessor):
         self._closing = True
         self._wake.set()
         self._thread.join(timeout_s)
-        if left := len(self._queue):
+        left = len(self._take(self._queue_size))
+        if left:
             TRACE_SPANS.of("dropped").inc(left)
             log.warning("traces_dropped", spans=left)
         self._exporter.shutdown()
@@ -66,11 +68,18 @@ class QueuedExport(SpanProcessor):
             self._send_batch()
 
     def _send_batch(self) -> None:
-        spans = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
+        spans = self._take(self._batch)
         if spans:
             sent = self._send(spans)
             TRACE_SPANS.of("exported" if sent else "dropped").inc(len(spans))
             self._note(sent, len(spans))
+
+    def _take(self, most: int) -> list[ReadableSpan]:
+        spans = list[ReadableSpan]()
+        with suppress(IndexError):  # none is left; the thread and the end of the process may both take
+            while len(spans) < most:
+                spans.append(self._queue.popleft())
+        return spans
 
     def _send(self, spans: Sequence[ReadableSpan]) -> bool:
         try:

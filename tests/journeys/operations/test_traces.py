@@ -143,8 +143,9 @@ async def test_a_chat_whose_worker_is_killed_between_its_tools_is_one_connected_
     assert f"00-{TRACE}-{delivery.span_id}-01" == receiver.messages[0].headers["traceparent"]
     records = [record["headers"]["traceparent"] for record in await provider.records(QUESTION)]
     assert {f"00-{TRACE}-{span.span_id}-01" for span in named(collector, "chat traced-gates")} == set(records)
-    (line,) = [line for line in traced.log("chat").splitlines() if "job_ended" in line and TRACE in line]
-    assert named(collector, "attempt chat")[-1].span_id == json.loads(line)["span_id"]
+    for process, event, span in (("chat", "job_ended", "attempt chat"), ("api", "request_answered", "POST /api/chat")):
+        (line,) = [line for line in traced.log(process).splitlines() if event in line and TRACE in line]
+        assert named(collector, span)[-1].span_id == json.loads(line)["span_id"]
     assert_says_nothing_of_messages(collector, spans)
 
 

@@ -59,7 +59,7 @@ def test_what_a_frozen_collector_has_no_room_for_is_dropped_and_counted() -> Non
 
 
 def test_the_end_of_a_process_does_not_wait_for_a_frozen_collector() -> None:
-    exporter, before = HeldExporter(), counted("dropped")
+    exporter, before, exported = HeldExporter(), counted("dropped"), counted("exported")
     queue = QueuedExport(exporter, queue_size=10, batch=1, delay_s=60)
     record_with(SdkRecorder(queue, {}, records_content=False))
     with entry_span("on its way", "server"):
@@ -71,6 +71,7 @@ def test_the_end_of_a_process_does_not_wait_for_a_frozen_collector() -> None:
     queue.close(0.01)
     assert before + 1 == counted("dropped")
     exporter.let_go.set()
+    wait_until(lambda: counted("exported") == exported + 1, "what was on its way has come")
 
 
 @pytest.mark.parametrize("status", [200, 400])
