@@ -1,10 +1,12 @@
 /** The state of each part of the installation, read again every ten seconds while the page is seen. */
 
-import { useEffect } from "preact/hooks";
-import { api, type Schemas } from "../../api";
-import { clock, duration, now } from "../../format";
+import { useEffect, useState } from "preact/hooks";
+import { api, need, type Schemas } from "../../api";
+import { clock, count, duration, moment, now } from "../../format";
 import { Badge, ErrorNote, Loading, PageTitle } from "../../parts/basics";
-import { useLoad } from "../../parts/load";
+import { List } from "../../parts/list";
+import { useLoad, usePages } from "../../parts/load";
+import { may } from "../../session";
 import { words } from "../../words";
 
 export default function HealthPage() {
@@ -14,7 +16,10 @@ export default function HealthPage() {
   useEffect(reload, [tick]);
   return (
     <div class="page">
-      <PageTitle text={w.title}>{data && <span class="soft">{w.checked(clock(new Date(tick).toISOString()))}</span>}</PageTitle>
+      <PageTitle text={w.title}>
+        {data && <span class="soft">{w.checked(clock(new Date(tick).toISOString()))}</span>}
+        <button type="button" class="button" onClick={reload}>{w.again}</button>
+      </PageTitle>
       {error !== undefined && <ErrorNote error={error} retry={reload} />}
       {!data && error === undefined && <Loading />}
       {data && (
@@ -26,7 +31,40 @@ export default function HealthPage() {
           ))}
         </dl>
       )}
+      {data && may("operations.read") && <History parts={Object.keys(data.parts)} />}
     </div>
+  );
+}
+
+/** What the watchdog found of each part, minute by minute. */
+function History({ parts }: { parts: string[] }) {
+  const w = words.value.health;
+  const [part, setPart] = useState("");
+  const pages = usePages(
+    (cursor) => need(api.GET("/api/admin/health/checks", { params: { query: { limit: 50, ...(part ? { part } : {}), ...(cursor ? { cursor } : {}) } } })),
+    [part],
+  );
+  return (
+    <section>
+      <h2>{w.history}</h2>
+      <div class="filters">
+        <select aria-label={w.part} value={part} onChange={(event) => setPart(event.currentTarget.value)}>
+          <option value="">{w.part}: {words.value.all}</option>
+          {parts.map((one) => <option key={one} value={one}>{one}</option>)}
+        </select>
+      </div>
+      <List pages={pages} empty={w.noHistory} heads={[w.part, words.value.jobs.state, words.value.audit.at, w.checks, w.slowest, w.what]}
+        row={(one) => (
+          <tr key={one.part + one.at}>
+            <td>{one.part}</td>
+            <td><State state={one.status} /></td>
+            <td><time dateTime={one.at}>{moment(one.at)}</time></td>
+            <td class="number">{count(one.failed)}/{count(one.checks)}</td>
+            <td class="number">{duration(one.latency_ms)}</td>
+            <td class="wide">{one.error ?? "–"}</td>
+          </tr>
+        )} />
+    </section>
   );
 }
 

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { api, need, type Schemas } from "../../api";
 import { Ago, Badge, PageTitle } from "../../parts/basics";
 import { confirmed, Dialog } from "../../parts/dialog";
-import { FormDialog } from "../../parts/form";
+import { FormDialog, lines } from "../../parts/form";
 import { List } from "../../parts/list";
 import { usePages } from "../../parts/load";
 import { failed, told } from "../../parts/toasts";
@@ -49,13 +49,15 @@ export default function KeysPage() {
           fields={[
             { name: "name", label: words.value.name, required: true, hint: w.nameHint },
             { name: "role", label: w.role, kind: "choice", options: roles.map((role) => [role, role]) },
+            { name: "scopes", label: w.scopes, kind: "area", rows: 2, hint: w.scopesHint },
             { name: "expires_in_days", label: w.days, kind: "number", hint: w.daysHint },
             { name: "front_end_prompts", label: w.frontEnd, kind: "choice", hint: w.frontEndHint,
               options: [["", w.frontEndDefault], ["plain", w.frontEndPlain], ["agent", w.frontEndAgent]] },
           ]}
-          onSend={async ({ name = "", role, expires_in_days, front_end_prompts }) => {
+          onSend={async ({ name = "", role, scopes, expires_in_days, front_end_prompts }) => {
+            const rights = lines(scopes);
             const days = expires_in_days ? { expires_in_days: Number(expires_in_days) } : {};
-            const body = { name, role, ...days, front_end_prompts: front_end_prompts || null } as Schemas["ApiKeyIn"];
+            const body = { name, role, ...days, ...(rights.length ? { scopes: rights } : {}), front_end_prompts: front_end_prompts || null } as Schemas["ApiKeyIn"];
             setMade((await need(api.POST("/api/auth/keys", { body }))).key);
             pages.reload();
           }} />
