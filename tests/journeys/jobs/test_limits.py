@@ -26,7 +26,7 @@ async def set_price(database_url: str, model: str) -> None:
     """Give a model a price: $1 and $100 for a million tokens in and out. Every process has it after this."""
     sql = "INSERT INTO models (name, input_usd, output_usd) VALUES (%s, 1, 100) ON CONFLICT (name) DO NOTHING"
     change(database_url, sql, model)
-    await asyncio.sleep(LATEST_TTL_S)
+    await asyncio.sleep(LATEST_TTL_S)  # who read prices just before has them for so long
 
 
 async def nothing_spent(*_: Any) -> tuple[int, int]:
