@@ -37,3 +37,8 @@ class Call:
 
 
 CALLBACK_PLAIN = "body.callback_url body.callback_events[]"
+AUDIT = {"query.actor": word("actor"), "query.target": word("target")}
+AUDIT_PLAIN = "query.action query.result query.cursor query.since query.until"
+KEY_PLAIN = "body.name body.front_end_prompts"
+PERSON = {"path.user_id": thing("user")}
+USER_PLAIN = "body.name body.password"

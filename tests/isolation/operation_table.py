@@ -5,8 +5,24 @@ A new route gets a row in CALLS (or in PUBLIC, if it needs no caller). Each of i
 """
 
 from tests.api.people import PASSWORD
-from tests.isolation import anthropic_fields, kept_for_clients, measuring_and_scheduling, what_the_console_asks
-from tests.isolation.call_shapes import CALLBACK_PLAIN, Call, thing, word
+from tests.isolation import (
+    anthropic_fields,
+    kept_for_clients,
+    measuring_and_scheduling,
+    what_admins_ask,
+    what_the_console_asks,
+)
+from tests.isolation.call_shapes import (
+    AUDIT,
+    AUDIT_PLAIN,
+    CALLBACK_PLAIN,
+    KEY_PLAIN,
+    PERSON,
+    USER_PLAIN,
+    Call,
+    thing,
+    word,
+)
 
 PUBLIC = {
     "POST /api/hooks/{trigger_id}",
@@ -26,11 +42,7 @@ PUBLIC = {
 """Operations that need no caller."""
 
 
-TENANT = {"path.tenant": thing("tenant")}
-SPARE = {"path.tenant": thing("spare tenant")}
 SESSION = {"path.session_id": thing("session")}
-AUDIT = {"query.actor": word("actor"), "query.target": word("target")}
-AUDIT_PLAIN = "query.action query.result query.cursor query.since query.until"
 CHAT = {
     **{"body.session_id": thing("session"), "body.model": word("model"), "body.agent": word("agent")},
     **{"body.collections[]": thing("collection"), "body.attachments[].document_id": thing("document")},
@@ -39,13 +51,8 @@ CHAT_PLAIN = f"""body.message body.message[].text body.message[].image_url.url b
   body.system body.response_format body.tools[] body.tool_choice body.tool_results[].tool_call_id body.tool_results[].text
   body.metadata {CALLBACK_PLAIN}"""
 LATER = {"body.message": "hi", "header.Prefer": "respond-async"}
-USER_PLAIN = "body.name body.password"
-KEY_PLAIN = "body.name body.front_end_prompts"
 PROVIDER = {"path.provider_id": thing("provider")}
 PROVIDER_PLAIN = "body.audience body.client_id body.client_secret body.jwks_url body.role_claim"
-PERSON = {"path.user_id": thing("user")}
-TENANT_PLAIN = """body.slug body.name body.default_model body.models[] body.agents[] body.tools[] body.owner.email
-  body.owner.name body.owner.password"""
 AGENT = {"path.name": thing("agent")}
 AGENT_NAMES = {"body.models[]": word("model"), "body.tools[]": word("tool")}
 AGENT_PLAIN = "body.description body.examples[] body.prompt body.output_schema body.renderer"
@@ -121,7 +128,7 @@ CALLS: dict[str, Call] = {
         gets=202,
     ),
     "POST /api/chat": Call("chat", CHAT, CHAT_PLAIN, LATER, 202),
-    "POST /api/{tenant}/chat": Call("chat", CHAT | TENANT, CHAT_PLAIN, LATER, 202),
+    "POST /api/{tenant}/chat": Call("chat", CHAT | {"path.tenant": thing("tenant")}, CHAT_PLAIN, LATER, 202),
     "POST /v1/chat/completions": Call(
         "chat",
         {"body.model": word("model")},
@@ -359,68 +366,5 @@ CALLS: dict[str, Call] = {
     "POST /api/collections/{name}/reingest": Call("documents.manage", COLLECTION, gets=202),
     "GET /api/admin/knowledge": Call("documents.manage"),
     "GET /api/admin/knowledge/collections": Call("documents.manage", plain="query.cursor"),
-    "GET /api/admin/tenants": Call("tenants.manage", plain="query.search query.cursor"),
-    "POST /api/admin/tenants": Call(
-        "tenants.manage", plain=TENANT_PLAIN, send={"body.slug": "new-{fresh}", "body.name": "New"}, gets=201
-    ),
-    "GET /api/admin/tenants/{tenant}": Call("tenants.manage", TENANT),
-    "PATCH /api/admin/tenants/{tenant}": Call(
-        "tenants.manage", SPARE, "body.name body.default_model", {"body.name": "New"}
-    ),
-    "DELETE /api/admin/tenants/{tenant}": Call(
-        "tenants.manage", SPARE | {"query.confirm": word("same tenant")}, gets=202
-    ),
-    "POST /api/admin/tenants/{tenant}/suspend": Call("tenants.manage", SPARE),
-    "POST /api/admin/tenants/{tenant}/resume": Call("tenants.manage", SPARE),
-    "GET /api/admin/tenants/{tenant}/grants": Call("tenants.manage", TENANT),
-    "PUT /api/admin/tenants/{tenant}/grants/{kind}/{name}": Call(
-        "tenants.manage",
-        TENANT,
-        "path.name body.overrides.renderer body.overrides.output_schema body.overrides.models[]",
-        {"path.kind": "agent", "path.name": "a-{fresh}"},
-    ),
-    "DELETE /api/admin/tenants/{tenant}/grants/{kind}/{name}": Call(
-        "tenants.manage", TENANT | {"path.name": thing("grant")}, send={"path.kind": "agent"}, gets=204
-    ),
-    "GET /api/admin/tenants/{tenant}/egress": Call("tenants.manage", TENANT),
-    "PUT /api/admin/tenants/{tenant}/egress/{use}/{host}": Call(
-        "tenants.manage", TENANT, "path.host", {"path.use": "tools", "path.host": "h-{fresh}.internal"}
-    ),
-    "DELETE /api/admin/tenants/{tenant}/egress/{use}/{host}": Call(
-        "tenants.manage", TENANT | {"path.host": thing("egress grant")}, send={"path.use": "tools"}, gets=204
-    ),
-    "GET /api/admin/tenants/{tenant}/users": Call(
-        "tenants.manage", TENANT | {"query.search": word("email")}, "query.cursor"
-    ),
-    "POST /api/admin/tenants/{tenant}/users": Call(
-        "tenants.manage", TENANT | {"body.email": word("new email")}, USER_PLAIN, gets=201
-    ),
-    "GET /api/admin/tenants/{tenant}/users/{user_id}": Call("tenants.manage", TENANT | PERSON),
-    "DELETE /api/admin/tenants/{tenant}/users/{user_id}": Call("tenants.manage", TENANT | PERSON, gets=204),
-    "PATCH /api/admin/tenants/{tenant}/users/{user_id}": Call(
-        "tenants.manage", TENANT | PERSON, USER_PLAIN, {"body.name": "New"}
-    ),
-    "GET /api/admin/tenants/{tenant}/keys": Call("tenants.manage", TENANT, "query.cursor"),
-    "POST /api/admin/tenants/{tenant}/keys": Call(
-        "tenants.manage", TENANT, KEY_PLAIN, {"body.name": "k", "body.for_tenant": True}, 201
-    ),
-    "DELETE /api/admin/tenants/{tenant}/keys/{key_id}": Call(
-        "tenants.manage", TENANT | {"path.key_id": thing("key")}, gets=204
-    ),
-    "GET /api/admin/tenants/{tenant}/usage": Call("tenants.manage", TENANT),
-    "GET /api/admin/tenants/{tenant}/audit": Call("tenants.manage", TENANT | AUDIT, AUDIT_PLAIN),
-    "GET /api/admin/tenants/{tenant}/metrics": Call("tenants.manage", TENANT),
-    "GET /api/admin/audit": Call("tenants.manage", AUDIT, AUDIT_PLAIN),
-    "GET /api/debug/routes": Call("operations.read"),
-    "GET /api/admin/health/checks": Call("operations.read", plain="query.part query.cursor"),
-    "GET /api/performance/summary": Call("usage.read"),
-    "GET /api/performance/series": Call("usage.read"),
-    "GET /api/admin/models": Call("models.manage"),
-    "GET /api/admin/models/{name}": Call("models.manage", {"path.name": word("price")}),
-    "PUT /api/admin/models/{name}": Call(
-        "models.manage",
-        plain="path.name body.fallbacks[] body.like",
-        send={"path.name": "some/model-{fresh}", "body.input_usd": 1, "body.output_usd": 1},
-    ),
-    "DELETE /api/admin/models/{name}": Call("models.manage", {"path.name": word("price")}, gets=204),
+    **what_admins_ask.CALLS,
 }
