@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from api.auth.principals import MayReadAgents
 from api.grants.output_schemas import OutputFormat
+from api.http.fields import NoNextCursor
 from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
@@ -51,6 +52,7 @@ class CallableAgentsOut(msgspec.Struct, frozen=True):
     """All agents that you can call."""
 
     items: Annotated[list[CallableAgentOut], Meta(description="The agents, ordered by name.")]
+    next_cursor: NoNextCursor = None
 
 
 @get("/", opt=described(response=EXAMPLE), summary="List agents")

@@ -12,7 +12,7 @@ from api.audit.log import record
 from api.auth.principals import MayManageTenants
 from api.auth.tenant_scope import TenantName, changing_tenant, reading_tenant
 from api.http.errors import problems
-from api.http.fields import CreatedAt, CreatedBy
+from api.http.fields import CreatedAt, CreatedBy, NoNextCursor
 from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources, Resources
@@ -67,6 +67,7 @@ class EgressGrantsOut(msgspec.Struct, frozen=True):
     """All egress grants of a tenant."""
 
     items: Annotated[list[EgressGrantOut], Meta(description="The grants, ordered by use and host.")]
+    next_cursor: NoNextCursor = None
 
 
 @get(

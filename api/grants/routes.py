@@ -15,7 +15,7 @@ from api.grants.existing_names import GrantNotice, notice_for_grant
 from api.grants.output_schemas import OutputFormat, check_output, check_output_schema, check_renderer
 from api.grants.patterns import check_model, check_pattern
 from api.http.errors import problems
-from api.http.fields import CreatedAt, CreatedBy
+from api.http.fields import CreatedAt, CreatedBy, NoNextCursor
 from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
@@ -98,6 +98,7 @@ class GrantsOut(msgspec.Struct, frozen=True):
     """All grants of a tenant."""
 
     items: Annotated[list[GrantOut], Meta(description="The grants, ordered by kind and name.")]
+    next_cursor: NoNextCursor = None
 
 
 @get(

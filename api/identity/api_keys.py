@@ -111,7 +111,8 @@ class ApiKeyDetailOut(ApiKeyOut, frozen=True, kw_only=True):
 class ApiKeyCreatedOut(ApiKeyOut, frozen=True, kw_only=True):
     """An API key that was just created."""
 
-    key: Annotated[str, Meta(description="The key itself. It is returned only once; store it safely.")]
+    api_key: Annotated[str, Meta(description="The key itself. It is returned only once; store it safely.")]
+    key: Annotated[str, Meta(description="The same, as older clients read it.")]
 
     def __repr__(self) -> str:
         return f"ApiKeyCreatedOut(id={self.id})"
@@ -140,7 +141,7 @@ KEY_EXAMPLE: dict[str, Any] = {
     **dict.fromkeys(BUDGET_EXAMPLE),
     "front_end_prompts": None,
 }
-CREATED_KEY_EXAMPLE = KEY_EXAMPLE | {"key": "hr_…"}
+CREATED_KEY_EXAMPLE = KEY_EXAMPLE | {"api_key": "hr_…", "key": "hr_…"}
 
 
 @post(
@@ -165,7 +166,7 @@ async def create_api_key(
         row = await api_keys.add_api_key(db, principal.tenant_id, key_id, parts, **fields, created_by=principal.actor)
         detail = {"name": row.name, "role": row.role, "scopes": row.scopes, "for_tenant": data.for_tenant}
         await record(db, principal, principal.tenant_id, "key.created", f"key:{key_id}", detail)
-    created = from_row(ApiKeyCreatedOut, row, key=key, prefix=_prefix(row), **budget_fields(row))
+    created = from_row(ApiKeyCreatedOut, row, api_key=key, key=key, prefix=_prefix(row), **budget_fields(row))
     return Response(created, headers={"Cache-Control": "no-store"})
 
 

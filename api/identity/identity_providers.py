@@ -13,7 +13,7 @@ from api.audit.log import record
 from api.auth.principals import MayManageSignIn, Principal
 from api.auth.role_checks import require_may_manage
 from api.http.errors import problems
-from api.http.fields import CreatedAt, CreatedBy
+from api.http.fields import CreatedAt, CreatedBy, NoNextCursor
 from api.http.rows import from_row
 from api.identity import provider_addresses as checks
 from api.identity.oidc_paths import redirect_uri, sign_in_url
@@ -131,6 +131,7 @@ class IdentityProvidersOut(msgspec.Struct, frozen=True):
     """All identity providers of the tenant."""
 
     items: Annotated[list[IdentityProviderOut], Meta(description="The providers, ordered by name.")]
+    next_cursor: NoNextCursor = None
 
 
 NEW_PROVIDER_EXAMPLE: dict[str, Any] = {

@@ -15,6 +15,7 @@ from api.auth.oidc import login_state as login_states
 from api.auth.principals import PUBLIC
 from api.auth.role_checks import ClientInfo, read_client_info
 from api.http.errors import problems
+from api.http.fields import NoNextCursor
 from api.identity.login import NO_STORE, TOKENS_EXAMPLE, TokensOut, tokens_out
 from api.identity.login_sessions import LoggedIn, begin_browser_login, begin_login
 from api.identity.oidc_callback import CallbackParameters, finish_login
@@ -69,6 +70,7 @@ class SignInOptionsOut(msgspec.Struct, frozen=True):
     """The identity providers that users of a tenant can sign in at."""
 
     items: Annotated[list[SignInOptionOut], Meta(description="The providers, ordered by name.")]
+    next_cursor: NoNextCursor = None
 
 
 EXAMPLE = {"items": [{"name": "okta", "url": "https://headrace.example.com/api/auth/oidc/acme/okta"}]}

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from api.auth.principals import MayReadOperations, is_ours, required_right
 from api.http.errors import ProblemSpec
+from api.http.fields import NoNextCursor
 from api.http.limit_errors import RateClass, declared_rate
 from api.openapi.operations import described
 
@@ -34,6 +35,7 @@ class RoutesOut(msgspec.Struct, frozen=True):
     """All routes, by path."""
 
     items: Annotated[list[RouteOut], Meta(description="The routes.")]
+    next_cursor: NoNextCursor = None
 
 
 EXAMPLE = {

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from api.auth.principals import Principal
 from api.chat.response_modes import ON_BUSY, PRIORITY
+from api.http.fields import NoNextCursor
 from api.http.paging import NextCursor
 from api.jobs.run_at import RUN_AT
 from api.resources import Resources
@@ -81,6 +82,7 @@ class PipelinesOut(msgspec.Struct, frozen=True):
     """All pipelines that you can run."""
 
     items: Annotated[list[PipelineOut], Meta(description="Built-in pipelines, then your tenant's own by name.")]
+    next_cursor: NoNextCursor = None
 
 
 class PipelineVersionOut(msgspec.Struct, frozen=True, kw_only=True):

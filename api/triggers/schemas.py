@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from api.http.fields import CreatedAt, NextCursor, UpdatedAt
+from api.http.fields import CreatedAt, NextCursor, NoNextCursor, UpdatedAt
 from api.schedules.schemas import ChatJobIn, IngestionJobIn, PipelineJobIn
 from api.webhooks.callbacks import CallbackEvents, CallbackInclude, CallbackUrl
 from schema.triggers import TriggerAuth
@@ -113,6 +113,7 @@ class TriggerCallsOut(msgspec.Struct, frozen=True):
     """The last 50 calls of a trigger, newest first."""
 
     items: Annotated[list[TriggerCallOut], Meta(description="The calls.")]
+    next_cursor: NoNextCursor = None
 
 
 class StartedOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from api.auth.principals import MayReadModels, Principal
 from api.grants.model_access import list_granted_models
+from api.http.fields import NoNextCursor
 from api.jobs.submit import uses_own_key
 from api.openapi.operations import described
 from api.resources import AppResources
@@ -76,6 +77,7 @@ class UsableModelsOut(msgspec.Struct, frozen=True):
     """The models that you can use."""
 
     items: Annotated[list[UsableModelOut], Meta(description="The models, those of each provider in its own order.")]
+    next_cursor: NoNextCursor = None
 
 
 EXAMPLE: dict[str, Any] = {

@@ -17,7 +17,7 @@ from api.audit.log import record
 from api.auth.principals import MayManageModels
 from api.grants.patterns import check_model
 from api.http.errors import problems
-from api.http.fields import UpdatedAt
+from api.http.fields import NoNextCursor, UpdatedAt
 from api.http.rows import from_row
 from api.openapi.operations import described
 from api.resources import AppResources
@@ -132,6 +132,7 @@ class StoredModelsOut(msgspec.Struct, frozen=True):
     """Models of which something is stored."""
 
     items: Annotated[list[StoredModelOut], Meta(description="The models, ordered by name.")]
+    next_cursor: NoNextCursor = None
 
 
 NEW_EXAMPLE: dict[str, Any] = {

@@ -190,7 +190,7 @@ class ResponseIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ] = None
     truncation: Annotated[
         Literal["auto", "disabled"] | None,
-        Meta(description="Accepted: a conversation that is too long for the model fails, as with `disabled`."),
+        Meta(description="`auto`: leave out the beginning of a conversation too long for the model."),
     ] = None
     metadata: Metadata = None
     prompt: Annotated[Any, Meta(description="Not supported; rejected if set.", extra=SMALL)] = None

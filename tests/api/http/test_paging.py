@@ -6,8 +6,10 @@ from typing import Any
 
 import httpx
 import psycopg
+from litestar.handlers import HTTPRouteHandler
 from psycopg.rows import dict_row
 
+from api.auth.principals import is_ours
 from schema.identity.api_keys import new_api_key
 from schema.ids import new_id
 from schema.installation.bootstrap import ensure_api_key
@@ -15,6 +17,7 @@ from schema.vault import PLATFORM
 from tests.api.conftest import calling
 from tests.api.test_every_get import Caller
 from tests.isolation.two_tenants import Holder
+from tests.openapi_document import documented_app
 
 
 def two_of_everything(database_url: str) -> str:
@@ -75,3 +78,15 @@ async def _accepts(path: str, page: dict[str, Any], other: dict[str, Any]) -> bo
     answer = await page["client"].get(path, params={"cursor": other["next_cursor"]})
     refusal = "cursor is of another list. Send the next_cursor of the previous page of this one, or omit it "
     return answer.status_code != 400 or not answer.json()["detail"].startswith(refusal)
+
+
+def test_every_list_has_a_next_cursor() -> None:
+    lists = [
+        handler.parsed_fn_signature.return_type.annotation
+        for route in documented_app().routes
+        for handler in getattr(route, "route_handlers", ())
+        if isinstance(handler, HTTPRouteHandler) and is_ours(handler) and "GET" in handler.http_methods
+    ]
+    fields = {shape: getattr(shape, "__struct_fields__", ()) for shape in lists}
+    without = {shape.__name__ for shape, names in fields.items() if "items" in names and "next_cursor" not in names}
+    assert {"DatasetOut"} == without, "a dataset has its questions whole"

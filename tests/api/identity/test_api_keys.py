@@ -46,7 +46,8 @@ async def names(api: httpx.AsyncClient, secret: str) -> list[str]:
 
 async def test_a_key_is_shown_once(api: httpx.AsyncClient, member: Json, database_url: str, tenant: TestTenant) -> None:
     answer = await make(api, member["access_token"])
-    key = answer.json()["key"]
+    key = answer.json()["api_key"]
+    assert answer.json()["key"] == key
     assert (201, "no-store") == (answer.status_code, answer.headers["cache-control"])
     listed = await api.get("/api/auth/keys", headers=bearer(member["access_token"]))
     parts = read_api_key(key)

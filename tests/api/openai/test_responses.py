@@ -2,7 +2,7 @@
 
 import json
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import openai
 import pytest
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from tests.api.conftest import Running
 from tests.counterparts.behaviours import Turn, text
+from tests.workers.jobs import job_row
 
 WEATHER: Any = {
     "type": "function",
@@ -91,6 +92,18 @@ async def test_instructions_are_for_one_response_and_the_conversation_goes_on(ru
     messages = [(m["role"], m["content"]) for m in sent(running, said)["messages"]]
     assert [("system", "Be long."), ("user", said), ("assistant", text(3)), ("user", "And?")] == messages
     assert [said, text(3), "And?"] == [item.content[0].text for item in items.data]
+
+
+async def test_a_conversation_that_is_too_long_is_cut_only_where_that_was_asked_for(
+    running: Running, database_url: str
+) -> None:
+    async with client(running) as sdk:
+        asked = [
+            (await sdk.responses.create(model="openai/text-1", input="hi", **more)).id
+            for more in ({"truncation": "auto"}, {"truncation": "disabled"}, {})
+        ]
+    payloads = [job_row(database_url, UUID(response_id.removeprefix("resp_")))["payload"] for response_id in asked]
+    assert ["auto", None, None] == [payload.get("truncation") for payload in payloads]
 
 
 async def test_a_reference_to_an_item_stands_for_it(running: Running) -> None:

@@ -120,9 +120,9 @@ def check_file(page: Page, url: str, folder: Path) -> None:
     """What a file says reaches the agent."""
     (folder / "note.txt").write_text("The mill's password is code-heron.\n")
     new_chat(page, url, AGENT)
-    page.locator("input[type=file]").first.set_input_files(folder / "note.txt")
+    with page.expect_response(lambda answer: "/api/v1/files/" in answer.url and answer.ok):
+        page.locator("input[type=file]").first.set_input_files(folder / "note.txt")
     expect(page.get_by_text("note.txt").first).to_be_visible()
-    page.wait_for_load_state("networkidle")
     say(page, "What does the note say?")
     expect(answers(page).first).to_contain_text("code-heron")
 
