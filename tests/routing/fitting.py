@@ -108,7 +108,7 @@ async def _collect_rows(framed: Sequence[Framed], embed: Embed) -> Rows:
 
 def read_frames(folder: str) -> Iterator[Framed]:
     """Yield the texts of a folder with their frame. Those of `frames_at_a_glance` are for vectors of words alone, which need
-    more to be sure; with them the vectors of whole texts are right less often (96.5 % became 95.5 % of the held-out half)."""
+    more to be sure; whole texts' vectors, fitted with them, were right less often (95.5 % of the held-out half, not 96.5 %)."""
     for path in sorted((DATA / folder).glob("*.txt")):
         yield from (Framed(line, path.stem) for line in path.read_text().splitlines() if line.strip())
 
