@@ -52,7 +52,7 @@ CALLS = {
     ),
     "POST /v1/messages/batches": Call(
         "chat",
-        plain="body.requests[] body.requests[].custom_id body.requests[].params",
+        plain="body.requests[].custom_id body.requests[].params",
         send={"body.requests[]": {"custom_id": "a", "params": {"model": "auto", "max_tokens": 5, "messages": []}}},
     ),
     "GET /v1/messages/batches": Call("jobs.read", plain="query.after_id query.before_id"),

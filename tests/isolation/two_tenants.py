@@ -299,9 +299,8 @@ class Holder:
             "heading": "",
             "start": 0,
             "stop": 1,
-            "digest": b"d",
+            **{"digest": b"d", "space": self._space(), "embedding": "[1, 0]"},
         }
-        draft |= {"space": self._space(), "embedding": "[1, 0]"}
         self.insert("chunk_drafts", document_id=UUID(self.document("running")), **draft)
         self.insert("file_removals", stored_as=self.marker, due_at=datetime.now(UTC))
 
