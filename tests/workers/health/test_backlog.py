@@ -1,7 +1,8 @@
 """The gauges of what waits in Postgres."""
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -59,6 +60,27 @@ async def test_what_waits_of_all_tenants_is_counted(system_pool: Pool, database_
     assert 2 == value(JOBS_IN_STATE, "pipeline", "dead")
     assert 100 <= value(OLDEST_WAITING, "chat") < 900
     assert (0, 1) == (value(OLDEST_WAITING, "pipeline"), value(POSTGRES_UP))
+    with autoscaler(database_url) as db:
+        assert (4, 0) == db.execute("SELECT queue_load('chat'), queue_load('pipeline')").fetchone()
+
+
+@contextmanager
+def autoscaler(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection as one that may ask for the load of a queue; its role is gone at the end."""
+    with psycopg.connect(database_url) as db:
+        db.execute("CREATE ROLE headrace_scaler")
+        db.execute("GRANT EXECUTE ON FUNCTION queue_load(text) TO headrace_scaler")
+        db.execute("SET LOCAL ROLE headrace_scaler")
+        yield db
+        db.rollback()
+
+
+@pytest.mark.parametrize(
+    "asked", ["SELECT id FROM jobs", "RESET ROLE; SET LOCAL ROLE headrace_app; SELECT queue_load('chat')"]
+)
+def test_an_autoscaler_learns_the_load_and_nothing_else_and_tenants_do_not(database_url: str, asked: str) -> None:
+    with autoscaler(database_url) as db, pytest.raises(psycopg.errors.InsufficientPrivilege, match="denied"):
+        db.execute(asked)
 
 
 async def test_figures_are_missing_while_postgres_is_away(database_url: str) -> None:
