@@ -31,6 +31,8 @@ COMMANDS = {
     "serve": ("serve", "run the API process alone, as the Procfile does"),
     "migrate": ("migrate", "migrate the database at HEADRACE_DATABASE_URL to the current schema"),
     "rotate-keys": ("rotate_keys", "re-encrypt stored secrets with the newest key; --new creates one"),
+    "backup": ("backup", "write the database and the stored files to one file, while everything runs"),
+    "restore": ("restore", "put a backup into an empty installation, all of it or nothing"),
     "lock": ("lock", "regenerate constraints.txt"),
 }
 """Command → its module in `api/cli/`, and one line of help. `headrace` lists the same commands; a house test compares them."""

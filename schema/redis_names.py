@@ -19,6 +19,8 @@ HEALTH_CHECK = "headrace:health"  # written by health checks
 PROCESSES = "headrace:processes"  # the hash {process: how it is}, which each process writes every two seconds
 FAILING_PROVIDERS = "headrace:providers:failing"  # vendors that fail, as JSON: {name: whether new jobs avoid it}
 
+EVERY_KEY = "headrace:*"
+"""The pattern of all keys."""
 
 JOB_EVENTS, JOB_FENCES = "headrace:*:job:*:events", "headrace:*:job:*:fence"
 """Patterns of `job_events` and `job_fence` of all jobs."""

@@ -29,6 +29,7 @@ SLOW_FILES = (
     "tests/journeys/agents/test_agents.py",
     "tests/isolation/test_mixed_tenants.py",
     "tests/journeys/jobs/test_fairness.py",
+    "tests/journeys/operations/test_restore.py",
     "tests/isolation/test_two_tenants_as_in_a_saas.py",
     "tests/journeys/faults/test_webhooks.py",
     "tests/isolation/test_read_only_database.py",

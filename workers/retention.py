@@ -21,6 +21,7 @@ from workers.limits.reservation import settle_reservation
 from workers.queue.control import CancelCommand
 from workers.redis.client import RedisClient, RedisUnavailable
 from workers.redis.connection import ReplyError
+from workers.redis.emptying import forget
 from workers.webhooks.schedule import DELIVERY_DAYS
 
 log = structlog.get_logger()
@@ -155,15 +156,7 @@ class Retention:
 
 async def clear_redis(redis: RedisClient, tenant_id: UUID) -> None:
     """Delete all keys of a tenant from Redis. If Redis is unavailable they stay until they expire, a day at most."""
-    cursor = b"0"
     try:
-        while True:
-            cursor, names = await redis.call(
-                "SCAN", cursor, "MATCH", redis_names.tenant_pattern(tenant_id), "COUNT", 500
-            )
-            if names:
-                await redis.call("UNLINK", *names)
-            if cursor == b"0":
-                return
+        await forget(redis, redis_names.tenant_pattern(tenant_id))
     except (RedisUnavailable, ReplyError) as error:
         log.warning("redis_not_cleared", tenant_id=str(tenant_id), error=type(error).__name__)

@@ -1,0 +1,118 @@
+"""`restore`: puts a backup into an empty installation, or in place of what is there; all of it or nothing."""
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from api.cli.backup import describe, place_of, storage_settings
+from api.local.backup.archive import Backup
+from api.local.backup.failures import as_sentences
+from api.local.backup.keys import joined, keep, keys_at_hand, read_copy
+from api.local.backup.restore import Restored, check_restorable, restore_backup
+from api.local.errors import LocalError
+from api.local.stack import refuse_second
+from api.local.stack_settings import StackSettings, settings_from
+from api.local.stores.local_stores import LOCK_WAIT_S, Stores, open_stores
+from schema import redis_names
+from schema.installation.settings_check import require_valid
+from schema.vault import KEYS, KEYS_FILE
+from workers.redis.client import RedisClient, RedisUnavailable
+from workers.redis.connection import RedisAddress, ReplyError
+from workers.redis.emptying import forget
+from workers.storage.factory import open_storage
+from workers.storage.settings import StorageSettings
+
+MAX_SHOWN = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="a file that ./headrace backup wrote")
+    parser.add_argument(
+        "--check", action="store_true", help="only read the file, and say whether it can be restored here"
+    )
+    parser.add_argument("--replace", action="store_true", help="delete what the database holds now")
+    parser.add_argument(
+        "--keys", type=Path, metavar="FILE", help="a copy of the keys, which becomes a part of the data folder's"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    require_valid(os.environ, settings_from, StorageSettings.from_env)
+    settings = settings_from(os.environ)
+    keys = _keys(arguments.keys, settings)
+    backup = Backup.open(arguments.file.absolute())
+    check_restorable(backup.manifest, keys)
+    if arguments.check:
+        print(f"{backup.path} is whole and can be restored here.")
+        print("\n".join(describe(backup.manifest)))
+        return 0
+    refuse_second(settings.home)
+    with (
+        as_sentences(settings.home),
+        open_stores(
+            settings.home, database_url=settings.database_url, redis_url=settings.redis_url, wait_s=LOCK_WAIT_S
+        ) as stores,
+    ):
+        restored = asyncio.run(restore(backup, stores, settings, keys, replace=arguments.replace))
+        if arguments.keys:
+            keep(settings.home, keys)
+    report(backup, restored, settings)
+    return 1 if restored.unreadable else 0
+
+
+async def restore(
+    backup: Backup, stores: Stores, settings: StackSettings, keys: list[str], *, replace: bool
+) -> Restored:
+    """Restore into these stores, and empty Redis, which may know of a later time."""
+    redis = RedisClient(RedisAddress.from_url(stores.redis_url))
+    try:
+        await redis.call("PING")
+        async with open_storage(storage_settings(settings)) as storage:
+            restored = await restore_backup(
+                backup, stores.database_url, storage, keys, os.environ, role_urls=settings.role_urls, replace=replace
+            )
+        await _empty(redis)
+    except (RedisUnavailable, ReplyError) as error:
+        raise LocalError(f"Can't use Redis: {error}. Nothing was changed.") from error
+    finally:
+        await redis.close()
+    return restored
+
+
+async def _empty(redis: RedisClient) -> None:
+    try:
+        await forget(redis, redis_names.EVERY_KEY)
+    except (RedisUnavailable, ReplyError) as error:
+        raise LocalError(
+            f"The backup was restored, but Redis could not be emptied ({error}). Delete its keys headrace:* before you start "
+            "headrace: they are of another time."
+        ) from error
+
+
+def report(backup: Backup, restored: Restored, settings: StackSettings) -> None:
+    """Say what was restored, and what is missing."""
+    print(f"Restored {backup.path}." + (" The schema was migrated to the newest." if restored.migrated else ""))
+    print("\n".join(describe(backup.manifest)))
+    print("Rows and row-level security are as they were when it was made.")
+    if restored.missing_files:
+        print(
+            f"headrace: {restored.missing_files:,} files of documents are not in {place_of(storage_settings(settings))}. "
+            f"They were in {backup.manifest.files.where}.",
+            file=sys.stderr,
+        )
+    for line in restored.unreadable[:MAX_SHOWN]:
+        print(f"headrace: {line}", file=sys.stderr)
+    if restored.unreadable:
+        print(f"headrace: {len(restored.unreadable)} secrets can't be opened. Store them again.", file=sys.stderr)
+
+
+def _keys(copy: Path | None, settings: StackSettings) -> list[str]:
+    """The keys at hand, with those of the copy. Raises LocalError where the copy could not become a part of them."""
+    ours = keys_at_hand(os.environ, settings.home)
+    if copy is None:
+        return ours
+    if os.environ.get(KEYS) or os.environ.get(KEYS_FILE):
+        raise LocalError(f"--keys is for a data folder. Here the keys are in {KEYS} or {KEYS_FILE}: add them there.")
+    return joined(ours, read_copy(copy.absolute()))
