@@ -2,7 +2,7 @@
 
 `openai/obedient` makes each call that it is told to (`CALL get_weather {"city": "Hanoi"}`), once, and then says DONE.
 `openai/text-N` says N words, `openai/reasoning` thinks first. `agent/Clerk` is the obedient model with the tool `mathematics`,
-`agent/Listener` the attentive one, which knows the codes that it was told.
+`agent/Listener` the attentive one, which knows the codes that it was told; `agent/Talker` talks for minutes.
 """
 
 import contextlib
@@ -33,6 +33,7 @@ async def open_stage(folder: Path) -> AsyncIterator[Stage]:
         tenant = make_tenant(stores.database_url, role="owner", max_queued=10_000)
         add_agent(stores.database_url, tenant, "Clerk", tools=["mathematics"])
         add_agent(stores.database_url, tenant, "Listener", models=["openai/attentive"])
+        add_agent(stores.database_url, tenant, "Talker", models=["openai/text-3000-at-20"])
         grant_tools(stores.database_url, tenant, "mathematics")
         settings = {"HEADRACE_DEFAULT_MODEL": "openai/obedient"}
         async with System(

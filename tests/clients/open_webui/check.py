@@ -38,7 +38,7 @@ SETTINGS = {
 START_S, PATIENCE_S = 400.0, 90.0
 AGENT = "agent/Listener"
 BEGAN = datetime.now(UTC).isoformat()
-SLOW = "openai/text-3000-at-20"
+SLOW = "agent/Talker"
 
 
 @contextmanager
@@ -133,7 +133,7 @@ def check_stop(page: Page, url: str) -> None:
     say(page, "Go on and on.")
     expect(answers(page).first).to_contain_text("water flows")
     page.get_by_role("button", name="Stop").click()
-    wait_for(lambda: told().count((None, "cancelled")), 1)
+    wait_for(lambda: told().count(("Talker", "cancelled")), 1)
 
 
 def main() -> None:
