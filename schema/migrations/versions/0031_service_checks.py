@@ -5,6 +5,7 @@ A migration runs while the old version serves: its scheduler goes on to say whet
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0031"
 down_revision = "0030"
@@ -46,7 +47,7 @@ def upgrade() -> None:
     op.execute("GRANT SELECT, INSERT, DELETE ON service_checks TO headrace_system")
     op.execute("GRANT SELECT ON service_checks TO headrace_app")
     op.add_column("service_parts", sa.Column("latency_ms", sa.Float(), nullable=True))
-    op.add_column("service_parts", sa.Column("detail", sa.dialects.postgresql.JSONB(), nullable=True))
+    op.add_column("service_parts", sa.Column("detail", postgresql.JSONB(), nullable=True))
     op.execute(f"GRANT INSERT ({AUDITED}) ON audit_log TO headrace_system")
     op.execute("GRANT SELECT (failing_since) ON webhook_endpoints TO headrace_system")
     op.execute(FIGURES)
