@@ -52,5 +52,5 @@ ENV HEADRACE_HOME=/data HEADRACE_HOST=0.0.0.0 HEADRACE_METRICS_HOST=0.0.0.0 HEAD
 EXPOSE 8000 9464
 # Every process has this port. Who runs the API asks it for more: /health/ready.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
-  CMD ["python", "-S", "-c", "import socket; socket.create_connection(('127.0.0.1', 9464), 3)"]
+  CMD ["python", "-S", "-c", "import os, socket; socket.create_connection(('127.0.0.1', int(os.environ['HEADRACE_METRICS_PORT'])), 3)"]
 CMD ["python", "-m", "api", "serve"]
