@@ -10,7 +10,7 @@ from api.cli.backup import describe, place_of, storage_settings
 from api.local.backup.archive import Backup
 from api.local.backup.failures import as_sentences
 from api.local.backup.keys import joined, keep, keys_at_hand, read_copy
-from api.local.backup.restore import Restored, check_restorable, restore_backup
+from api.local.backup.restore import Restored, check_restorable, look_after, restore_backup
 from api.local.errors import LocalError
 from api.local.stack import refuse_second
 from api.local.stack_settings import StackSettings, settings_from
@@ -55,30 +55,33 @@ def run(arguments: argparse.Namespace) -> int:
             settings.home, database_url=settings.database_url, redis_url=settings.redis_url, wait_s=LOCK_WAIT_S
         ) as stores,
     ):
-        restored = asyncio.run(restore(backup, stores, settings, keys, replace=arguments.replace))
-        if arguments.keys:
-            keep(settings.home, keys)
+        restored = asyncio.run(restore(backup, stores, settings, arguments, keys))
     report(backup, restored, settings)
     return 1 if restored.unreadable else 0
 
 
 async def restore(
-    backup: Backup, stores: Stores, settings: StackSettings, keys: list[str], *, replace: bool
+    backup: Backup, stores: Stores, settings: StackSettings, arguments: argparse.Namespace, keys: list[str]
 ) -> Restored:
-    """Restore into these stores, and empty Redis, which may know of a later time."""
+    """Restore into these stores, with what must go with it: keys, and an empty Redis, which may know of a later time."""
     redis = RedisClient(RedisAddress.from_url(stores.redis_url))
     try:
-        await redis.call("PING")
+        await _require(redis)
         async with open_storage(storage_settings(settings)) as storage:
-            restored = await restore_backup(
-                backup, stores.database_url, storage, keys, os.environ, role_urls=settings.role_urls, replace=replace
-            )
-        await _empty(redis)
-    except (RedisUnavailable, ReplyError) as error:
-        raise LocalError(f"Can't use Redis: {error}. Nothing was changed.") from error
+            await restore_backup(backup, stores.database_url, storage, os.environ, replace=arguments.replace)
+            if arguments.keys:
+                keep(settings.home, keys)
+            await _empty(redis)
+            return await look_after(stores.database_url, storage, keys, settings.role_urls)
     finally:
         await redis.close()
-    return restored
+
+
+async def _require(redis: RedisClient) -> None:
+    try:
+        await redis.call("PING")
+    except (RedisUnavailable, ReplyError) as error:
+        raise LocalError(f"Can't use Redis: {error}. Nothing was changed.") from error
 
 
 async def _empty(redis: RedisClient) -> None:
@@ -87,7 +90,7 @@ async def _empty(redis: RedisClient) -> None:
     except (RedisUnavailable, ReplyError) as error:
         raise LocalError(
             f"The backup was restored, but Redis could not be emptied ({error}). Delete its keys headrace:* before you start "
-            "headrace: they are of another time."
+            "headrace, since they are of another time, and run ./headrace migrate."
         ) from error
 
 
@@ -96,12 +99,12 @@ def report(backup: Backup, restored: Restored, settings: StackSettings) -> None:
     print(f"Restored {backup.path}." + (" The schema was migrated to the newest." if restored.migrated else ""))
     print("\n".join(describe(backup.manifest)))
     print("Rows and row-level security are as they were when it was made.")
-    if restored.missing_files:
-        print(
-            f"headrace: {restored.missing_files:,} files of documents are not in {place_of(storage_settings(settings))}. "
-            f"They were in {backup.manifest.files.where}.",
-            file=sys.stderr,
-        )
+    place = place_of(storage_settings(settings))
+    if restored.missing_files is None:
+        print(f"headrace: {place} does not answer, so nobody looked for the files of documents there.", file=sys.stderr)
+    elif restored.missing_files:
+        were = f"They were in {backup.manifest.files.where}."
+        print(f"headrace: {restored.missing_files:,} files of documents are not in {place}. {were}", file=sys.stderr)
     for line in restored.unreadable[:MAX_SHOWN]:
         print(f"headrace: {line}", file=sys.stderr)
     if restored.unreadable:

@@ -5,7 +5,7 @@ their names, and the database in one transaction, whose last step before the com
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -16,7 +16,7 @@ from api.local.backup.keys import require_keys
 from api.local.backup.make import require_all_rows
 from api.local.backup.programs import find_programs
 from api.local.errors import LocalError
-from schema.errors import SecretUnreadable
+from schema.errors import HeadraceError, SecretUnreadable, Unavailable
 from schema.installation.contents import (
     connect,
     count_connected,
@@ -36,12 +36,12 @@ from workers.storage.private_files import private_opener
 
 @dataclass(frozen=True)
 class Restored:
-    """What came of a restore: whether it was migrated on, files that the storage lacks, secrets that can't be opened."""
+    """What a restored installation is like: whether it was migrated on, how many of its files the storage lacks (None if that
+    doesn't answer), the secrets that can't be opened."""
 
     migrated: bool
-    files: int
-    missing_files: int
-    unreadable: list[str] = field(default_factory=list)
+    missing_files: int | None
+    unreadable: list[str]
 
 
 def check_restorable(manifest: Manifest, keys: Sequence[str]) -> None:
@@ -73,49 +73,57 @@ def check_target(db: psycopg.Connection[DictRow], *, replace: bool) -> bool:
 
 
 async def restore_backup(
-    backup: Backup,
-    database_url: str,
-    storage: Storage,
-    keys: Sequence[str],
-    environ: Mapping[str, str],
-    *,
-    role_urls: Mapping[Role, str],
-    replace: bool = False,
-) -> Restored:
-    """Restore a backup that `check_restorable` accepted. Raises LocalError, psycopg's errors or Unavailable, and then nothing
-    was changed, unless it says otherwise."""
-    contents = backup.manifest.database
+    backup: Backup, database_url: str, storage: Storage, environ: Mapping[str, str], *, replace: bool = False
+) -> None:
+    """Restore a backup that `check_restorable` accepted; `look_after` what was restored then. Raises LocalError, psycopg's
+    errors or Unavailable, and then nothing was changed."""
     with connect(database_url) as db:
         full = check_target(db, replace=replace)
         programs = find_programs(db, database_url, environ, at_least=backup.manifest.programs)
-        added = list[str]()
+        before, after, added = sql_before(empty=full), sql_after(backup.manifest.database), list[str]()
         try:
-            number = await _store_files(backup, storage, added)
-            programs.replay(backup.database(), before=sql_before(empty=full), after=sql_after(contents))
+            await _store_files(backup, storage, added)
+            programs.replay(backup.database(), before=before, after=after)
         except BaseException:
             await storage.delete(added)
             raise
-    migrated = migrate(database_url, role_urls)
-    with connect(database_url) as db:
-        db.execute("ANALYZE")
-        needed = list_stored_files(db)
-    there = {name async for name in storage.list_names()} if needed else set[str]()
-    return Restored(migrated, number, len(needed - there), await _unreadable(database_url, keys))
 
 
-async def _store_files(backup: Backup, storage: Storage, added: list[str]) -> int:
-    """Store the backup's files and return how many; the names of those that weren't there before are put into `added`."""
+async def look_after(
+    database_url: str, storage: Storage, keys: Sequence[str], role_urls: Mapping[Role, str]
+) -> Restored:
+    """Migrate what was restored to the newest schema, and look for its files and into its secrets. Raises LocalError that says
+    what remains to be done."""
+    try:
+        migrated = migrate(database_url, role_urls)
+        with connect(database_url) as db:
+            db.execute("ANALYZE")
+            needed = list_stored_files(db)
+        return Restored(migrated, await _count_missing(storage, needed), await _unreadable(database_url, keys))
+    except (psycopg.Error, HeadraceError) as error:
+        raise LocalError(
+            f"The backup was restored, but not made ready for use: {str(error).strip()} Mend that, and run ./headrace migrate."
+        ) from error
+
+
+async def _count_missing(storage: Storage, needed: set[str]) -> int | None:
+    try:
+        return len(needed - {name async for name in storage.list_names()}) if needed else 0
+    except Unavailable:
+        return None
+
+
+async def _store_files(backup: Backup, storage: Storage, added: list[str]) -> None:
+    """Store the backup's files; the names of those that weren't there before are put into `added`."""
     if not backup.manifest.files.included:
-        return 0
-    before, number = {name async for name in storage.list_names()}, 0
+        return
+    before = {name async for name in storage.list_names()}
     for name, pieces in backup.files():
         async with storage.staging.temporary_folder() as folder:
             _write(folder / "file", pieces)
+            if name not in before:
+                added.append(name)
             await storage.put(name, folder / "file")
-        number += 1
-        if name not in before:
-            added.append(name)
-    return number
 
 
 def _write(path: Path, pieces: Iterator[bytes]) -> None:

@@ -120,6 +120,16 @@ def test_a_backup_holds_files_but_no_key_and_is_its_owners_only(made: Made) -> N
     assert {made.file, made.keys, made.file.with_name("home")} == set(made.file.parent.iterdir())
 
 
+def test_files_in_a_bucket_are_not_in_it_and_that_is_said(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HEADRACE_STORAGE", "s3://acme/documents")
+    monkeypatch.setenv("HEADRACE_S3_ENDPOINT", "http://127.0.0.1:9")
+    assert 0 == main(["backup", str(tmp_path / "b.tar")])
+    assert "files     NOT in it: 1 files in s3://acme/documents" in capsys.readouterr().out
+    assert LETTER not in (tmp_path / "b.tar").read_bytes()
+
+
 def flipped(content: bytes, share: float) -> bytes:
     at = int(len(content) * share)
     return content[:at] + bytes([content[at] ^ 0x20]) + content[at + 1 :]
