@@ -41,7 +41,6 @@ class BatchRequestIn(msgspec.Struct, frozen=True):
         dict[str, Any],
         Meta(
             description="The request, as `POST /v1/messages` takes it, without `stream`. What is wrong with one is its result.",
-            extra={"max_bytes": 8 * 1024 * 1024},
         ),
     ]
 
@@ -50,9 +49,12 @@ class MessageBatchIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """A batch to create."""
 
     requests: Annotated[
-        list[BatchRequestIn],
+        list[Annotated[BatchRequestIn, Meta(extra={"max_bytes": 8 * 1024 * 1024})]],
         Meta(
-            min_length=1, max_length=MAX_LINES, description="The requests; all together have at most HEADRACE_MAX_BODY."
+            min_length=1,
+            max_length=MAX_LINES,
+            description="The requests; all together have at most HEADRACE_MAX_BODY.",
+            extra={"max_bytes": 32 * 1024 * 1024},
         ),
     ]
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from litestar import Response, Router, delete, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Schema
-from litestar.openapi.spec.enums import OpenAPIType
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 
@@ -27,7 +27,7 @@ from api.anthropic.batches.results import read_results
 from api.anthropic.messages import EXAMPLE
 from api.auth.principals import MayChat, MayReadJobs, MayWriteJobs, Principal
 from api.batches.jobs import find_batch, stop_batch
-from api.documents.content import start_reading
+from api.documents.content import BYTES, start_reading
 from api.http.bodies.json_body import JsonRequest
 from api.http.bodies.limits import LARGE_BODY
 from api.http.errors import problems
@@ -40,7 +40,6 @@ from schema.queries.batches.batches import Batch
 from schema.queries.files.files import delete_file
 from schema.queries.jobs.jobs import delete_job
 
-JSONL = "application/x-jsonl"
 MAX_PAGE = 1000
 ENDED_EXAMPLE: dict[str, Any] = MESSAGE_BATCH_EXAMPLE | {
     "processing_status": "ended",
@@ -116,13 +115,13 @@ async def retrieve_message_batch(batch_id: BatchId, principal: MayReadJobs, reso
 
 @get(
     "/messages/batches/{batch_id:str}/results",
-    media_type=JSONL,
+    media_type=BYTES,
     opt=described(
-        other_media_types={JSONL: Schema(type=OpenAPIType.STRING, description="A result a line.")},
+        other_media_types={BYTES: Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)},
         request_headers=("anthropic-version",),
     ),
     responses={
-        200: ResponseSpec(bytes, description="A result a line, as JSON.", media_type=JSONL, generate_examples=False),
+        200: ResponseSpec(bytes, description="A result a line, as JSON.", media_type=BYTES, generate_examples=False),
         **problems("not_found", "unavailable"),
     },
     summary="Get the results of a batch of messages",
@@ -140,7 +139,7 @@ async def read_message_batch_results(
     if batch.output_file_id is None and batch.error_file_id is None:
         reason = (batch.errors or [{}])[0].get("message", "The batch failed.")
         raise InputError(f"This batch has no results. {reason}", field="batch_id")
-    return Stream(await start_reading(read_results(resources, principal.tenant_id, batch)), media_type=JSONL)
+    return Stream(await start_reading(read_results(resources, principal.tenant_id, batch)), media_type=BYTES)
 
 
 @post(

@@ -301,7 +301,7 @@ async def test_other_errors_of_its_clients_have_its_shape_too(talking: Talking) 
         await talking.http.post("/v1/messages", content=b"{", headers={"content-type": "application/json"}),
         await talking.http.post("/v1/messages", content=b"x", headers={"content-type": "text/plain"}),
     ]
-    assert [405, 404, 404, 400, 415] == [answer.status_code for answer in answers]
+    assert [405, 400, 404, 400, 415] == [answer.status_code for answer in answers]
     assert {"error"} == {answer.json()["type"] for answer in answers}
 
 
