@@ -33,6 +33,7 @@ COMMANDS = {
     "rotate-keys": ("rotate_keys", "re-encrypt stored secrets with the newest key; --new creates one"),
     "backup": ("backup", "write the database and the stored files to one file, while everything runs"),
     "restore": ("restore", "put a backup into an empty installation, all of it or nothing"),
+    "import": ("imports", "import conversations of other programs as sessions of a tenant"),
     "lock": ("lock", "regenerate constraints.txt"),
 }
 """Command → its module in `api/cli/`, and one line of help. `headrace` lists the same commands; a house test compares them."""
