@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import TestTenant
+from tests.conftest import make_tenant
 from tests.journeys.client import Client, event_types
 from tests.secret import SECRET_KEY
 from tests.system import free_port
@@ -83,13 +83,15 @@ def containers(database_url: str, redis_url: str) -> Iterator[Containers]:
         started.remove()
 
 
-async def test_a_chat_whose_container_is_stopped_goes_on_in_another(containers: Containers, tenant: TestTenant) -> None:
+async def test_a_chat_whose_container_is_stopped_goes_on_in_another(containers: Containers, database_url: str) -> None:
+    tenant = make_tenant(database_url)
     api, worker = containers.start("api", "serve"), await containers.start_chat()
     containers.start("workers", "scheduler")
     await wait_for(lambda: "server_ready" in podman("logs", api), "the API is ready")
     podman("healthcheck", "run", worker)
     async with Client(f"http://127.0.0.1:{containers.port}", tenant.headers) as client:
-        _, said = await client.post("/api/chat", {"message": "Hello!"}, Prefer="respond-async")
+        status, said = await client.post("/api/chat", {"message": "Hello!"}, Prefer="respond-async")
+        assert status == 202, said
         async with await client.follow(said["job_id"]) as stream:
             await stream.until("message.delta")
             await containers.start_chat()
