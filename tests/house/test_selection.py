@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.checks import size_of
-from tests.selection import CASES, SLOW_FILES, choose
+from tests.selection import CASES, SLOW_FILES, TURNS, choose
 
 ROOT = Path(__file__).parents[2]
 FEW = [f"tests/a/test_a.py::test_few[{n}]" for n in range(CASES)]
@@ -21,7 +21,7 @@ def test_a_test_with_many_cases_is_run_with_some_of_them_and_any_other_with_all(
 
 def test_every_run_takes_some_slow_files_and_all_are_taken_in_turn() -> None:
     runs = [choose(SLOW, seed) for seed in range(40)]
-    assert all(len(SLOW) // 3 <= len(run) <= len(SLOW) // 3 + 1 for run in runs)
+    assert all(len(SLOW) // TURNS <= len(run) <= len(SLOW) // TURNS + 1 for run in runs)
     assert {*SLOW} == set.union(*runs)
     assert {*MANY} == set.union(*(choose(MANY, seed) for seed in range(40)))
 
