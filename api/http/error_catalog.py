@@ -115,6 +115,29 @@ CATALOG: dict[str, ErrorDoc] = {
         "The model provider's rate limit is reached", "openai takes no more requests now (429). Try again in 20 s."
     ),
     "provider_failed": ErrorDoc("The model provider failed", "openai failed (500): the server had an error."),
+    "provider_unreachable": ErrorDoc("The model provider can't be reached", "openai did not accept a connection."),
+    "provider_cut": ErrorDoc(
+        "The model provider's answer has no end", "openai ended the stream in the middle of its answer."
+    ),
+    "provider_said_nothing": ErrorDoc(
+        "The model answered with neither words nor calls", "openai ended an answer that has no content."
+    ),
+    "provider_garbage": ErrorDoc("The model provider does not keep its protocol", "openai sent what is no JSON."),
+    "provider_rejected_key": ErrorDoc("The model provider rejected the key", "openai rejected the key (401)."),
+    "provider_spent": ErrorDoc(
+        "The account at the model provider has no credit",
+        "openai: You exceeded your current quota. Check plan and billing.",
+    ),
+    "provider_elsewhere": ErrorDoc(
+        "The model provider's base URL is wrong", "openai answered 404: its protocol is not served at this base URL."
+    ),
+    "provider_is_headrace": ErrorDoc(
+        "The model provider's base URL is headrace's own", "openai's base URL is headrace itself; a call would loop."
+    ),
+    "provider_address_refused": ErrorDoc(
+        "The model provider's address may not be called", "10.0.0.7 may not be called: it is not a public address."
+    ),
+    "provider_unknown": ErrorDoc("The model provider is not configured", "There is no provider 'opnai'."),
     "egress_failed": ErrorDoc("An address could not be fetched", "files.example did not answer."),
     "egress_too_large": ErrorDoc(
         "A fetched file is too large", "files.example sent more than the 100 MB that a file may have."

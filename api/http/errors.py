@@ -38,6 +38,12 @@ DAMAGES = ("empty", "damaged", "encrypted", "unsupported", "mislabelled", "bomb"
 UNREADABLE = (*DAMAGES, "no_text", "took_too_long", "needs_too_much")
 """Reasons why a file can't be read: `DAMAGES` are seen before it is read, the others while it is."""
 
+VENDOR_TROUBLES = (
+    *("provider_unreachable", "provider_cut", "provider_said_nothing", "provider_garbage", "provider_rejected_key"),
+    *("provider_spent", "provider_elsewhere", "provider_is_headrace", "provider_address_refused", "provider_unknown"),
+)
+"""What the client of a call can't mend: its vendor's network, protocol, key or address."""
+
 STATUS_BY_CODE = {
     **dict.fromkeys(UNREADABLE, 422),
     "too_large": 413,
@@ -69,6 +75,7 @@ STATUS_BY_CODE = {
     "budget_exceeded": 429,
     "provider_rate_limited": 429,
     "provider_failed": 502,
+    **dict.fromkeys(VENDOR_TROUBLES, 502),
     "egress_failed": 502,
     "egress_too_large": 502,
     "worker_lost": 502,
@@ -81,8 +88,8 @@ STATUS_BY_CODE = {
     "provider_stalled": 504,
     "timeout": 504,
 }
-"""Error code → status, for errors raised in this process and those that a job failed with. A provider's code that is not
-listed is 502, any other 500."""
+"""Error code → status, for errors raised in this process and those that a job failed with. One that is not
+listed is 500."""
 
 OPENAI_STATUSES = {"model_unknown": 404, "agent_unknown": 404, "provider_spent": 429}
 """Where OpenAI uses another status: its SDKs turn 404 into NotFoundError, and 429 into RateLimitError."""
@@ -120,7 +127,7 @@ PROVIDER_FAILURES = (
         "provider_overloaded",
         "provider_resting",
     ),
-    *("provider_timeout", "provider_stalled"),
+    *("provider_timeout", "provider_stalled", *VENDOR_TROUBLES),
 )
 """Codes that a call to a model provider can fail with."""
 
@@ -183,7 +190,7 @@ def status_for_code(code: str, *, openai: bool = False) -> int:
     """Return the status for an error code."""
     if openai and code in OPENAI_STATUSES:
         return OPENAI_STATUSES[code]
-    return STATUS_BY_CODE.get(code) or (502 if code.startswith("provider_") else 500)
+    return STATUS_BY_CODE.get(code, 500)
 
 
 @dataclass
