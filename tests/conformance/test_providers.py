@@ -349,7 +349,8 @@ async def test_a_connection_closed_while_idle_costs_no_error(remote_case: Provid
 
     try:
         deltas = await collect(remote_case.provider, ask("text-10"))
-    except ProviderUnreachable:  # clients of LangChain's classes may send before they see the close; jobs are tried again
+    except ProviderUnreachable:
+        # Clients of LangChain's classes may send before they see the close. Jobs are tried again.
         assert "langchain" == remote_case.provider.name
         deltas = await collect(remote_case.provider, ask("text-10"))
 
