@@ -119,15 +119,8 @@ OTHER_STATUSES = {
 """Code → status, for responses that don't come from a `HeadraceError`."""
 
 PROVIDER_FAILURES = (
-    *(
-        "provider_refused",
-        "context_length_exceeded",
-        "provider_rate_limited",
-        "provider_failed",
-        "provider_overloaded",
-        "provider_resting",
-    ),
-    *("provider_timeout", "provider_stalled", *VENDOR_TROUBLES),
+    *("provider_refused", "context_length_exceeded", "provider_rate_limited", "provider_failed", "provider_overloaded"),
+    *("provider_resting", "provider_timeout", "provider_stalled", *VENDOR_TROUBLES),
 )
 """Codes that a call to a model provider can fail with."""
 
