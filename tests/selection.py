@@ -12,7 +12,7 @@ import pytest
 CASES = 10
 """How many cases of one test a run takes. Such cases are of one kind, and over a few runs all of them are taken."""
 
-TURNS = 4
+TURNS = 6
 """In how many runs each of the slow files is taken once, on average."""
 
 SLOW_FILES = tuple((Path(__file__).parent / "slow_files.txt").read_text().split())

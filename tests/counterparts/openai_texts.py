@@ -14,7 +14,9 @@ def complete(exchange: Exchange) -> None:
     body = exchange.record.body
     behaviour = parse(body["model"])
     if behaviour is None or behaviour.kind == "refuse":
-        error = {"message": "This request is refused.", "type": "invalid_request_error", "param": None, "code": None}
+        unknown = f"The model `{body['model']}` does not exist", "model_not_found"
+        message, code = unknown if behaviour is None else ("This request is refused.", None)
+        error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
         exchange.answer(int(behaviour.n) if behaviour else 404, {"error": error})
         return
     prompts = _prompts(body["prompt"])

@@ -30,7 +30,7 @@ async def test_an_owner_sets_a_keys_budgets_and_sees_what_is_spent(
     api: httpx.AsyncClient, owner: TestTenant, database_url: str
 ) -> None:
     key_id, key = await make_key(api, owner.headers, for_tenant=True)
-    path, budgets = f"/api/auth/keys/{key_id}", {"budget_day_usd": 0.5, "budget_month_usd": 9, "tokens_per_day": 5}
+    path, budgets = f"/api/auth/keys/{key_id}", {"budget_day_usd": 50, "budget_month_usd": 900, "tokens_per_day": 5}
     changed = await api.patch(path, json=budgets, headers=owner.headers)
     assert (200, budgets) == (changed.status_code, {name: changed.json()[name] for name in budgets})
     shown = (await api.get(path, headers=key)).json()
