@@ -1,7 +1,7 @@
 """`/performance/summary`: how fast jobs were lately, how many failed, and what they cost, compared with the time before."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Router, get
@@ -26,13 +26,12 @@ class TimesOut(msgspec.Struct, frozen=True):
     p99_s: Annotated[float | None, Meta(description="99th percentile.")]
 
 
-class FiguresOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Jobs of one kind that ended in a span of time."""
+class EndedJobsOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs that ended in a span of time."""
 
     jobs: Annotated[int, Meta(description="Jobs that ended.")]
     failed: Annotated[int, Meta(description="Of these, those that failed.")]
     cancelled: Annotated[int, Meta(description="Of these, those that were cancelled.")]
-    jobs_per_minute: Annotated[float, Meta(description="Jobs that ended, per minute.")]
     queue_wait: Annotated[TimesOut, Meta(description="From the submit to the first attempt.")]
     first_token: Annotated[
         TimesOut, Meta(description="From the start of the last attempt to the first part of its answer.")
@@ -41,6 +40,12 @@ class FiguresOut(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: Annotated[int, Meta(description="Tokens sent to models.")]
     output_tokens: Annotated[int, Meta(description="Tokens that models generated.")]
     cost_usd: Annotated[float, Meta(description="Cost in US dollars.")]
+
+
+class FiguresOut(EndedJobsOut, frozen=True, kw_only=True):
+    """Jobs of one kind that ended in a span of time."""
+
+    jobs_per_minute: Annotated[float, Meta(description="Jobs that ended, per minute.")]
 
 
 class KindOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,9 +162,7 @@ async def get_performance_summary(principal: MayReadUsage, resources: AppResourc
 
 def _window_out(window: Window, at: datetime, summary: Summary) -> WindowOut:
     grain, length_s = WINDOWS[window]
-    at = at.astimezone(UTC)  # whatever the time zone of the connection, hours are UTC's
-    begun = at.replace(second=0, microsecond=0) if grain == "minute" else at.replace(minute=0, second=0, microsecond=0)
-    since = begun - timedelta(seconds=length_s)
+    since = full_step(at, grain) - timedelta(seconds=length_s)
     present: list[Kind] = [
         kind for kind in KINDS if (window, kind, True) in summary or (window, kind, False) in summary
     ]
@@ -211,21 +214,30 @@ def _route_figures(found: Performance | None) -> RouteFiguresOut:
 
 
 def _figures(found: Performance | None, length_s: float) -> FiguresOut:
-    found = found or Performance()
+    ended = ended_jobs(found or Performance())
+    return FiguresOut(**ended, jobs_per_minute=round(60 * ended["jobs"] / length_s, 3))
+
+
+def ended_jobs(found: Performance) -> dict[str, Any]:
+    """Return the fields of EndedJobsOut."""
     counts = found.counts
-    jobs = counts["succeeded"] + counts["failed"] + counts["cancelled"]
-    return FiguresOut(
-        jobs=jobs,
-        failed=counts["failed"],
-        cancelled=counts["cancelled"],
-        jobs_per_minute=round(60 * jobs / length_s, 3),
-        queue_wait=_times(found, "wait"),
-        first_token=_times(found, "first_token"),
-        run=_times(found, "run"),
-        input_tokens=counts["input_tokens"],
-        output_tokens=counts["output_tokens"],
-        cost_usd=to_usd(counts["cost_nanos"]),
-    )
+    return {
+        "jobs": counts["succeeded"] + counts["failed"] + counts["cancelled"],
+        "failed": counts["failed"],
+        "cancelled": counts["cancelled"],
+        "queue_wait": _times(found, "wait"),
+        "first_token": _times(found, "first_token"),
+        "run": _times(found, "run"),
+        "input_tokens": counts["input_tokens"],
+        "output_tokens": counts["output_tokens"],
+        "cost_usd": to_usd(counts["cost_nanos"]),
+    }
+
+
+def full_step(at: datetime, grain: str) -> datetime:
+    """Return when the minute or hour of UTC began that a time is in, whatever the time zone of the connection."""
+    at = at.astimezone(UTC).replace(second=0, microsecond=0)
+    return at if grain == "minute" else at.replace(minute=0)
 
 
 def _times(found: Performance, measure: str) -> TimesOut:

@@ -12,9 +12,8 @@ from msgspec import Meta
 from api.auth.principals import MayReadUsage
 from api.http.csv import CSV, csv_response, wants_csv
 from api.openapi.operations import TEXT, described
-from api.operations.performance import TIMES_EXAMPLE, TimesOut
+from api.operations.performance import TIMES_EXAMPLE, EndedJobsOut, ended_jobs, full_step
 from api.resources import AppResources
-from api.usage.money import to_usd
 from schema.job_kinds import Kind
 from schema.postgres.connections import tenant_tx
 from schema.queries.tenants.performance import WINDOWS, Performance, Window
@@ -29,21 +28,10 @@ COLUMNS = (
 )
 
 
-class PointOut(msgspec.Struct, frozen=True, kw_only=True):
+class PointOut(EndedJobsOut, frozen=True, kw_only=True):
     """Jobs that ended in one minute or hour."""
 
     at: Annotated[datetime, Meta(description="When it begins, at a full minute or hour of UTC.")]
-    jobs: Annotated[int, Meta(description="Jobs that ended.")]
-    failed: Annotated[int, Meta(description="Of these, those that failed.")]
-    cancelled: Annotated[int, Meta(description="Of these, those that were cancelled.")]
-    queue_wait: Annotated[TimesOut, Meta(description="From the submit to the first attempt.")]
-    first_token: Annotated[
-        TimesOut, Meta(description="From the start of the last attempt to the first part of its answer.")
-    ]
-    run: Annotated[TimesOut, Meta(description="From the start of the first attempt to the end of the job.")]
-    input_tokens: Annotated[int, Meta(description="Tokens sent to models.")]
-    output_tokens: Annotated[int, Meta(description="Tokens that models generated.")]
-    cost_usd: Annotated[float, Meta(description="Cost in US dollars.")]
 
 
 class SeriesOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,9 +92,9 @@ async def get_performance_series(
         at, series = await get_series(db, principal.tenant_id, window, kind)
     grain, length_s = WINDOWS[window]
     step = timedelta(seconds=STEPS_S[grain])
-    last = at.replace(second=0, microsecond=0) if grain == "minute" else at.replace(minute=0, second=0, microsecond=0)
+    last = full_step(at, grain)
     begins = [last - step * number for number in reversed(range(length_s // STEPS_S[grain] + 1))]
-    points = [_point(begin, series.get(begin) or Performance()) for begin in begins]
+    points = [PointOut(at=begin, **ended_jobs(series.get(begin) or Performance())) for begin in begins]
     if wants_csv(request.headers):
         return csv_response("performance", COLUMNS, [_flat(point) for point in points], next_cursor=None)
     return Response(
@@ -117,24 +105,6 @@ async def get_performance_series(
             step_s=STEPS_S[grain],
             points=points,
         )
-    )
-
-
-def _point(at: datetime, found: Performance) -> PointOut:
-    counts = found.counts
-    times = {
-        name: TimesOut(*(found.percentile(measure, share) for share in (0.5, 0.95, 0.99)))
-        for name, measure in zip(TIMES, ("wait", "first_token", "run"), strict=True)
-    }
-    return PointOut(
-        at=at,
-        jobs=counts["succeeded"] + counts["failed"] + counts["cancelled"],
-        failed=counts["failed"],
-        cancelled=counts["cancelled"],
-        input_tokens=counts["input_tokens"],
-        output_tokens=counts["output_tokens"],
-        cost_usd=to_usd(counts["cost_nanos"]),
-        **times,
     )
 
 

@@ -13,8 +13,8 @@ import msgspec
 
 from graphs.chat.choices import OtherChoices
 from graphs.chat.context import Question
-from graphs.providers.call_metrics import measured_call
-from graphs.providers.call_span import noting
+from graphs.providers.calls.metrics import measured_call
+from graphs.providers.calls.span import noting
 from graphs.providers.contract import (
     ChoiceDelta,
     Delta,

@@ -15,8 +15,8 @@ import msgspec
 import structlog
 
 from graphs.providers.breakers import Breakers
-from graphs.providers.call_metrics import measured_call
-from graphs.providers.call_span import noting
+from graphs.providers.calls.metrics import measured_call
+from graphs.providers.calls.span import noting
 from graphs.providers.contract import (
     ChoiceDelta,
     Delta,

@@ -7,7 +7,7 @@ from graphs.embeddings.batching import Batcher
 from graphs.embeddings.hosted import RetryDelay
 from graphs.embeddings.purposes import Purpose
 from graphs.embeddings.registry import OpenEmbedder, open_embedder
-from graphs.providers.call_log import noted_embedding
+from graphs.providers.calls.log import noted_embedding
 from schema.postgres.connections import Pool, connection
 from schema.queries.documents.vector_spaces import ensure_vector_space
 

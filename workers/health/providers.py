@@ -9,7 +9,7 @@ when one has succeeded, every process closes its breakers for it.
 import asyncio
 from collections.abc import Mapping
 
-from graphs.providers.call_log import EMBEDDER, RecentCalls
+from graphs.providers.calls.log import EMBEDDER, RecentCalls
 from graphs.providers.offline import provider as offline
 from graphs.providers.registry import Providers
 from schema.errors import ProviderError

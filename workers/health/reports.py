@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from graphs.providers.call_log import CALLS, RecentCalls
+from graphs.providers.calls.log import CALLS, RecentCalls
 from schema import redis_names
 from workers.health.loop_lag import LoopLag
 from workers.redis.client import RedisClient, RedisUnavailable

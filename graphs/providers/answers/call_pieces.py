@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from graphs.providers.call_ids import make_call_id
+from graphs.providers.calls.ids import make_call_id
 from graphs.providers.contract import ModelRequest, ToolCallDelta
 
 NOTHING = "{}"

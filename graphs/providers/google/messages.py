@@ -19,7 +19,7 @@ NO_SIGNATURE = "skip_thought_signature_validator"
 """What Google documents for calls that another model made, or whose signature was lost
 (https://ai.google.dev/gemini-api/docs/thought-signatures)."""
 _UNSIGNED_MODELS = re.compile(r"(models/)?(gemini-[12]\b|gemma|learnlm)")
-_MADE_HERE = re.compile(r"call_[0-9a-f]{16}_\d+")  # ids of `call_ids.py`, which Google has never seen
+_MADE_HERE = re.compile(r"call_[0-9a-f]{16}_\d+")  # ids of `calls/ids.py`, which Google has never seen
 
 Content = dict[str, Any]
 

@@ -65,7 +65,7 @@ from collections.abc import AsyncGenerator
 
 import msgspec
 
-from graphs.providers.call_ids import make_call_id
+from graphs.providers.calls.ids import make_call_id
 from graphs.providers.contract import (
     Delta,
     Finished,

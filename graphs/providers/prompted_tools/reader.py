@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from graphs.providers.call_ids import make_call_id
+from graphs.providers.calls.ids import make_call_id
 from graphs.providers.contract import Delta, Message, TextDelta, ToolCallDelta
 from graphs.providers.lenient_json import read_values
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphs.providers.call_ids import make_call_id
+from graphs.providers.calls.ids import make_call_id
 from graphs.providers.contract import Delta, Message, TextDelta, ToolCallDelta
 from graphs.providers.prompted_tools.reader import MAX_BLOCK_CHARS, Call, read_calls, starts_like_a_call
 from schema.errors import HeadraceError

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from ollama._client import _parse_host as official_parse_host
 
-from graphs.providers.call_ids import make_call_id
+from graphs.providers.calls.ids import make_call_id
 from graphs.providers.capabilities import Capabilities, capabilities
 from graphs.providers.contract import (
     Finished,

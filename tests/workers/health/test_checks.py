@@ -17,8 +17,8 @@ import pytest
 import redis as redis_package
 
 from graphs.agents.contract import AgentSpec
-from graphs.providers.call_log import CALLS, noted_embedding
-from graphs.providers.call_metrics import measured_call
+from graphs.providers.calls.log import CALLS, noted_embedding
+from graphs.providers.calls.metrics import measured_call
 from graphs.providers.contract import ModelRequest
 from graphs.providers.errors import ProviderOverloaded, ProviderRefused
 from graphs.providers.settings import ProviderSettings

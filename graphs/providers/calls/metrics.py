@@ -3,8 +3,8 @@
 import time
 from types import TracebackType
 
-from graphs.providers.call_log import CALLS
-from graphs.providers.call_span import call_span
+from graphs.providers.calls.log import CALLS
+from graphs.providers.calls.span import call_span
 from graphs.providers.contract import ModelRequest
 from schema.errors import ProviderError
 from schema.metrics.catalog import MODEL_CALL, PROVIDER_ERRORS
@@ -13,7 +13,7 @@ from schema.tracing.spans import Span
 
 class measured_call:
     """`with measured_call(provider.name, request, own_key=…) as span:` around one call, with all of its stream, which goes
-    through `noting(span, stream)` (`call_span.py`). `own_key`: it is made with a tenant's own key."""
+    through `noting(span, stream)` (`span.py`). `own_key`: it is made with a tenant's own key."""
 
     def __init__(self, provider: str, request: ModelRequest, *, own_key: bool) -> None:
         self._provider, self._own_key = provider, own_key

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from graphs.providers.call_metrics import measured_call
-from graphs.providers.call_span import noting
+from graphs.providers.calls.metrics import measured_call
+from graphs.providers.calls.span import noting
 from graphs.providers.contract import (
     Delta,
     Finished,
