@@ -10,6 +10,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import IO
 
+from api.cli.plural import pluralize
 from api.local.backup.archive import Manifest
 from api.local.backup.failures import as_sentences
 from api.local.backup.keys import keys_at_hand, write_copy
@@ -88,18 +89,19 @@ def place_of(storage: StorageSettings) -> str:
 def describe(manifest: Manifest) -> list[str]:
     """Say in a few lines what is in a backup."""
     database, files = manifest.database, manifest.files
-    rows = sum(database.tables.values())
-    lines = [
-        f"  database  of {manifest.made_at}: schema {database.revision}, {len(database.tables)} tables, {rows:,} rows"
-    ]
+    rows, stored = pluralize(sum(database.tables.values()), "row"), pluralize(files.number, "file")
+    lines = [f"  database  of {manifest.made_at}: schema {database.revision}, {len(database.tables)} tables, {rows}"]
     if files.included:
-        return [*lines, f"  files     {files.number:,} files, {files.bytes / 1e6:,.1f} MB"]
-    return [*lines, f"  files     NOT in it: {files.number:,} files in {files.where}, which needs a backup of its own"]
+        return [*lines, f"  files     {stored}, {files.bytes / 1e6:,.1f} MB"]
+    return [
+        *lines,
+        f"  files     NOT in it: {stored} in {files.where}, which needs a backup of its own",
+    ]
 
 
 def _about_keys(manifest: Manifest, copy: Path | None) -> str:
     secrets = sum(manifest.database.key_ids.values())
-    told = f"  keys      NOT in it; without them nobody can read its {secrets:,} secrets"
+    told = f"  keys      NOT in it; without them nobody can read its {pluralize(secrets, 'secret')}"
     if copy is None:
         return f"{told}. Keep a copy of them elsewhere (--keys FILE)."
     return f"{told}. They are in {copy.absolute()}: move it elsewhere, since both together open everything."

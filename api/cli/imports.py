@@ -13,6 +13,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
+from api.cli.plural import pluralize
 from api.local.errors import LocalError
 from api.local.imports.conversations import Conversation
 from api.local.imports.reading import read_all
@@ -150,10 +151,12 @@ def placed(conversation: Conversation, now: datetime) -> Iterator[ImportedMessag
 
 def report(done: Counter[str], left_out: Counter[str], slug: str, *, check: bool) -> None:
     """Say what was imported, or would be."""
-    what = f"{done[IMPORTED]:,} conversations with {done[MESSAGES]:,} messages"
-    print(f"{what} would be imported into {slug}." if check else f"{what} were imported into {slug}.")
-    if done[KNOWN]:
-        print(f"{done[KNOWN]:,} conversations are there from an earlier import, and stay as they are.")
+    what = f"{pluralize(done[IMPORTED], 'conversation')} with {pluralize(done[MESSAGES], 'message')}"
+    verb = "would be" if check else "was" if done[IMPORTED] == 1 else "were"
+    print(f"{what} {verb} imported into {slug}.")
+    if known := done[KNOWN]:
+        verbs = ("is", "stays as it is") if known == 1 else ("are", "stay as they are")
+        print(f"{pluralize(known, 'conversation')} {verbs[0]} there from an earlier import, and {verbs[1]}.")
     for name, number in sorted(left_out.items()):
         if number:
             print(f"  left out: {number:,} {name}")

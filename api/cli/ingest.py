@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from api.cli.chat import dim, server_and_key
+from api.cli.plural import pluralize
 from api.local.errors import LocalError
 from api.local.http_client import Client
 
@@ -152,7 +153,3 @@ class Progress:
         if ready or self._unchanged:
             print(dim(f'To ask about them: ./headrace chat --collection {collection} "…"'))
         return 1 if self._failed else 0
-
-
-def pluralize(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -27,9 +27,11 @@ HIDDEN = (
 @contextlib.contextmanager
 def whole_file(target: Path) -> Generator[IO[bytes]]:
     """A new file that only its owner reads; it has its name when the context ends without an error, and else is gone.
-    Raises LocalError if there is one of that name."""
+    Raises LocalError if there is one of that name, or no such folder."""
     if target.exists():
         raise LocalError(f"{target} exists already. Name another file.")
+    if not target.parent.is_dir():
+        raise LocalError(f"There is no folder {target.parent}.")
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with open(draft, "wb", opener=private_opener) as out:

@@ -40,6 +40,11 @@ class Conversation:
     created_at: datetime | None = None
 
     @property
+    def key(self) -> tuple[str, str, str, datetime]:
+        """What it is known by."""
+        return self.source, self.user or "", self.id, self.first_at
+
+    @property
     def first_at(self) -> datetime:
         """A moment that is the same whenever it is read: the first that is known of it."""
         known = [self.created_at, *(message.at for message in self.said)]
@@ -65,7 +70,7 @@ def read_messages(items: Iterable[Any], left_out: Counter[str]) -> Iterator[Said
         elif len(text) > MAX_TEXT:
             left_out[f"messages of more than {MAX_TEXT:,} characters"] += 1
         else:
-            yield Said(ROLES[role], text, time_of(first(message, TIME_NAMES)))
+            yield Said(ROLES[role], text, time_of(first(message, TIME_NAMES), left_out))
 
 
 def text_of(content: Any, left_out: Counter[str]) -> str:
@@ -84,14 +89,18 @@ def text_of(content: Any, left_out: Counter[str]) -> str:
     return "\n".join(texts)
 
 
-def time_of(value: Any) -> datetime | None:
-    """Return a moment that is written as ISO 8601 (without a zone: UTC) or as seconds or milliseconds since 1970; None for
-    what is neither, or can't be true."""
+def time_of(value: Any, left_out: Counter[str]) -> datetime | None:
+    """Return a moment that is written as ISO 8601 (without a zone: UTC) or as seconds or milliseconds since 1970; None if there
+    is none, and for what is neither, or can't be true, which is counted."""
     try:
         at = _parsed(value)
     except (ValueError, OverflowError, OSError):
-        return None
-    return at if at is not None and EARLIEST < at <= datetime.now(UTC) else None
+        at = None
+    if at is not None and EARLIEST < at <= datetime.now(UTC):
+        return at
+    if value is not None:
+        left_out["times that can't be read, or are not between 1990 and now"] += 1
+    return None
 
 
 def _parsed(value: Any) -> datetime | None:

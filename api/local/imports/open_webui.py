@@ -34,7 +34,7 @@ def read(content: list[dict[str, Any]], name: str, left_out: Counter[str]) -> It
             user=None,  # its ids of people mean nothing here
             title=str(item.get("title") or item["chat"].get("title") or ""),
             said=tuple(read_messages(branch, left_out)),
-            created_at=time_of(item.get("created_at")),
+            created_at=time_of(item.get("created_at"), left_out),
         )
 
 

@@ -1,8 +1,9 @@
 """Which files there are to import, and which reader understands one."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -33,7 +34,23 @@ def read_all(path: Path, left_out: Counter[str]) -> list[Conversation]:
         raise LocalError(
             f"Nothing was imported, as {len(problems)} files hold no conversations that can be read:\n{shown}"
         )
-    return found
+    return list(_once(found, left_out))
+
+
+def _once(found: Iterable[Conversation], left_out: Counter[str]) -> Iterator[Conversation]:
+    """Leave out what stands in the files twice. Raises LocalError for two conversations that are known by the same."""
+    seen = dict[tuple[Any, ...], Conversation]()
+    for each in found:
+        before = seen.setdefault(each.key, each)
+        if before is each:
+            yield each
+        elif before == each:
+            left_out["conversations that stand there twice"] += 1
+        else:
+            raise LocalError(
+                f"Nothing was imported, as two different conversations have the id {each.id[:60]!r} and begin at the same "
+                "moment. Give one another id."
+            )
 
 
 def _read(file: Path, name: str, left_out: Counter[str]) -> Iterator[Conversation]:

@@ -62,7 +62,7 @@ def _conversation(fields: dict[str, Any], name: str, left_out: Counter[str]) -> 
         user=_user(first(fields, USER_NAMES)),
         title=str(first(fields, ("title", "name")) or ""),
         said=said,
-        created_at=time_of(first(fields, TIME_NAMES)),
+        created_at=time_of(first(fields, TIME_NAMES), left_out),
     )
 
 

@@ -165,6 +165,28 @@ def test_one_file_that_is_none_keeps_the_others_out(
     assert [] == rows(database_url, SESSIONS, tenant)
 
 
+def test_a_conversation_that_stands_there_twice_is_imported_once_and_two_of_one_id_not_at_all(
+    database_url: str, tenant: TestTenant, people: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "all.json"
+    file.write_text(json.dumps([LEAVE, LEAVE]))
+    assert 0 == imported(tenant, file)
+    assert "left out: 1 conversations that stand there twice" in capsys.readouterr().out
+    file.write_text(json.dumps([TRIPS, TRIPS | {"messages": LEAVE["messages"][3:]}, TRIPS | {"title": "Others"}]))
+    assert 1 == imported(tenant, file)
+    assert "two different conversations have the id 's2'" in capsys.readouterr().err
+    assert 1 == len(rows(database_url, SESSIONS, tenant))
+
+
+def test_times_that_cannot_be_read_are_counted(
+    database_url: str, tenant: TestTenant, people: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = [{"role": "user", "content": "Hi.", "timestamp": at} for at in ("yesterday", 1e30, "1709283600")]
+    (tmp_path / "odd.json").write_text(json.dumps({"session_id": "s3", "messages": said}))
+    assert 0 == imported(tenant, tmp_path)
+    assert "left out: 2 times that can't be read" in capsys.readouterr().out
+
+
 def test_what_a_tenant_would_delete_at_once_is_left_out_and_other_tenants_are_not_concerned(
     database_url: str, tenant: TestTenant, people: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

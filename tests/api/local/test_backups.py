@@ -126,7 +126,7 @@ def test_files_in_a_bucket_are_not_in_it_and_that_is_said(
     monkeypatch.setenv("HEADRACE_STORAGE", "s3://acme/documents")
     monkeypatch.setenv("HEADRACE_S3_ENDPOINT", "http://127.0.0.1:9")
     assert 0 == main(["backup", str(tmp_path / "b.tar")])
-    assert "files     NOT in it: 1 files in s3://acme/documents" in capsys.readouterr().out
+    assert "files     NOT in it: 1 file in s3://acme/documents" in capsys.readouterr().out
     assert LETTER not in (tmp_path / "b.tar").read_bytes()
 
 
@@ -280,5 +280,6 @@ def test_a_backup_replaces_no_other_and_keys_are_no_part_of_it(
     assert "exists already" in refused(capsys, "backup", made.file)
     same = made.file.with_name("c.tar")
     assert "can't be in the backup itself" in refused(capsys, "backup", same, "--keys", same)
+    assert "There is no folder" in refused(capsys, "backup", same.parent / "none" / "c.tar")
     assert "There is nothing to back up" in refused(capsys, "backup", same)
     assert (content, False) == (made.file.read_bytes(), same.exists())
