@@ -181,7 +181,7 @@ class ModelProcess:
         self._log = folder / "model.log"
 
     def __enter__(self) -> "ModelProcess":
-        command = [sys.executable, "-m", "tests.counterparts.openai_server", "--port", str(self.port)]
+        command = [sys.executable, "-m", "tests.counterparts.openai.server", "--port", str(self.port)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log)
         assert self._process.stdout is not None

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from api.anthropic.message_fold import MessageFold, encode_event
-from api.http.anthropic_errors import error_out
 from api.http.errors import JobEnded, status_for_code
+from api.http.vendor_formats.anthropic_errors import error_out
 from api.openai.replay_dedup import ReplayMismatch
 from api.openai.stream import HOLD_HEADERS_S, RELEVANT_EVENTS
 from schema.events import decode_event, read_frames

@@ -20,10 +20,10 @@ from litestar.types import ASGIApp
 
 from api.auth.principals import Principal
 from api.batches.in_process import Answer, call_route
-from api.http.anthropic_errors import error_out as anthropic_error_out
-from api.http.anthropic_errors import is_anthropic
 from api.http.errors import status_for_code
-from api.http.openai_errors import error_out
+from api.http.vendor_formats.anthropic_errors import error_out as anthropic_error_out
+from api.http.vendor_formats.anthropic_errors import is_anthropic
+from api.http.vendor_formats.openai_errors import error_out
 from api.resources import Resources
 from schema import redis_names
 from schema.errors import HeadraceError, Unauthenticated, Unavailable

@@ -30,11 +30,11 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from api.http.anthropic_errors import error_out as anthropic_error_out
-from api.http.anthropic_errors import is_anthropic
 from api.http.error_catalog import CATALOG
 from api.http.errors import OTHER_STATUSES, ProblemOut
-from api.http.openai_errors import error_out
+from api.http.vendor_formats.anthropic_errors import error_out as anthropic_error_out
+from api.http.vendor_formats.anthropic_errors import is_anthropic
+from api.http.vendor_formats.openai_errors import error_out
 from schema.ids import new_id
 from workers.counted_lines import CountedLines
 

@@ -21,13 +21,13 @@ from litestar.params import ParameterKwarg
 from litestar.typing import FieldDefinition
 from msgspec import Meta
 
-from api.http.anthropic_errors import AnthropicErrorResponseOut, anthropic_error, is_anthropic
 from api.http.bodies.limits import explain_too_large
 from api.http.error_catalog import CATALOG
-from api.http.openai_errors import OpenAIErrorOut, openai_error, vendor_words
 from api.http.query_params import declared_parameters
 from api.http.unmatched_paths import explain_no_method, explain_no_route
 from api.http.validation_messages import explain
+from api.http.vendor_formats.anthropic_errors import AnthropicErrorResponseOut, anthropic_error, is_anthropic
+from api.http.vendor_formats.openai_errors import OpenAIErrorOut, openai_error, vendor_words
 from schema.errors import HeadraceError, LimitReached, Unavailable
 from schema.events.base import Reason
 from workers.logs import masked

@@ -18,8 +18,8 @@ from api.http.bodies.limits import LARGE_BODY
 from api.http.cost_header import COST_HEADER
 from api.http.errors import problems
 from api.http.headers import read_idempotency
-from api.http.openai_chunks import COMPLETION_EXAMPLE, Chunks, CompletionOut
 from api.http.sse import EVENT_STREAM, EventStream
+from api.http.vendor_formats.openai_chunks import COMPLETION_EXAMPLE, Chunks, CompletionOut
 from api.jobs.run_at import HEADER as RUN_AT_HEADER
 from api.jobs.run_at import read_run_at
 from api.jobs.submit import RESERVED_OUTPUT_TOKENS, submit_and_follow, submitter

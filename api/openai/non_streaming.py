@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from api.chat.await_answer import ANSWER_EVENTS, Answer
 from api.http.cost_header import cost_header
-from api.http.openai_chunks import LogprobsOut, completion_out
+from api.http.vendor_formats.openai_chunks import LogprobsOut, completion_out
 from schema.events import (
     JobRestarted,
     MessageCompleted,

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from api.http.errors import JobEnded, status_for_code
-from api.http.openai_chunks import DONE, Chunks, error_chunk, returned_extra
-from api.http.openai_errors import error_out, vendor_words
+from api.http.vendor_formats.openai_chunks import DONE, Chunks, error_chunk, returned_extra
+from api.http.vendor_formats.openai_errors import error_out, vendor_words
 from api.openai.replay_dedup import ReplayDedup, ReplayMismatch
 from api.openai.text_chunks import TextChunks
 from schema.events import (

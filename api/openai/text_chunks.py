@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from api.http.openai_chunks import LogprobsOut, TokenCountsOut, answered_by, usage_out
+from api.http.vendor_formats.openai_chunks import LogprobsOut, TokenCountsOut, answered_by, usage_out
 from schema.events import ChoiceDelta, MessageCompleted, UsageRecorded
 from schema.events.base import Notice
 

@@ -9,11 +9,11 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPIResponse, Reference
 
 from api.auth.principals import required_right
-from api.http.anthropic_errors import AnthropicErrorResponseOut, is_anthropic
-from api.http.anthropic_errors import error_out as anthropic_error_out
 from api.http.error_catalog import CATALOG
 from api.http.errors import FieldErrorOut, ProblemOut, ProblemSpec, documented_status, problems
-from api.http.openai_errors import OpenAIErrorOut, error_out
+from api.http.vendor_formats.anthropic_errors import AnthropicErrorResponseOut, is_anthropic
+from api.http.vendor_formats.anthropic_errors import error_out as anthropic_error_out
+from api.http.vendor_formats.openai_errors import OpenAIErrorOut, error_out
 
 OPENAI, ANTHROPIC = "openai_", "anthropic_"
 DIALECTS: dict[Any, str] = {OpenAIErrorOut: OPENAI, AnthropicErrorResponseOut: ANTHROPIC}

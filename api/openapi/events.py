@@ -10,7 +10,7 @@ import msgspec
 from litestar.openapi.spec import Reference
 from msgspec import Meta
 
-from api.http.openai_chunks import TokenCountsOut
+from api.http.vendor_formats.openai_chunks import TokenCountsOut
 from schema.events import EVENTS, Event
 
 REF = "#/components/schemas/{name}"

@@ -21,7 +21,7 @@ from schema.vault import PLATFORM
 from tests.api.documented_errors import require_documented
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.oidc_provider import OidcProvider
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.secret import VAULT
 from tests.system import System
 from tests.waiting import PATIENCE_S

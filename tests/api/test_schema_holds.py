@@ -22,7 +22,7 @@ from schema.installation.bootstrap import ensure_api_key
 from schema.vault import PLATFORM
 from tests.api.openapi_fuzzing import Findings, Share, explore
 from tests.conftest import make_tenant
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.system import System
 
 FULL = os.environ.get("HEADRACE_TESTS") == "full"

@@ -101,7 +101,7 @@ async def running_testbed(
 
 
 def _start_model() -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.counterparts.openai_server", "--port", "0"]
+    command = [sys.executable, "-m", "tests.counterparts.openai.server", "--port", "0"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
 
 

@@ -9,7 +9,7 @@ from graphs.providers.langchain.process import ModelProcess
 from graphs.providers.langchain.provider import LangChain
 from tests.counterparts.http_server import CounterpartServer
 from tests.counterparts.ollama_server import OllamaServer
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tools.langchain.child import Made
 
 EMBEDDER = "embedder"

@@ -39,14 +39,14 @@ from graphs.providers.ollama.provider import Ollama
 from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.openai.vendors import VENDORS
 from tests.conformance.langchain_models import EMBEDDER, SharedProcess
-from tests.counterparts.anthropic_server import AnthropicServer
+from tests.counterparts.anthropic.server import AnthropicServer
 from tests.counterparts.behaviours import text
-from tests.counterparts.cohere_server import CohereServer
-from tests.counterparts.google_server import GoogleServer
+from tests.counterparts.cohere.server import CohereServer
+from tests.counterparts.google.server import GoogleServer
 from tests.counterparts.http_server import CounterpartServer
 from tests.counterparts.ollama_server import OllamaServer
-from tests.counterparts.openai_server import OpenAIServer
-from tests.counterparts.responses_server import ResponsesServer
+from tests.counterparts.openai.responses_server import ResponsesServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.graphs.model_requests import PATIENT, SHORT_SILENCES, ask, collect, text_of
 from tests.waiting import PATIENCE_S
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.counterparts.behaviours import Behaviour, Scripts, Turn, parse, prompt_tokens, word
 from tests.counterparts.http_server import CounterpartServer, Exchange, Record, chunk, run
-from tests.counterparts.openai_server import vector
+from tests.counterparts.openai.server import vector
 
 LISTED = ("text-100:latest", "text-100-at-50:latest", "reasoning:latest", "tool-call:latest")
 CREATED = "2026-01-01T00:00:00.000000Z"

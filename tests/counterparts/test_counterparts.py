@@ -10,7 +10,7 @@ import pytest
 
 from tests.counterparts.behaviours import Behaviour, calls, fails, orders_in, parse, says, text
 from tests.counterparts.ollama_server import OllamaServer
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.waiting import PATIENCE_S
 
 HI = [{"role": "user", "content": "hi there"}]
@@ -248,7 +248,7 @@ async def test_a_client_that_leaves_is_in_the_record_with_the_tokens_it_was_sent
     assert told["finished_ns"] == 0
 
 
-@pytest.mark.parametrize("module", ["openai_server", "ollama_server"])
+@pytest.mark.parametrize("module", ["openai.server", "ollama_server"])
 async def test_a_counterpart_runs_as_a_process_of_its_own(module):
     command = (sys.executable, "-m", f"tests.counterparts.{module}", "--port", "0")
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)

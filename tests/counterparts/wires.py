@@ -1,7 +1,7 @@
 """How counterparts of vendors with a protocol of their own answer: one driver for all behaviours, a `Wire` for each protocol.
 
 `VendorServer` has what they share: scripts, failures that pass, records of chats. Not for: OpenAI's chat and Ollama, whose
-servers are also the benchmark's (`openai_server.py`, `ollama_server.py`).
+servers are also the benchmark's (`openai/server.py`, `ollama_server.py`).
 """
 
 import asyncio

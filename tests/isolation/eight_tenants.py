@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 
 from tests.api.people import bearer
-from tests.counterparts.openai_server import LISTED
+from tests.counterparts.openai.server import LISTED
 from tests.isolation.two_tenants import Holder, Row
 
 TENANTS, MEMBERS, SESSIONS = 8, 3, 4

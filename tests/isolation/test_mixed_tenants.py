@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from schema.postgres.connections import pool_for, tenant_tx
 from schema.queries.sessions.sessions import list_sessions
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.isolation.eight_tenants import Asked, Tenant, make_crowd, requests
 from tests.system import System
 from tests.waiting import PATIENCE_S

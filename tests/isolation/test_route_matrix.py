@@ -18,7 +18,7 @@ from api.settings import ApiSettings
 from graphs.providers.settings import ProviderSettings
 from schema.identity.rights import Right, rights_for_role
 from tests.api.conftest import serving
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.isolation.call_shapes import Call
 from tests.isolation.operation_calls import Caller, Matrix, Values, made_up, told, unknown
 from tests.isolation.operation_table import CALLS, PUBLIC

@@ -16,7 +16,7 @@ import pytest
 
 from schema.installation.bootstrap import add_platform_admin
 from tests.api.people import bearer
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.system import System
 from tests.waiting import PATIENCE_S, eventually
 

@@ -16,7 +16,7 @@ from schema.events import Event, decode_event
 from schema.queries.jobs.submissions import Submitter
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import Turn, says
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.workers.jobs import job_row, read_all, rows, submission, turn, worker_context
 from workers.agents.chat import answer_chat
 from workers.context import WorkerContext

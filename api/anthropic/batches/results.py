@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from api.http.anthropic_errors import error_out
+from api.http.vendor_formats.anthropic_errors import error_out
 from api.resources import Resources
 from schema.postgres.connections import tenant_tx
 from schema.queries.batches.batches import Batch

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from api.chat.file_parts import require_one_source
-from api.http.openai_chunks import NOT_EXTRA
+from api.http.vendor_formats.openai_chunks import NOT_EXTRA
 from api.openai.responses.schemas import ContentPartIn, ItemImageIn, ItemIn
 from api.openai.responses.tools import flat_name
 from graphs.messages import VENDOR_MARK

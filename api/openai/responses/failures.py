@@ -1,7 +1,7 @@
 """Why a response failed, in OpenAI's words. Clients decide by the code whether they send the request again."""
 
 from api.http.errors import status_for_code
-from api.http.openai_errors import CODES, vendor_words
+from api.http.vendor_formats.openai_errors import CODES, vendor_words
 from api.openai.responses.objects import ResponseErrorOut
 from schema.events.base import Reason
 

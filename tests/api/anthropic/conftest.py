@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from tests.conftest import TestTenant, make_tenant
-from tests.counterparts.anthropic_server import AnthropicServer
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.anthropic.server import AnthropicServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.system import System
 from tests.waiting import PATIENCE_S
 

@@ -16,7 +16,7 @@ from schema.vault import Sealed
 from tests.api.conftest import serving
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.echo_server import EchoServer
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.secret import VAULT
 from tools.egress import EgressPolicy
 

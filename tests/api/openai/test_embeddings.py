@@ -19,7 +19,7 @@ from schema.identity.api_keys import new_api_key
 from schema.installation.bootstrap import ensure_api_key
 from tests.api.conftest import calling, serving
 from tests.conftest import TestTenant, make_tenant
-from tests.counterparts.openai_server import OpenAIServer, vector
+from tests.counterparts.openai.server import OpenAIServer, vector
 from tests.secret import VAULT
 from tools.egress import EgressPolicy
 from workers.embedding.server import EmbeddingServer

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from api.http.errors import JobEnded
-from api.http.openai_chunks import Chunks
+from api.http.vendor_formats.openai_chunks import Chunks
 from api.openai.stream import ChunkStream
 from schema.events import (
     Event,

@@ -15,7 +15,7 @@ from tests.api.documented_errors import require_documented
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.behaviours import text
 from tests.counterparts.ollama_server import OllamaServer
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.journeys.agent_setup import add_agent
 from tests.system import System
 from tests.waiting import PATIENCE_S, eventually

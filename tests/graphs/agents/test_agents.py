@@ -27,7 +27,7 @@ from schema.events import AgentRouted, Event, MessageDelta, PlanCreated, ToolFin
 from schema.vault import PLATFORM
 from tests.counterparts.behaviours import calls, fails, says
 from tests.counterparts.ollama_server import OllamaServer
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.graphs.pipeline_stubs import unmarked
 from tools.contract import FunctionTool, ToolContext, ToolResult, ToolSpec
 

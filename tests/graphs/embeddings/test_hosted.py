@@ -20,7 +20,7 @@ from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.openai.vendors import VENDORS
 from tests.counterparts.http_server import CounterpartServer, Exchange
 from tests.counterparts.ollama_server import OllamaServer
-from tests.counterparts.openai_server import OpenAIServer, vector
+from tests.counterparts.openai.server import OpenAIServer, vector
 from tests.graphs.model_requests import PATIENT
 
 

@@ -26,8 +26,8 @@ from graphs.providers.errors import (
 )
 from graphs.providers.extras import merge_extra
 from graphs.tool_calls import ToolCalls
-from tests.counterparts.anthropic_server import AnthropicServer
-from tests.counterparts.anthropic_stream import REDACTED
+from tests.counterparts.anthropic.server import AnthropicServer
+from tests.counterparts.anthropic.stream import REDACTED
 from tests.counterparts.behaviours import Turn, calls, says
 from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 

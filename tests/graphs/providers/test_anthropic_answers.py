@@ -29,7 +29,7 @@ from graphs.providers.errors import (
     ProviderStreamCut,
 )
 from graphs.tool_calls import ToolCalls
-from tests.counterparts.anthropic_server import AnthropicServer
+from tests.counterparts.anthropic.server import AnthropicServer
 from tests.counterparts.behaviours import Turn, calls, fails, says
 from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 

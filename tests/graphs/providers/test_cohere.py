@@ -28,7 +28,7 @@ from graphs.providers.contract import (
 from graphs.providers.errors import ProviderOverloaded, ProviderRejectedKey, ProviderSaidNothing, ProviderStreamCut
 from graphs.providers.extras import ignored_extras
 from tests.counterparts.behaviours import calls, fails, says
-from tests.counterparts.cohere_server import CohereServer
+from tests.counterparts.cohere.server import CohereServer
 from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}

@@ -8,7 +8,7 @@ from graphs.providers.capabilities import capabilities
 from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.registry import open_session
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 
 
 @pytest.mark.parametrize(

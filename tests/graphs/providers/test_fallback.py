@@ -31,7 +31,7 @@ from graphs.providers.registry import open_session
 from schema.errors import ProviderError
 from tests.counterparts.behaviours import text
 from tests.counterparts.ollama_server import OllamaServer
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.graphs.model_requests import PATIENT, SHORT_SILENCES, ask, text_of
 
 

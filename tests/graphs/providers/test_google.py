@@ -29,7 +29,7 @@ from graphs.providers.google.provider import Google, model_path, parse_address
 from graphs.providers.google.reader import GoogleReader
 from graphs.providers.google.request import request_body
 from tests.counterparts.behaviours import Turn, fails, says
-from tests.counterparts.google_server import GoogleServer
+from tests.counterparts.google.server import GoogleServer
 from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 
 LOOK = {"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {"type": "object"}}}

@@ -8,7 +8,7 @@ from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.registry import Providers, open_session
 from graphs.providers.settings import OFFLINE, ProviderAccess, ProviderSettings, is_local, resolve
 from tests.counterparts.ollama_server import OllamaServer
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.graphs.model_requests import ask, collect
 
 UNREACHABLE_URL = "http://127.0.0.1:9"  # the discard port: nothing listens

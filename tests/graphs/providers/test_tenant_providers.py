@@ -28,7 +28,7 @@ from schema.errors import EgressRefused, SecretUnreadable
 from schema.vault import Sealed
 from tests.counterparts.echo_server import EchoServer
 from tests.counterparts.http_server import CounterpartServer, Exchange
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.graphs.model_requests import ask, collect, text_of
 from tests.secret import VAULT
 from tests.tools.egress_servers import ConnectionTrap, resolve_test_names

@@ -13,7 +13,7 @@ from schema.ids import new_id
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.behaviours import Turn, parse, text
 from tests.counterparts.http_server import CounterpartServer, Exchange
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.journeys.agent_setup import add_agent
 from tests.journeys.client import Client, assert_complete, event_types
 from tests.system import System

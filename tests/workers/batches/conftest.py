@@ -10,7 +10,7 @@ from openai import AsyncOpenAI
 from openai.types import Batch
 
 from tests.conftest import TestTenant
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.system import System
 from tests.waiting import wait_for
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import TestTenant
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.journeys.client import Client, ReceivedEvent
 from tests.system import System
 from tests.waiting import PATIENCE_S

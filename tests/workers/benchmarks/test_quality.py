@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.behaviours import calls, says
 from tests.counterparts.http_server import CounterpartServer, Exchange
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.journeys.agent_setup import add_agent, add_http_tool, grant_tools
 from tests.journeys.client import Client
 from tests.system import System

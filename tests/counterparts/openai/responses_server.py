@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.counterparts.behaviours import Behaviour, Turn, parse
 from tests.counterparts.http_server import Exchange
-from tests.counterparts.openai_server import LISTED, error, vector
+from tests.counterparts.openai.server import LISTED, error, vector
 from tests.counterparts.wires import VendorServer, Wire, drive, words_of
 
 UNKNOWN = frozenset(

@@ -49,10 +49,10 @@ from graphs.providers.settings import ProviderSettings, resolve
 from tests.conformance.langchain_models import EMBEDDER, made_for
 from tests.counterparts.http_server import Exchange
 from tests.counterparts.ollama_server import OllamaServer
-from tests.counterparts.openai_server import OpenAIServer
-from tests.counterparts.responses_server import ResponsesServer
+from tests.counterparts.openai.responses_server import ResponsesServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.graphs.model_requests import PATIENT, ask, collect, text_of
-from tests.graphs.providers import own_models
+from tests.graphs.providers.langchain import own_models
 from tools.langchain.child import Made
 
 FAKE = Made("langchain_core.language_models:FakeListChatModel", {"responses": ["as it is written"]})

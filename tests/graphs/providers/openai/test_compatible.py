@@ -43,7 +43,7 @@ from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.openai.wire_format import ChunkReader, request_body
 from graphs.providers.registry import open_session
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 from tests.graphs.model_requests import PATIENT, ask, collect
 from tests.waiting import PATIENCE_S
 

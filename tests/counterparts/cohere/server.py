@@ -1,4 +1,4 @@
-"""A model server that speaks Cohere's second protocol: `python -m tests.counterparts.cohere_server --port N`.
+"""A model server that speaks Cohere's second protocol: `python -m tests.counterparts.cohere.server --port N`.
 
 It refuses what Cohere refuses. Behaviour is chosen by the model's name (`behaviours.py`). Tokens are words; a prompt has seven
 more, of Cohere's own, which are not billed.
@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.counterparts.behaviours import Behaviour, Turn, parse, prompt_tokens
 from tests.counterparts.http_server import Exchange, run
-from tests.counterparts.openai_server import vector
+from tests.counterparts.openai.server import vector
 from tests.counterparts.wires import VendorServer, Wire, drive
 
 LISTED = ("text-100", "text-100-at-50", "reasoning", "tool-call", "command-a-03-2025", "embed-v4.0", "rerank-v4.0")

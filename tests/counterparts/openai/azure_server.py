@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.counterparts.behaviours import parse
 from tests.counterparts.http_server import Exchange, chunk
-from tests.counterparts.openai_server import OpenAIServer
+from tests.counterparts.openai.server import OpenAIServer
 
 SAFE = {"hate": {"filtered": False, "severity": "safe"}}
 FIRST = {"choices": [], "created": 0, "id": "", "model": "", "object": "", "prompt_filter_results": [

@@ -5,7 +5,7 @@ import json
 import time
 from typing import Any
 
-from tests.counterparts.anthropic_rules import sign
+from tests.counterparts.anthropic.rules import sign
 from tests.counterparts.behaviours import Behaviour, Turn, word
 from tests.counterparts.http_server import Exchange, chunk
 

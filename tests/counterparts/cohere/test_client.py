@@ -13,7 +13,7 @@ with warnings.catch_warnings():
     from cohere import errors
 
 from tests.counterparts.behaviours import calls, fails, says, text
-from tests.counterparts.cohere_server import CohereServer
+from tests.counterparts.cohere.server import CohereServer
 
 HI = [{"role": "user", "content": "hi there"}]
 LOOK = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}

@@ -13,8 +13,8 @@ from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.registry import Providers
 from graphs.providers.settings import ProviderSettings
-from tests.counterparts.azure_server import AzureServer
 from tests.counterparts.behaviours import text
+from tests.counterparts.openai.azure_server import AzureServer
 from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 
 HOST = "https://x.openai.azure.com"

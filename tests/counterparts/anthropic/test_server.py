@@ -7,8 +7,8 @@ import aiohttp
 import anthropic
 import pytest
 
-from tests.counterparts.anthropic_server import AnthropicServer
-from tests.counterparts.anthropic_stream import REDACTED
+from tests.counterparts.anthropic.server import AnthropicServer
+from tests.counterparts.anthropic.stream import REDACTED
 from tests.counterparts.behaviours import Turn, calls, says, text
 
 HI: Any = [{"role": "user", "content": "hi there"}]

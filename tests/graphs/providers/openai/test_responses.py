@@ -37,9 +37,9 @@ from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.openai.wire_format import message_body
 from graphs.providers.registry import Providers
 from graphs.providers.settings import ProviderSettings
-from tests.counterparts.azure_server import AzureServer
 from tests.counterparts.behaviours import Turn, fails, says, text
-from tests.counterparts.responses_server import ResponsesServer
+from tests.counterparts.openai.azure_server import AzureServer
+from tests.counterparts.openai.responses_server import ResponsesServer
 from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 from tests.waiting import PATIENCE_S
 

@@ -1,4 +1,4 @@
-"""A model server that speaks Anthropic's Messages protocol: `python -m tests.counterparts.anthropic_server --port N`.
+"""A model server that speaks Anthropic's Messages protocol: `python -m tests.counterparts.anthropic.server --port N`.
 
 It refuses what the vendor refuses (`anthropic_rules.py`), and remembers what was marked for its cache. Behaviour is chosen by
 the model's name (`behaviours.py`). Tokens are words.
@@ -10,8 +10,8 @@ from collections import Counter
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.counterparts.anthropic_rules import ADAPTIVE_ONLY, Refused, blocks_of, check_request, marked_blocks
-from tests.counterparts.anthropic_stream import Answer, error_body, whole_message
+from tests.counterparts.anthropic.rules import ADAPTIVE_ONLY, Refused, blocks_of, check_request, marked_blocks
+from tests.counterparts.anthropic.stream import Answer, error_body, whole_message
 from tests.counterparts.behaviours import Behaviour, Scripts, Turn, parse, says
 from tests.counterparts.http_server import CounterpartServer, Exchange, Record, run
 

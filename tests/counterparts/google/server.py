@@ -1,4 +1,4 @@
-"""A model server that speaks Gemini's protocol: `python -m tests.counterparts.google_server --port N`.
+"""A model server that speaks Gemini's protocol: `python -m tests.counterparts.google.server --port N`.
 
 It refuses what Google refuses (`google_rules.py`). Behaviour is chosen by the model's name (`behaviours.py`); models called
 `gemini-…` follow their scripts and sign their thoughts. Tokens are words.
@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.counterparts.behaviours import Behaviour, Turn, parse
-from tests.counterparts.google_rules import Refused, camel, check_request
+from tests.counterparts.google.rules import Refused, camel, check_request
 from tests.counterparts.http_server import Exchange, run
-from tests.counterparts.openai_server import vector
+from tests.counterparts.openai.server import vector
 from tests.counterparts.wires import VendorServer, Wire, drive, words_of
 
 LISTED = ("text-100", "text-100-at-50", "reasoning", "tool-call", "gemini-3-flash-preview", "gemini-embedding-001")

@@ -17,7 +17,7 @@ with warnings.catch_warnings():
     from google.genai import errors, types
 
 from tests.counterparts.behaviours import Turn, says, text
-from tests.counterparts.google_server import GoogleServer
+from tests.counterparts.google.server import GoogleServer
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")  # the package's own
 

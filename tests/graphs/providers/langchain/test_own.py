@@ -18,10 +18,10 @@ from graphs.providers.langchain.listing import LangChainModel
 from graphs.providers.langchain.process import ModelProcess
 from graphs.providers.langchain.provider import LangChain
 from tests.graphs.model_requests import PATIENT, ask, collect, text_of
-from tests.graphs.providers.test_langchain import TOOL
+from tests.graphs.providers.langchain.test_models import TOOL
 from tools.langchain.child import Made
 
-OWN = "tests.graphs.providers.own_models"
+OWN = "tests.graphs.providers.langchain.own_models"
 
 
 @pytest.fixture(scope="module")

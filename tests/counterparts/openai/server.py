@@ -1,4 +1,4 @@
-"""A model server that speaks OpenAI's wire protocol: `python -m tests.counterparts.openai_server --port N`.
+"""A model server that speaks OpenAI's wire protocol: `python -m tests.counterparts.openai.server --port N`.
 
 Behaviour is chosen by the model's name (`behaviours.py`). A token costs a few microseconds: without a rate, all tokens of one
 event loop iteration go out in one write.
@@ -24,7 +24,7 @@ from tests.counterparts.behaviours import (
     word,
 )
 from tests.counterparts.http_server import CounterpartServer, Exchange, Record, chunk, run
-from tests.counterparts.openai_texts import complete
+from tests.counterparts.openai.texts import complete
 from tests.counterparts.raw_server import RawAnswer, send_raw
 
 LISTED = ("text-100", "text-100-at-50", "stamped-100-at-50", "reasoning", "tool-call")
