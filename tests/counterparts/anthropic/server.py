@@ -1,6 +1,6 @@
 """A model server that speaks Anthropic's Messages protocol: `python -m tests.counterparts.anthropic.server --port N`.
 
-It refuses what the vendor refuses (`anthropic_rules.py`), and remembers what was marked for its cache. Behaviour is chosen by
+It refuses what the vendor refuses (`rules.py`), and remembers what was marked for its cache. Behaviour is chosen by
 the model's name (`behaviours.py`). Tokens are words.
 """
 

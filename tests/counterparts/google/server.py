@@ -1,6 +1,6 @@
 """A model server that speaks Gemini's protocol: `python -m tests.counterparts.google.server --port N`.
 
-It refuses what Google refuses (`google_rules.py`). Behaviour is chosen by the model's name (`behaviours.py`); models called
+It refuses what Google refuses (`rules.py`). Behaviour is chosen by the model's name (`behaviours.py`); models called
 `gemini-…` follow their scripts and sign their thoughts. Tokens are words.
 """
 
