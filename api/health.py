@@ -72,6 +72,10 @@ class PartOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: Annotated[str | None, Meta(description="What is wrong, in a sentence; absent if nothing is.")] = None
     last_error: Annotated[str | None, Meta(description="What was wrong last; absent if nothing was.")] = None
     last_error_at: Annotated[datetime | None, Meta(description="When that was seen last.")] = None
+    works_since: Annotated[
+        datetime | None,
+        Meta(description="It works again since then; it is called `up` when it has for some seconds, which prove it."),
+    ] = None
     hint: Annotated[str | None, Meta(description="What could be improved, and how; absent if nothing could.")] = None
 
 
@@ -176,16 +180,17 @@ async def _stored(resources: Resources) -> dict[str, StoredPart]:
 
 
 def _as_watched(part: StoredPart) -> PartOut:
-    """Return a part as the watchdog found it."""
-    bad = part.status != "up"
+    """Return a part as the watchdog found it. What was wrong is over while the watchdog waits whether it stays so."""
+    is_wrong = part.status != "up" and part.works_since is None
     return PartOut(
         status=part.status,
         since=part.since,
         latency_ms=None if part.latency_ms is None else round(part.latency_ms, 2),
         detail=part.detail or None,
-        error=part.error if bad else None,
+        error=part.error if is_wrong else None,
         last_error=part.error,
-        last_error_at=part.since if part.error else None,
+        last_error_at=part.error_at,
+        works_since=part.works_since,
     )
 
 

@@ -55,8 +55,8 @@ class PartHistory:
 def _combine(own: PartRecord, stored: StoredPart) -> PartRecord:
     if own.status == stored.status:
         own = replace(own, since=max(own.since, stored.since) if own.changed else stored.since)
-    failed_at = stored.since  # when the error began, or when it was over
-    if stored.error and (own.last_error_at is None or own.last_error_at < failed_at):
+    failed_at = stored.error_at
+    if stored.error and (own.last_error_at is None or (failed_at is not None and own.last_error_at < failed_at)):
         return replace(own, last_error=stored.error, last_error_at=failed_at)
     return own
 

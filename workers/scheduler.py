@@ -27,7 +27,8 @@ from schema.states import WAITING
 from workers.batches.context import BatchContext
 from workers.batches.sweep import end_unfinished
 from workers.health.backlog import BacklogFigures
-from workers.health.deeds import Deeds
+from workers.health.certificates import served_certificates
+from workers.health.deeds import Deeds, Reconnections
 from workers.health.loop_lag import LoopLag
 from workers.health.parts import Watched, all_parts
 from workers.health.providers import ProviderWatch
@@ -133,9 +134,12 @@ class Scheduler:
         await self._stack.enter_async_context(Reporter(redis, "scheduler", owner_name("scheduler"), lag))
         vendors = await self._stack.enter_async_context(Providers(settings.providers))
         providers = ProviderWatch(redis, vendors, self._deeds)
+        reconnections = Reconnections(self._deeds)
         watched = Watched(
             *(self._pool, self._system_pool, redis, hub, self._storage, settings.storage.folder, self.backlog),
-            *(providers, self._deeds, settings.health, settings.unanswered_s),
+            *(providers, self._deeds, reconnections, settings.health),
+            served_certificates(settings.health.public_url, settings.redis_url, settings.database_url),
+            settings.unanswered_s,
         )
         self.parts = all_parts(watched)
         return ServiceWatch(
@@ -143,7 +147,7 @@ class Scheduler:
             self.parts,
             watcher=process_name(),
             wake=partial(wake_deliverers, redis),
-            acts=(providers.take_out_failing, self._deeds.write_kept),
+            acts=(providers.take_out_failing, reconnections.write_back, self._deeds.write_kept),
             days=settings.health.days,
         )
 

@@ -11,9 +11,9 @@ from schema.tables.columns import json, timestamp
 
 
 class ServicePart(Table, table=True):
-    """A part (as in `/health`) as its webhooks were told: `up`, `degraded` or `down`, `since` when, with the sentence that says
-    why it was not up last. One scheduler watches a part at a time: `watcher`, until `watched_until`. `latency_ms` and
-    `detail` are what its latest check found."""
+    """A part (as in `/health`) as its webhooks were told: `up`, `degraded` or `down`, `since` when. `error` says what was wrong
+    last, and `error_at` when that was seen last. One scheduler watches a part at a time: `watcher`, until `watched_until`.
+    `latency_ms` and `detail` are what its latest check found; `works_since` is set while its return is not told yet."""
 
     __tablename__ = "service_parts"
 
@@ -25,6 +25,8 @@ class ServicePart(Table, table=True):
     watched_until: datetime = timestamp(nullable=False)
     latency_ms: float | None = None
     detail: dict[str, Any] | None = json()
+    error_at: datetime | None = timestamp()
+    works_since: datetime | None = timestamp()
 
 
 class ServiceCheck(Table, table=True):

@@ -125,18 +125,27 @@ async def test_health_knows_what_the_scheduler_saw_before_this_process_was_there
     with psycopg.connect(database_url, autocommit=True) as db:
         db.execute("DELETE FROM service_parts")
         db.execute(
-            "INSERT INTO service_parts (part, status, since, error, watcher, watched_until) VALUES "
-            "('redis', 'up', '2026-01-02T03:04:05Z', 'It can''t be reached.', 'a', now()),"
-            "('storage', 'down', '2026-01-02T03:04:05Z', 'It failed.', 'a', now())"
+            "INSERT INTO service_parts (part, status, since, error, error_at, works_since, watcher, watched_until) VALUES "
+            "('redis', 'up', '2026-01-02T03:04:05Z', 'It can''t be reached.', '2026-01-02T03:03:59Z', NULL, 'a', now()),"
+            "('storage', 'down', '2026-01-02T03:04:05Z', 'It failed.', NULL, NULL, 'a', now()),"
+            "('disk', 'down', '2026-01-02T03:04:05Z', 'It is full.', '2026-01-02T03:07:00Z', NULL, 'a', now()),"
+            "('memory', 'down', '2026-01-02T03:04:05Z', 'It is full.', '2026-01-02T03:07:00Z', now(), 'a', now())"
         )
         async with operating(create_app(settings_of_operator(settings))) as client:
             parts = (await client.get("/health")).json()["parts"]
         db.execute("DELETE FROM service_parts")
     redis_, storage = parts["redis"], parts["storage"]
     assert ("2026-01-02T03:04:05Z", "It can't be reached.") == (redis_["since"], redis_["last_error"])
-    assert redis_["since"] == redis_["last_error_at"]
+    assert "2026-01-02T03:03:59Z" == redis_["last_error_at"]
     assert ("up", "It failed.") == (storage["status"], storage["last_error"])
     assert "2026-01-02T03:04:05Z" < storage["since"], "it works now, whatever was stored"
+    assert ("down", "It is full.", "2026-01-02T03:07:00Z") == tuple(
+        parts["disk"][name] for name in ("status", "error", "last_error_at")
+    )
+    assert ("down", "It is full.") == (parts["memory"]["status"], parts["memory"]["last_error"])
+    assert (True, False) == ("works_since" in parts["memory"], "error" in parts["memory"]), (
+        "it is over, and not told yet"
+    )
 
 
 TOKEN = "a-token-of-the-scraper"

@@ -1,11 +1,14 @@
 """What the watchdog does by itself is written into the platform's audit log."""
 
+import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 import structlog
 
+from schema.errors import Unavailable
 from schema.postgres.connections import Pool, system_tx
 from schema.queries.tenants.audit import add_audit
 from schema.vault import PLATFORM
@@ -13,6 +16,10 @@ from schema.vault import PLATFORM
 log = structlog.get_logger()
 
 AGAIN_S = 60.0
+UNREACHABLE = (Unavailable, OSError, asyncio.CancelledError)
+"""What a check ends with whose store is away; one that takes too long is cancelled."""
+
+Found = TypeVar("Found")
 
 
 class Deeds:
@@ -20,7 +27,7 @@ class Deeds:
 
     def __init__(self, pool: Pool, clock: Callable[[], float] = time.monotonic) -> None:
         self._pool, self._clock = pool, clock
-        self._kept = Counter[tuple[str, str]]()
+        self._kept: dict[tuple[str, str], Counter[str]] = {}
         self._written_at: dict[tuple[str, str], float] = {}
 
     async def did(self, action: str, target: str, **detail: int) -> None:
@@ -28,21 +35,60 @@ class Deeds:
         log.warning("healed", action=action, target=target, **detail)
         await self._write(action, target, detail)
 
-    async def did_again(self, action: str, target: str, *, jobs: int) -> None:
-        """Write down what may be done each second: at once, and later ones of a minute together. Raises Unavailable."""
-        deed, now = (action, target), self._clock()
-        self._kept[deed] += jobs
-        if now - self._written_at.get(deed, -AGAIN_S) >= AGAIN_S:
-            self._written_at[deed] = now
-            await self._write(action, target, {"jobs": self._kept.pop(deed)})
+    async def did_again(self, action: str, target: str, **counts: int) -> None:
+        """Write down what may be done each second: at once, and later ones of a minute together. Raises Unavailable; then it is
+        kept, too."""
+        deed = (action, target)
+        self._kept.setdefault(deed, Counter()).update(counts)
+        await self._write_kept(deed)
 
     async def write_kept(self) -> None:
-        """Write down what was kept for over a minute."""
-        for deed, jobs in list(self._kept.items()):
-            if self._clock() - self._written_at[deed] >= AGAIN_S:
-                del self._kept[deed], self._written_at[deed]
-                await self._write(*deed, {"jobs": jobs})
+        """Write down what was kept for over a minute. Raises Unavailable."""
+        for deed in list(self._kept):
+            await self._write_kept(deed)
 
-    async def _write(self, action: str, target: str, detail: dict[str, int]) -> None:
+    async def _write_kept(self, deed: tuple[str, str]) -> None:
+        if deed not in self._kept or self._clock() - self._written_at.get(deed, -AGAIN_S) < AGAIN_S:
+            return
+        counts = self._kept.pop(deed)
+        try:
+            await self._write(*deed, counts)
+        except Unavailable:
+            self._kept.setdefault(deed, Counter()).update(counts)
+            raise
+        self._written_at[deed] = self._clock()
+
+    async def _write(self, action: str, target: str, detail: Mapping[str, int]) -> None:
         async with system_tx(self._pool) as db:
-            await add_audit(db, PLATFORM, actor="system", action=action, target=target, detail=detail or None)
+            await add_audit(db, PLATFORM, actor="system", action=action, target=target, detail=dict(detail) or None)
+
+
+class Reconnections:
+    """Notes which stores this process has lost, and writes down that it is connected to them again. The connections themselves
+    are renewed by who owns them, at the next use."""
+
+    def __init__(self, deeds: Deeds) -> None:
+        self._deeds = deeds
+        self._lost, self._back = set[str](), set[str]()
+
+    def noting(self, store: str, check: Callable[[], Awaitable[Found]]) -> Callable[[], Awaitable[Found]]:
+        """Return the check of a store that also notes whether it could be reached."""
+
+        async def find() -> Found:
+            try:
+                found = await check()
+            except UNREACHABLE:
+                self._lost.add(store)
+                raise
+            if store in self._lost:
+                self._lost.remove(store)
+                self._back.add(store)
+            return found
+
+        return find
+
+    async def write_back(self) -> None:
+        """Write down which are back. Raises Unavailable."""
+        for store in sorted(self._back):
+            self._back.discard(store)
+            await self._deeds.did_again("connections.renewed", store, times=1)

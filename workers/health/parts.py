@@ -8,8 +8,9 @@ from schema.queries.health.figures import read_delivery_figures
 from schema.queries.tenants.performance import read_response_times
 from schema.vault import PLATFORM
 from workers.health.backlog import BacklogFigures
+from workers.health.certificates import CertificateCheck, Served
 from workers.health.checks import Finding, NothingKnown, NotSubscribed, PartDown, check_routing, check_storage
-from workers.health.deeds import Deeds
+from workers.health.deeds import Deeds, Reconnections
 from workers.health.processes import ProcessChecks, QueueCheck
 from workers.health.providers import ProviderWatch, find_embedder
 from workers.health.reports import living, read_reports
@@ -21,6 +22,7 @@ from workers.storage.contract import Storage, new_name
 from workers.stream.hub import Hub
 
 POSTGRES, REDIS = "postgres", "redis"
+BOTH = (POSTGRES, REDIS)
 OVERDUE_S, FAILING_S = 30.0, 60.0
 DELIVERERS = "default"
 LEAST_FAILING = 2
@@ -41,7 +43,9 @@ class Watched:
     backlog: BacklogFigures
     providers: ProviderWatch
     deeds: Deeds
+    reconnections: Reconnections
     settings: HealthSettings
+    served: list[Served]
     after_s: float
 
 
@@ -51,6 +55,9 @@ def all_parts(of: Watched) -> dict[str, Part]:
     processes = ProcessChecks(of.redis, of.system_pool, of.settings, after_s=of.after_s)
     queues = QueueCheck(of.backlog, of.system_pool, of.settings, after_s=of.after_s)
 
+    async def postgres() -> Finding:
+        return await find_postgres(of.pool, of.system_pool, of.settings)
+
     async def storage() -> None:
         await check_storage(of.storage, file)
 
@@ -58,19 +65,20 @@ def all_parts(of: Watched) -> dict[str, Part]:
         await check_routing(of.redis)
 
     return {
-        POSTGRES: Part(lambda: find_postgres(of.pool, of.system_pool, of.settings)),
-        REDIS: Part(subscription.find),
+        POSTGRES: Part(of.reconnections.noting(POSTGRES, postgres)),
+        REDIS: Part(of.reconnections.noting(REDIS, subscription.find)),
         "storage": Part(storage),
-        "workers": Part(processes.find_workers, through=REDIS),
-        "event_loops": Part(processes.find_loops, through=REDIS),
-        "queues": Part(queues.find, through=POSTGRES),
-        "routing": Part(routing, through=REDIS),
-        "embedder": Part(lambda: find_embedder(of.redis), through=REDIS),
-        "responses": Part(lambda: find_responses(of.system_pool, of.settings), through=POSTGRES),
-        "webhooks": Part(lambda: find_webhooks(of.redis, of.system_pool), through=POSTGRES),
+        "workers": Part(processes.find_workers, through=BOTH),
+        "event_loops": Part(processes.find_loops, through=(REDIS,)),
+        "queues": Part(queues.find, through=(POSTGRES,)),
+        "routing": Part(routing, through=(REDIS,)),
+        "embedder": Part(lambda: find_embedder(of.redis), through=(REDIS,)),
+        "responses": Part(lambda: find_responses(of.system_pool, of.settings), through=(POSTGRES,)),
+        "webhooks": Part(lambda: find_webhooks(of.redis, of.system_pool), through=BOTH),
         "disk": Part(lambda: find_disk(of.folder, of.settings)),
         "memory": Part(lambda: find_memory(of.settings)),
-        "clocks": Part(processes.find_clocks, through=REDIS),
+        "clocks": Part(processes.find_clocks, through=BOTH),
+        **({"certificates": Part(CertificateCheck(of.served, of.settings).find)} if of.served else {}),
         **of.providers.parts(),
     }
 

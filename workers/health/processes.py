@@ -59,8 +59,8 @@ class ProcessChecks:
             queue, lasted_s = dead
             raise PartDown(f"No worker serves the queue {queue}.", lasted_s=lasted_s, detail=detail)
         if deaf := _deaf(alive, unanswered):
-            names = ", ".join(report.role for report in deaf)
-            lasted_s = min(report.queue.silent_s for report in deaf if report.queue)
+            names = ", ".join(role for role, _ in deaf)
+            lasted_s = _longest(silent_s for _, silent_s in deaf)
             return Finding(detail | {"deaf": len(deaf)}, f"A worker hears no doorbells ({names}).", lasted_s)
         if silent:
             roles = ", ".join(sorted({reports[name].role for name in silent}))
@@ -172,26 +172,21 @@ def _count(alive: list[ProcessReport]) -> dict[str, float]:
 
 def _unserved(served: set[str], silent: Mapping[str, float], unanswered: list[Unanswered]) -> tuple[str, float] | None:
     """Return a queue without a worker for which there is work, or whose last worker went without a word; and since how long."""
-    for one in unanswered:
-        if one.queue not in served and one.longest_s >= DEAF_S:
-            return one.queue, one.longest_s - DEAF_S
+    lasted_s = {one.queue: one.longest_s - DEAF_S for one in unanswered if one.longest_s >= DEAF_S}
     for name, silent_s in silent.items():
         queue = name.partition("@")[0]
-        if queue not in served:
-            return queue, silent_s
-    return None
+        lasted_s[queue] = max(silent_s, lasted_s.get(queue, 0.0))
+    missing = lasted_s.keys() - served
+    return max(((queue, lasted_s[queue]) for queue in missing), key=lambda found: found[1], default=None)
 
 
-def _deaf(alive: list[ProcessReport], unanswered: list[Unanswered]) -> list[ProcessReport]:
-    """Return workers with free slots that take nothing although their queue's doorbells were rung seconds ago."""
+def _deaf(alive: list[ProcessReport], unanswered: list[Unanswered]) -> list[tuple[str, float]]:
+    """Return the roles of workers with free slots that take nothing although their queue's doorbells were rung seconds ago, and
+    for how long each has."""
     rung_s = {one.queue: one.longest_s for one in unanswered}
-    return [
-        report
-        for report in alive
-        if (own := report.queue) is not None
-        and own.running < own.slots
-        and min(own.silent_s, rung_s.get(own.queue, 0.0)) >= DEAF_S
-    ]
+    free = [(report.role, own) for report in alive if (own := report.queue) is not None and own.running < own.slots]
+    unheard = [(role, min(own.silent_s, rung_s.get(own.queue, 0.0))) for role, own in free]
+    return [(role, silent_s) for role, silent_s in unheard if silent_s >= DEAF_S]
 
 
 def _longest(durations: Iterable[float]) -> float:

@@ -31,16 +31,17 @@ LIST_S = 1.5
 
 
 def sum_up(calls: list[RecentCalls]) -> RecentCalls | None:
-    """Return the calls of several processes together; None if there were none. `in_row` is 0 if one of them succeeds."""
+    """Return the calls of several processes together; None if there were none. `in_row` counts those of processes whose calls
+    have all failed since any of them succeeded last."""
     if not calls:
         return None
-    works = any(one.in_row == 0 and one.ok_ago_s is not None and one.ok_ago_s < FRESH_S for one in calls)
+    ok_ago_s = min((one.ok_ago_s for one in calls if one.ok_ago_s is not None), default=None)
     last = min(calls, key=lambda one: one.failed_ago_s if one.failed_ago_s is not None else float("inf"))
     return RecentCalls(
         ok=sum(one.ok for one in calls),
         failed=sum(one.failed for one in calls),
-        in_row=0 if works else sum(one.in_row for one in calls),
-        ok_ago_s=min((one.ok_ago_s for one in calls if one.ok_ago_s is not None), default=None),
+        in_row=sum(one.in_row for one in calls if ok_ago_s is None or (one.row_ago_s or 0.0) < ok_ago_s),
+        ok_ago_s=ok_ago_s,
         failed_ago_s=last.failed_ago_s,
         code=last.code,
     )
@@ -71,7 +72,9 @@ class ProviderWatch:
 
     def parts(self) -> dict[str, Part]:
         """Return a part for each vendor."""
-        return {f"provider/{name}": Part(lambda name=name: self._find(name), through="redis") for name in self._names}
+        return {
+            f"provider/{name}": Part(lambda name=name: self._find(name), through=("redis",)) for name in self._names
+        }
 
     async def _find(self, name: str) -> Finding:
         calls = await recent_calls(self._redis, name)

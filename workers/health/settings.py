@@ -1,4 +1,4 @@
-"""From when on the watchdog calls something pressure, and how long its history is kept."""
+"""From when on the watchdog calls something pressure, how long its history is kept, and where clients find the installation."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class HealthSettings:
     """Percents of memory and disk in use; seconds that a job may wait for a worker, a read may take (p95), a check may take and
-    an event loop may be late; and days."""
+    an event loop may be late; the days that a certificate must last, and those that the history is kept; and the public
+    address, if there is one."""
 
     memory_percent: float = 90.0
     disk_percent: float = 90.0
@@ -16,7 +17,9 @@ class HealthSettings:
     response_s: float = 2.0
     slow_s: float = 1.0
     lag_s: float = 1.0
+    certificate_days: float = 14.0
     days: int = 7
+    public_url: str = ""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "HealthSettings":
@@ -26,6 +29,8 @@ class HealthSettings:
             disk_percent=_number(env, "HEADRACE_ALERT_DISK_PERCENT", cls.disk_percent, most=100),
             wait_s=_number(env, "HEADRACE_ALERT_WAIT_S", cls.wait_s),
             response_s=_number(env, "HEADRACE_ALERT_RESPONSE_S", cls.response_s),
+            certificate_days=_number(env, "HEADRACE_ALERT_CERTIFICATE_DAYS", cls.certificate_days, most=3650),
+            public_url=env.get("HEADRACE_ISSUER", "").strip() or env.get("HEADRACE_URL", "").strip(),
             days=int(_number(env, "HEADRACE_CHECKS_DAYS", cls.days, most=3650, whole=True)),
         )
 

@@ -5,7 +5,7 @@
 A part is down or degraded when no check of DAMPING_S found it better, and up again when each found it so; after each outage of
 the last minutes it takes twice as long, so that one which comes and goes is told once. One scheduler watches, the others wait
 for its lease to end; what was told last is a row, changed together with the deliveries. Postgres holds these rows, so its own
-outage is told when it is over.
+outage has its log line in time, and the rest when it is over.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from schema.errors import HeadraceError
 from schema.metrics.catalog import SERVICE_UP
 from schema.postgres.connections import Db, Pool, system_tx
 from schema.queries.health import service_parts as queries
-from schema.queries.health.service_parts import PartChecks, PartStatus, WatchedPart
+from schema.queries.health.service_parts import PartChecks, PartFound, PartStatus, WatchedPart
 from workers.health.checks import CHECK_TIMEOUT_S, Finding, NothingKnown, PartDown, describe_failure
 from workers.health.trails import DAMPING_S, Trail, Verdict
 from workers.redis.connection import ReplyError
@@ -42,10 +42,10 @@ __all__ = ["DAMPING_S", "LEASE_S", "Check", "Part", "ServiceWatch"]
 
 @dataclass(frozen=True)
 class Part:
-    """A part: its check, and the store `through` which it is seen: nothing is known of it while that is down."""
+    """A part: its check, and the stores `through` which it is seen: nothing is known of it while one of them is down."""
 
     check: Check
-    through: str | None = None
+    through: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,9 @@ class Tally:
 
 @dataclass
 class _Memory:
-    """What the watchdog remembers of a part."""
+    """What the watchdog remembers of a part, besides the row that says what was told."""
 
+    told: PartStatus = "up"
     trail: Trail = field(default_factory=Trail)
     tally: Tally = field(default_factory=Tally)
     recorded_at: float = -math.inf
@@ -123,8 +124,11 @@ class ServiceWatch:
         await self._heal()
         if looks[POSTGRES].status == "down":
             trail = self._memories[POSTGRES].trail
-            if trail.down_at is not None and begun - trail.down_at >= DAMPING_S:
-                self._postgres_down = Verdict("down", trail.down_at, trail.error)
+            told = self._memories[POSTGRES].told
+            verdict = trail.verdict(told, begun, DAMPING_S)
+            if verdict and verdict.status == "down" and self._postgres_down is None:
+                self._postgres_down = verdict
+                _log_change(POSTGRES, verdict, told)
             return  # nothing can be written
         await self._tell(looks, begun)
 
@@ -135,12 +139,12 @@ class ServiceWatch:
 
     def _note(self, name: str, looks: Mapping[str, Look], at: float) -> None:
         look, memory, through = looks[name], self._memories[name], self._parts[name].through
-        if through is not None and looks[through].status == "down":
+        if any(looks[store].status == "down" for store in through):
             memory.trail = Trail()
             SERVICE_UP.of(name).set(math.nan)
         elif look.status is not None:
             SERVICE_UP.of(name).set(GAUGE[look.status])
-            memory.trail.note(look.status, at - look.lasted_s, look.error)
+            memory.trail.note(look.status, at, look.error, lasted_s=look.lasted_s)
             memory.tally.add(look, look.status)
 
     async def _heal(self) -> None:
@@ -163,7 +167,9 @@ class ServiceWatch:
                     told += await self._change(db, watched[name], verdict, now)
                     watched[name] = WatchedPart(part=name, status=verdict.status, since=_moment(verdict.at, now))
             own = set(watched)
-            found = {name: (look.latency_ms, dict(look.detail)) for name, look in looks.items() if name in own}
+            for name in own:
+                self._memories[name].told = watched[name].status
+            found = [self._found(watched[name], looks[name], now) for name in sorted(own)]
             await queries.store_findings(db, found, watcher=self._watcher)
             await self._record(db, own, changed, now)
         self._postgres_down, self._leads = None, bool(own)
@@ -196,7 +202,8 @@ class ServiceWatch:
             data["down_since"] = part.since.isoformat(timespec="seconds")
         if part.status == "up":
             self._memories[part.part].trail.count_outage(now)
-        log.warning("service_changed", part=part.part, status=verdict.status, was=part.status, error=verdict.error)
+        if verdict is not self._postgres_down:
+            _log_change(part.part, verdict, part.status)
         return await queries.change_part(
             db,
             part.part,
@@ -205,7 +212,18 @@ class ServiceWatch:
             watcher=self._watcher,
             since=since,
             data=data,
-            error=verdict.error,
+        )
+
+    def _found(self, part: WatchedPart, look: Look, now: float) -> PartFound:
+        trail = self._memories[part.part].trail
+        works_since = trail.works_since(part.status)
+        return PartFound(
+            part=part.part,
+            latency_ms=look.latency_ms,
+            detail=dict(look.detail),
+            error=trail.error,
+            error_at=None if trail.error_at is None else _moment(trail.error_at, now),
+            works_since=None if works_since is None else _moment(works_since, now),
         )
 
     async def _record(self, db: Db, own: set[str], changed: set[str], now: float) -> None:
@@ -234,6 +252,10 @@ class ServiceWatch:
         for name in self._parts:
             self._memories[name] = _Memory()
             SERVICE_UP.of(name).set(math.nan)
+
+
+def _log_change(part: str, verdict: Verdict, was: PartStatus) -> None:
+    log.warning("service_changed", part=part, status=verdict.status, was=was, error=verdict.error)
 
 
 def _moment(at: float, now: float) -> datetime:

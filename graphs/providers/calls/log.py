@@ -28,8 +28,8 @@ class _Slot:
 
 @dataclass(frozen=True, slots=True)
 class RecentCalls:
-    """Calls of the last minute, how many failed since the last that succeeded, how many seconds ago the last of each sort was
-    (None: never), and the last error's code."""
+    """Calls of the last minute, how many failed since the last that succeeded, how many seconds ago the last of each sort and
+    the first of those in a row was (None: never), and the last error's code."""
 
     ok: int
     failed: int
@@ -37,6 +37,7 @@ class RecentCalls:
     ok_ago_s: float | None
     failed_ago_s: float | None
     code: str
+    row_ago_s: float | None = None
 
 
 class CallLog:
@@ -48,6 +49,7 @@ class CallLog:
         self._ok_at: dict[str, float] = {}
         self._failed: dict[str, tuple[float, str]] = {}
         self._in_row: dict[str, int] = {}
+        self._row_at: dict[str, float] = {}
 
     def note(self, name: str, error: BaseException | None) -> None:
         """Note how a call ended. What says nothing about the vendor, such as a bad request or a cancel, isn't counted."""
@@ -60,9 +62,11 @@ class CallLog:
 
     def note_failure(self, name: str, code: str) -> None:
         """Note a call that failed."""
-        self._slot(name, self._clock()).failed += 1
-        self._failed[name] = (self._clock(), code)
-        self._in_row[name] = self._in_row.get(name, 0) + 1
+        now, before = self._clock(), self._in_row.get(name, 0)
+        self._slot(name, now).failed += 1
+        self._failed[name], self._in_row[name] = (now, code), before + 1
+        if not before:
+            self._row_at[name] = now
 
     def recent(self) -> dict[str, RecentCalls]:
         """Return the calls of every vendor that was ever called."""
@@ -71,7 +75,7 @@ class CallLog:
 
     def forget(self) -> None:
         """Forget all calls."""
-        for known in (self._slots, self._ok_at, self._failed, self._in_row):
+        for known in (self._slots, self._ok_at, self._failed, self._in_row, self._row_at):
             known.clear()
 
     def _recent(self, name: str, now: float) -> RecentCalls:
@@ -79,13 +83,15 @@ class CallLog:
         for old in [number for number in slots if number * SLOT_S < now - SPAN_S]:
             del slots[old]
         ok_at, (failed_at, code) = self._ok_at.get(name), self._failed.get(name, (None, ""))
+        in_row = self._in_row.get(name, 0)
         return RecentCalls(
             ok=sum(slot.ok for slot in slots.values()),
             failed=sum(slot.failed for slot in slots.values()),
-            in_row=self._in_row.get(name, 0),
+            in_row=in_row,
             ok_ago_s=None if ok_at is None else now - ok_at,
             failed_ago_s=None if failed_at is None else now - failed_at,
             code=code,
+            row_ago_s=now - self._row_at[name] if in_row else None,
         )
 
     def _slot(self, name: str, now: float) -> _Slot:

@@ -28,7 +28,7 @@ RETURNING part, status, since
 # The change and its deliveries are one statement: each change is told once, and none that is not stored.
 CHANGE = """
 WITH changed AS (
-  UPDATE service_parts SET status = %(status)s, since = %(since)s::timestamptz, error = coalesce(%(error)s, error)
+  UPDATE service_parts SET status = %(status)s, since = %(since)s::timestamptz
   WHERE part = %(part)s AND watcher = %(watcher)s AND status <> %(status)s RETURNING part)
 INSERT INTO webhook_deliveries (tenant_id, id, event_id, endpoint_id, lane, type, occurred_at, sequence, data)
 SELECT e.tenant_id, uuidv7(), %(event_id)s::uuid, e.id, e.id::text, %(type)s, now(),
@@ -40,8 +40,10 @@ RETURNING id
 """
 
 FIND = """
-UPDATE service_parts p SET latency_ms = f.latency_ms, detail = f.detail
-FROM unnest(%(parts)s::text[], %(latencies)s::float8[], %(details)s::jsonb[]) AS f (part, latency_ms, detail)
+UPDATE service_parts p SET latency_ms = f.latency_ms, detail = f.detail, error = coalesce(f.error, p.error),
+  error_at = coalesce(f.error_at, p.error_at), works_since = f.works_since
+FROM unnest(%(parts)s::text[], %(latencies)s::float8[], %(details)s::jsonb[], %(errors)s::text[],
+  %(errors_at)s::timestamptz[], %(works_since)s::timestamptz[]) AS f (part, latency_ms, detail, error, error_at, works_since)
 WHERE p.part = f.part AND p.watcher = %(watcher)s
 """
 
@@ -59,7 +61,8 @@ RETURNING part
 """
 
 STORED = """
-SELECT part, status, since, error, latency_ms, detail, watched_until > now() - make_interval(secs => %(unwatched_s)s) AS watched
+SELECT part, status, since, error, error_at, works_since, latency_ms, detail,
+  watched_until > now() - make_interval(secs => %(unwatched_s)s) AS watched
 FROM service_parts
 """
 
@@ -79,16 +82,30 @@ class WatchedPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredPart(msgspec.Struct, frozen=True, kw_only=True):
-    """A part as webhooks were told, why it was not up last, and what its latest check found; `watched` if there was one of
-    late."""
+    """A part as webhooks were told, what was wrong last and when that was seen last, and what its latest check found; `watched`
+    if there was one of late. One that is not up may work again since a while, which is not told yet."""
 
     part: str
     status: PartStatus
     since: datetime
     error: str | None
+    error_at: datetime | None
+    works_since: datetime | None
     latency_ms: float | None
     detail: dict[str, float] | None
     watched: bool
+
+
+class PartFound(msgspec.Struct, frozen=True, kw_only=True):
+    """What the latest check of a part found: its latency in milliseconds, and figures; what was wrong last, when that was seen
+    last, and since when a part that was told not to be up works, all None where nothing is known."""
+
+    part: str
+    latency_ms: float
+    detail: dict[str, float]
+    error: str | None
+    error_at: datetime | None
+    works_since: datetime | None
 
 
 class PartChecks(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,23 +150,25 @@ async def change_part(
     watcher: str,
     since: datetime,
     data: dict[str, Any],
-    error: str | None,
 ) -> int:
     """Store that a part is up, degraded or down now, and write what tells of it; return how many deliveries. That a part goes
     down, or is down no longer, is told to all who chose it; what it does short of that, to the platform's own endpoints."""
     type_ = "service.down" if BADNESS[status] > BADNESS[was] else "service.recovered"
-    values: dict[str, Any] = {"part": part, "status": status, "watcher": watcher, "since": since, "error": error}
+    values: dict[str, Any] = {"part": part, "status": status, "watcher": watcher, "since": since}
     values |= {"event_id": new_id(), "type": type_, "data": Jsonb(data), "tenant_state": "active"}
     values["to_tenant"] = None if "down" in (status, was) else PLATFORM
     values["wanted"] = [type_, "service.*", "*"]
     return len(await fetch_all(db, CHANGE, values))
 
 
-async def store_findings(db: Db, findings: dict[str, tuple[float, dict[str, float]]], *, watcher: str) -> None:
-    """Store what the latest check of each part found: its latency in milliseconds, and figures."""
-    values: dict[str, Any] = {"parts": list(findings), "watcher": watcher}
-    values["latencies"] = [latency_ms for latency_ms, _ in findings.values()]
-    values["details"] = [Jsonb(detail) for _, detail in findings.values()]
+async def store_findings(db: Db, findings: list[PartFound], *, watcher: str) -> None:
+    """Store what the latest check of each part found. An error stays until there is another."""
+    values: dict[str, Any] = {"parts": [one.part for one in findings], "watcher": watcher}
+    values["latencies"] = [one.latency_ms for one in findings]
+    values["details"] = [Jsonb(one.detail) for one in findings]
+    values["errors"] = [one.error for one in findings]
+    values["errors_at"] = [one.error_at for one in findings]
+    values["works_since"] = [one.works_since for one in findings]
     await db.execute(FIND, values)
 
 

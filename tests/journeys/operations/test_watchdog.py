@@ -1,52 +1,88 @@
-"""The watchdog of a running system: what happens to processes is noticed, told once, and so is its end."""
+"""The watchdog of a running system: what happens to processes and stores is noticed, told once, and so is its end."""
 
-import json
 import signal
-from typing import Any
+from collections.abc import AsyncIterator
 
+import pytest
+
+from api.local.stores.local_stores import Stores
+from tests.conftest import make_tenant
+from tests.counterparts.webhook_receiver import WebhookReceiver
 from tests.journeys.client import Client
+from tests.journeys.operations.scraping import admin_headers
+from tests.journeys.operations.telling import Telling, watch_anew
 from tests.system import System
-from tests.waiting import wait_for
 from tests.workers.jobs import rows
 
-
-def changes(system: System, part: str) -> list[tuple[str, str | None]]:
-    """What the scheduler that runs has told of a part."""
-    lines: list[dict[str, Any]] = []
-    for line in system.log("scheduler").splitlines():
-        if '"service_changed"' in line:
-            lines.append(json.loads(line))
-    return [(line["status"], line["error"]) for line in lines if line["part"] == part]
+Fragile = tuple[Stores, System]
+TOLD = [("service.down", "down"), ("service.recovered", "up")]
 
 
 async def test_a_worker_that_stands_still_is_told_once_and_so_is_its_return(
     system: System, client: Client, shared_url: str
 ) -> None:
-    await system.stop("scheduler")  # what it remembers of other tests' outages would delay the return
-    told = len(changes(system, "workers"))
-    system.start("scheduler")
-    await system.ready("scheduler")
-
-    async def is_up() -> bool:
-        sql = "SELECT status FROM service_parts WHERE part = 'workers' AND watched_until > now() AND detail ->> 'chat' = '1'"
-        return ["up"] == [row["status"] for row in rows(shared_url, sql)]
-
-    await wait_for(is_up, "the new scheduler watches, and sees the worker")
-    told = len(changes(system, "workers"))
+    await watch_anew(system, shared_url)
+    telling = Telling(system, shared_url)
     worker = system.processes["chat"]
     worker.send_signal(signal.SIGSTOP)
     try:
-        await wait_for(lambda: len(changes(system, "workers")) > told, "it is told")
+        await telling.until("workers", "down")
     finally:
         worker.send_signal(signal.SIGCONT)
-    await wait_for(lambda: len(changes(system, "workers")) > told + 1, "its return is told")
-    (down, up) = changes(system, "workers")[told:]
-    assert "down" == down[0]
+    await telling.until("workers", "up")
+    (down, up) = telling.changes("workers")
     assert down[1] in ("No worker is running.", "No worker serves the queue chat.")
-    assert ("up", None) == up
-    (part,) = rows(shared_url, "SELECT status, error FROM service_parts WHERE part = 'workers'")
-    assert ("up", down[1]) == (part["status"], part["error"])
+    assert (("down", down[1]), ("up", None)) == (down, up)
+    (part,) = rows(shared_url, "SELECT status, error, works_since FROM service_parts WHERE part = 'workers'")
+    assert ("up", down[1], None) == (part["status"], part["error"], part["works_since"])
     history = rows(shared_url, "SELECT status FROM service_checks WHERE part = 'workers' ORDER BY at DESC LIMIT 2")
     assert ["up", "down"] == [row["status"] for row in history]
     async with await client.ask("text-5-at-60") as stream:
         await stream.rest()
+
+
+@pytest.fixture
+async def mended(fragile: Fragile) -> AsyncIterator[Fragile]:
+    """A system with stores of its own that run again after the test, and a worker that delivers webhooks."""
+    stores, system = fragile
+    system.start("default")
+    await system.ready("default")
+    yield fragile
+    assert stores.postgres is not None
+    assert stores.valkey is not None
+    stores.postgres.start()
+    stores.valkey.start()
+    system.kill("default")
+    del system.processes["default"]
+
+
+async def test_outages_of_the_stores_are_told_once_to_all_who_asked_and_so_are_their_ends(mended: Fragile) -> None:
+    """Redis goes, and Postgres as it comes back: nothing but the log can be told of then."""
+    stores, system = mended
+    tenant = make_tenant(stores.database_url, role="owner")
+    await watch_anew(system, stores.database_url)
+    async with WebhookReceiver() as receiver, Client(system.url, tenant.headers) as client:
+        hook = {"url": receiver.url(), "events": ["service.*"]}
+        assert 201 == (await client.post("/api/webhooks", hook))[0]
+        telling = Telling(system, stores.database_url, receiver)
+        stores.valkey.kill()
+        await telling.until("redis", "down")
+        await telling.until_sent("redis", TOLD[0])
+        stores.valkey.start()
+        stores.postgres.kill()
+        await telling.until("postgres", "down")
+        assert [TOLD[0]] == telling.sent("redis") + telling.sent("postgres")
+        stores.postgres.start()
+        for store in ("redis", "postgres"):
+            await telling.until(store, "up")
+            await telling.until_sent(store, *TOLD)
+            assert ["down", "up"] == [status for status, _ in telling.changes(store)]
+            await telling.until_done("connections.renewed", store)
+    async with Client(system.url, admin_headers(stores.database_url)) as admin:
+        parts = (await admin.get("/health"))["parts"]
+        history = (await admin.get("/api/admin/health/checks?part=postgres"))["items"]
+        deeds = (await admin.get("/api/admin/audit?action=connections.renewed"))["items"]
+    for store in ("redis", "postgres"):
+        assert ("up", True) == (parts[store]["status"], parts[store]["last_error_at"] < parts[store]["since"])
+    assert {"postgres", "redis"} <= {deed["target"] for deed in deeds}
+    assert any(one["failed"] and one["error"] == parts["postgres"]["last_error"] for one in history)

@@ -1,18 +1,20 @@
 """Parts of an installation that go down and come back are told to webhooks, once each, and not for every hiccup."""
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from schema.errors import Unavailable
 from schema.postgres.connections import Pool, pool_for
+from schema.queries.health.service_parts import PartStatus
 from schema.vault import PLATFORM
 from tests.conftest import TestTenant, make_tenant
 from tests.workers.jobs import change, rows
 from tests.workers.webhooks.hooks import have_endpoint
 from workers.health.checks import Finding
-from workers.health.trails import DAMPING_S, Trail
+from workers.health.trails import DAMPING_S, Trail, Verdict
 from workers.health.watch import LEASE_S, Check, Part, ServiceWatch
 from workers.queue.job_core import JobCore
 from workers.scheduler import WATCH_S
@@ -27,7 +29,7 @@ class Service:
         self.url, self.down, self.now, self.woken = url, set[str](), now or [1000.0], 0
         self.troubled = dict[str, float]()
         parts = {part: Part(self._check(part)) for part in ("postgres", "redis")}
-        parts["workers"] = Part(self._check("workers"), through="redis")
+        parts["workers"] = Part(self._check("workers"), through=("redis",))
         self.watch = ServiceWatch(pool, parts, watcher=name, wake=self._wake, clock=lambda: self.now[0])
 
     def _check(self, part: str) -> Check:
@@ -257,6 +259,34 @@ async def test_a_part_that_comes_and_goes_is_told_once_until_it_is_calm(
     assert "service.recovered" == told(database_url, tenant)[-1][0]
 
 
+async def test_what_was_wrong_last_has_the_time_when_it_was_seen_last_and_is_over_while_the_return_is_awaited(
+    core: JobCore, system_pool: Pool, database_url: str, tenant: TestTenant
+) -> None:
+    service = Service(system_pool, database_url, "a")
+
+    async def looked(times: int) -> dict[str, Any]:
+        await service.look(times=times)
+        sql = """SELECT status, error, error_at - since AS lasted, clock_timestamp() - error_at AS ago, works_since
+            FROM service_parts WHERE part = 'redis'"""
+        return rows(database_url, sql)[0]
+
+    await service.settle()
+    service.troubled["redis"] = 0.0
+    assert ("up", "It is nearly full.") == ((hiccup := await looked(1))["status"], hiccup["error"])
+    del service.troubled["redis"]
+    service.down.add("redis")
+    down = await looked(8)
+    assert ("down", "It can't be reached.", None) == (down["status"], down["error"], down["works_since"])
+    assert down["lasted"] >= timedelta(seconds=3 * WATCH_S)
+    service.down.clear()
+    waiting = await looked(2)
+    assert ("down", True) == (waiting["status"], waiting["works_since"] is not None)
+    assert waiting["ago"] >= timedelta(seconds=2 * WATCH_S)
+    up = await looked(2)
+    assert ("up", "It can't be reached.", None) == (up["status"], up["error"], up["works_since"])
+    assert up["lasted"] < timedelta(), "the error was before the return"
+
+
 async def test_the_history_has_a_row_a_minute_and_one_for_each_change_and_forgets(
     core: JobCore, system_pool: Pool, database_url: str, tenant: TestTenant
 ) -> None:
@@ -281,10 +311,20 @@ async def test_the_history_has_a_row_a_minute_and_one_for_each_change_and_forget
 def test_a_trail_knows_worse_and_better_apart() -> None:
     trail = Trail()
     for at, status in enumerate(("down", "degraded", "down", "degraded", "down")):
-        trail.note(status, 3.0 * at, "It is broken.")
-    verdict = trail.verdict("up", 12.0, DAMPING_S)
-    assert verdict is not None
-    assert ("degraded", 0.0) == (verdict.status, verdict.at), "it was never up, and not down for long enough"
-    trail.note("up", 15.0, None)
-    assert trail.verdict("degraded", 22.0, DAMPING_S) is None
-    assert trail.verdict("degraded", 23.0, DAMPING_S) is not None
+        trail.note(status, 3.0 * at, f"It is {status}.")
+    assert trail.verdict("up", 12.0, DAMPING_S) is None, "the next look tells which it is"
+    trail.note("degraded", 15.0, "It is degraded.")
+    verdict = trail.verdict("up", 15.0, DAMPING_S)
+    assert Verdict("degraded", 0.0, "It is degraded.") == verdict, "it was never up, and not down for long enough"
+    trail.note("up", 18.0, None)
+    assert 18.0 == trail.works_since("degraded")
+    assert trail.verdict("degraded", 25.0, DAMPING_S) is None
+    assert trail.verdict("degraded", 26.0, DAMPING_S) is not None
+
+
+def test_an_outage_that_begins_with_a_slow_check_is_told_as_one() -> None:
+    trail = Trail()
+    looks: tuple[PartStatus, ...] = ("degraded", "degraded", "down", "down")
+    for at, status in zip((0.0, 3.0, 6.0, 9.0), looks, strict=True):
+        trail.note(status, at, f"It is {status}.")
+    assert Verdict("down", 0.0, "It is down.") == trail.verdict("up", 9.0, DAMPING_S)
