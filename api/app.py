@@ -30,6 +30,7 @@ from api.resources import get_resources, open_resources
 from api.root_page import NAME, VERSION
 from api.routes import ANTHROPIC, NATIVE, OPENAI, ROOT
 from api.settings import ApiSettings
+from api.widgets.gate import EmbedGate
 from schema.metrics.process import ProcessMetrics
 from workers.figures import figures_written
 from workers.health.loop_lag import LoopLag
@@ -109,7 +110,7 @@ def create_app(settings: ApiSettings, metrics: ProcessMetrics | None = None) -> 
     document_rights(app)
     describe_routes(app)
     answer_options_with_all_methods(app)
-    app.asgi_handler = RequestMiddleware(app.asgi_handler)
+    app.asgi_handler = RequestMiddleware(EmbedGate(app, app.asgi_handler))
     return app
 
 
@@ -156,6 +157,10 @@ def _openapi() -> OpenAPIConfig:
             Tag("documents", "Documents and collections: upload, manage, search."),
             Tag("configuration", "Settings that apply to all agents of your tenant."),
             Tag("usage", "Tokens and money spent, and what is left."),
+            Tag(
+                "widgets",
+                "Chats with one of your agents in web pages of your own, and what visitors of these pages call.",
+            ),
             Tag("triggers", "Addresses that start a job from a template when they are called."),
             Tag("webhooks", "Signed messages to your systems when jobs end, and how each delivery went."),
             Tag("audit", "A record of who did what."),

@@ -23,6 +23,7 @@ from graphs.providers.tenant_providers import TenantCredential, TenantProviderPo
 from schema.model_catalog.catalog import Catalogs
 from schema.postgres.connections import Pool, pool_for
 from schema.queries.identity.secrets import check_keys
+from schema.queries.identity.widgets import StoredWidget
 from schema.queries.tenants.egress_grants import read_egress_hosts
 from schema.ttl_cache import TtlCache
 from schema.vault import Vault
@@ -45,9 +46,9 @@ HEALTH_TTL_S = 2.0
 @dataclass(frozen=True)
 class Resources:
     """What handlers use. `providers` have the installation's keys and `tenant_providers` those of tenants; `storage` holds
-    the bytes of documents; `embedding` asks workers for vectors; `credentials` (by tenant) are cached for a second; `rates`
-    counts reads and searches; `egress` tells what each tenant may reach; `streams` are the open ones; `background` runs tasks
-    that outlive their request; `feeds` follow what changes in tenants.
+    the bytes of documents; `embedding` asks workers for vectors; `credentials` (by tenant) and `widgets` (by key) are cached
+    for a second; `rates` counts reads and searches; `egress` tells what each tenant may reach; `streams` are the open ones;
+    `background` runs tasks that outlive their request; `feeds` follow what changes in tenants.
     `health_pool` is one connection, so that health doesn't wait behind requests; `health` remembers its checks, and
     `health_history` since when parts are as they are."""
 
@@ -68,6 +69,7 @@ class Resources:
     storage: Storage
     embedding: EmbeddingClient
     credentials: TtlCache[UUID, list[TenantCredential]]
+    widgets: TtlCache[UUID, StoredWidget | None]
     streams: OpenStreams
     background: BackgroundTasks
     feeds: ChangeFeeds
@@ -80,6 +82,7 @@ class Resources:
         self.authenticator.forget(tenant_id)
         self.egress.forget(tenant_id)
         self.catalogs.forget()
+        self.widgets.clear()
         if tenant_id is None:
             self.credentials.clear()
         else:
@@ -161,6 +164,7 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
             storage=storage,
             embedding=embedding,
             credentials=TtlCache(MAX_CACHED_TENANTS, CACHE_TTL_S),
+            widgets=TtlCache(MAX_CACHED_TENANTS, CACHE_TTL_S),
             streams=streams,
             background=background,
             feeds=feeds,

@@ -50,6 +50,8 @@ from api.users import privacy
 from api.users import routes as users
 from api.webhooks import deliveries
 from api.webhooks import routes as webhooks
+from api.widgets import embed as embedded_widgets
+from api.widgets import manage as widgets
 
 NATIVE = (
     *(chat.routes, jobs.routes, events.routes, trace.routes, sessions.routes, sharing.routes, feedback.routes),
@@ -78,7 +80,7 @@ NATIVE = (
         audit.routes,
         metrics.routes,
     ),
-    *(webhooks.routes, deliveries.routes, triggers.routes, hooks.routes),
+    *(webhooks.routes, deliveries.routes, triggers.routes, hooks.routes, widgets.routes, embedded_widgets.routes),
     route_table.routes,
     performance.routes,
     performance_series.routes,

@@ -82,6 +82,11 @@ def trigger_calls(tenant_id: UUID, trigger_id: UUID, which: str) -> str:
     return f"headrace:{tenant_id}:trigger:{trigger_id}:{which}"
 
 
+def widget_calls(tenant_id: UUID, widget_id: UUID, which: str) -> str:
+    """The number of calls of a chat widget, of one sort in one minute, of all visitors or of one address."""
+    return f"headrace:{tenant_id}:widget:{widget_id}:{which}"
+
+
 def webhook_hold(tenant_id: UUID, lane: str) -> str:
     """Until when, and why, a receiver of webhooks gets nothing."""
     return f"headrace:{tenant_id}:webhooks:held:{lane}"

@@ -23,6 +23,7 @@ from api.auth.tokens.access_tokens import AccessTokens
 from schema.errors import HeadraceError, TenantSuspended, Unauthenticated, Unavailable
 from schema.identity.api_keys import PREFIX, read_api_key
 from schema.identity.budgets import read_budgets
+from schema.identity.public_keys import NO_DIGEST
 from schema.identity.rights import SEES_ALL, Right, rights_for_role
 from schema.postgres.batched_lookup import BatchedLookup
 from schema.postgres.connections import Pool
@@ -47,6 +48,7 @@ NEITHER_KEY_NOR_JWT = (
 
 
 CANNOT_CHECK_COOKIE = "Sign-ins can't be checked because the database is unavailable. Try again shortly."
+SUSPENDED = "This tenant is suspended. Its data is kept. Contact the operator of this installation."
 SIGNED_OUT = "You are signed out here: the sign-in has ended, or its time is over. Sign in again."
 
 
@@ -93,9 +95,7 @@ class Authenticator:
         if found.tenant.state != "active" or (right is not None and right not in found.rights):
             found = await find(True)
         if found.tenant.state != "active":
-            raise TenantSuspended(
-                "This tenant is suspended. Its data is kept. Contact the operator of this installation."
-            )
+            raise TenantSuspended(SUSPENDED)
         return found
 
     def forget(self, tenant_id: UUID | None) -> None:
@@ -121,6 +121,17 @@ class Authenticator:
             return await self._by_key(key, fresh=True)
         self._record_use(found)
         return _principal_of_key(found)
+
+    async def find_public(self, find: str) -> Principal | None:
+        """Return the principal of a widget's public key, which is no secret: who it may serve is decided elsewhere
+        (`api/widgets/gate.py`). None if there is no such key, or it was revoked. Raises TenantSuspended and Unavailable."""
+        key = await self._find_key(find, fresh=False)
+        if key is None or key.digest != NO_DIGEST or not _is_live(key):
+            return None
+        if key.tenant_snapshot.state != "active":
+            raise TenantSuspended(SUSPENDED)
+        self._record_use(key)
+        return _principal_of_key(key)
 
     async def _by_cookie(self, cookie: str, fresh: bool) -> Principal:
         parts = read_bound_secret(COOKIE_PREFIX, cookie)

@@ -21,6 +21,9 @@ CONTENT_SECURITY_POLICY = (
     "connect-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
 PAGE_HEADERS = {"Cache-Control": "no-cache", "Referrer-Policy": "same-origin"}
+WIDGET = "widget.js"
+"""Which pages of other origins load, also such that are isolated from what doesn't agree to that."""
+FOR_OTHERS = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # the name of such a file changes with its content
 
 
@@ -56,7 +59,7 @@ def _send_file(request: Request[Any, Any, Any], asset: Asset | None, name: str) 
     if asset is None:
         raise NotFound(NO_SUCH_PATH)
     kept = FOREVER if name.startswith("assets/") else {"Cache-Control": "no-cache"}
-    headers = {**kept, "ETag": asset.etag, "Vary": "Accept-Encoding"}
+    headers = {**kept, "ETag": asset.etag, "Vary": "Accept-Encoding", **(FOR_OTHERS if name == WIDGET else {})}
     if _is_known(request, asset.etag):
         return Response(b"", status_code=304, headers=headers, media_type=asset.media_type)
     encoding, body = asset.choose(request.headers.get("accept-encoding", ""))

@@ -1,6 +1,6 @@
 """Streams a job's events as Server-Sent Events."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -11,18 +11,27 @@ from api.http.sse import EventStream
 from api.resources import Resources
 from workers.stream.follow import Follower, SlowReader
 
-
-def follow_stream(resources: Resources, follower: Follower, headers: dict[str, str]) -> EventStream:
-    """Return a response that streams the follower's events until the job ends. A client that disconnects cancels nothing."""
-    return EventStream(_frames(follower), streams=resources.streams, headers=headers)
+Shown = Callable[[bytes], bytes]
+"""What a client is shown of a chunk of whole frames."""
 
 
-async def resume_stream(resources: Resources, follower: Follower, headers: dict[str, str]) -> Response[Any]:
+def follow_stream(
+    resources: Resources, follower: Follower, headers: dict[str, str], *, shown: Shown | None = None, first: bytes = b""
+) -> EventStream:
+    """Return a response that streams the follower's events until the job ends, or what `shown` leaves of them, after the frame
+    `first`. A client that disconnects cancels nothing."""
+    frames = _frames(follower, shown)
+    return EventStream(_continued(first, frames) if first else frames, streams=resources.streams, headers=headers)
+
+
+async def resume_stream(
+    resources: Resources, follower: Follower, headers: dict[str, str], *, shown: Shown | None = None
+) -> Response[Any]:
     """The same for a client that has a part of the stream already. If nothing is left, the answer is 204: with any other,
     a browser's `EventSource` would come back for ever."""
     if not follower.joined_after_end:
-        return follow_stream(resources, follower, headers)
-    frames = _frames(follower)
+        return follow_stream(resources, follower, headers, shown=shown)
+    frames = _frames(follower, shown)
     first = await anext(frames, b"")
     if not first:
         return Response(None, status_code=204, headers=headers)
@@ -36,11 +45,12 @@ async def _continued(first: bytes, frames: AsyncGenerator[bytes, None]) -> Async
             yield chunk
 
 
-async def _frames(follower: Follower) -> AsyncGenerator[bytes, None]:
+async def _frames(follower: Follower, shown: Shown | None) -> AsyncGenerator[bytes, None]:
     async with follower:
         try:
             async for chunk in follower.chunks():
-                yield chunk
+                if seen := chunk if shown is None else shown(chunk):
+                    yield seen
         except SlowReader as slow:
             yield closed_frame("slow_client", slow.resume_after)
 

@@ -149,19 +149,29 @@ async def list_sessions(
         ),
     ] = None,
     pinned: Annotated[bool, QueryParameter(description="Only sessions that are pinned; not with `search`.")] = False,
+    widget: Annotated[
+        UUID | None, QueryParameter(description="The conversations of this widget's visitors; not with `search`.")
+    ] = None,
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> SessionsOut:
     """Most recently used first. A page with `search` looks at 200 sessions: it may have few items, or none, and yet a
     `next_cursor`."""
     before = read_cursor("sessions", cursor, tuple[datetime, UUID])
-    if search is not None and pinned:
-        raise InputError("search looks at all sessions, pinned or not. Send one of them.", field="pinned")
+    if search is not None and (pinned or widget):
+        field = "pinned" if pinned else "widget"
+        raise InputError(f"search looks at all sessions of the tenant's own. Send it or {field}.", field=field)
     if search is not None:
         return await _search(principal, resources, search, before, limit)
     async with principal.tx(resources.core.pool) as db:
         rows = await sessions.list_sessions(
-            db, principal.tenant_id, limit=limit + 1, before=before, user_id=principal.visible_user_id, pinned=pinned
+            db,
+            principal.tenant_id,
+            limit=limit + 1,
+            before=before,
+            user_id=principal.visible_user_id,
+            pinned=pinned,
+            widget_id=widget,
         )
     items = [session_out(row) for row in rows[:limit]]
     more = len(rows) > limit

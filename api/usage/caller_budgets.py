@@ -11,6 +11,7 @@ from schema.identity.budgets import CallerBudget, Owner
 from schema.postgres.connections import Db
 from schema.queries.identity.api_keys import ApiKey
 from schema.queries.identity.users import User
+from schema.queries.identity.widgets import StoredWidget
 from schema.queries.tenants.usage import get_callers_spending
 
 MAX_TOKENS = 2**53
@@ -65,7 +66,7 @@ def budget_columns(data: Any) -> dict[str, int | None]:
     return columns
 
 
-def budget_fields(row: ApiKey | User | CallerBudget) -> dict[str, Any]:
+def budget_fields(row: ApiKey | StoredWidget | User | CallerBudget) -> dict[str, Any]:
     """Return the fields of a response that show the budgets of a row."""
     return {
         "budget_day_usd": None if row.budget_day_nanos is None else to_usd(row.budget_day_nanos),

@@ -36,12 +36,14 @@ FOLDERS = ("api", "workers", "graphs", "tools", "schema")
 
 Table = type[Session | Message | Schedule | Trigger | WebhookDelivery | Benchmark]
 
+OF_A_VISITOR = ("widget_id", "visit_digest")
 NOT_COPIED: dict[str, dict[str, str]] = {
     "sessions": {
         "created_at": "a fork is made when it is made",
         "updated_at": "and used then for the first time",
         "pinned_at": "the old one stays on top",
         "shared_at": "who may read the old one is not asked about the new one",
+        **dict.fromkeys(OF_A_VISITOR, "a fork is its maker's, not the visitor's"),
     },
     "messages": {},
 }
@@ -52,6 +54,7 @@ NOT_EXPORTED: dict[str, dict[str, str]] = {
         "user_id": "the export is of one person, whom its head names",
         "summary": "made from the messages, which are exported, for the model only",
         "summary_turn": "how far the summary goes",
+        **dict.fromkeys(OF_A_VISITOR, "of strangers' conversations, which are no person's"),
     },
     "messages": {
         "tenant_id": "the export is of one tenant",

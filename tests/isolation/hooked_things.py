@@ -1,7 +1,9 @@
-"""What a holder of the route matrix has of webhooks and triggers (`two_tenants.py`)."""
+"""What a holder of the route matrix has of webhooks, triggers and widgets (`two_tenants.py`)."""
 
+from collections.abc import Callable
 from typing import Any
 
+from schema.identity.public_keys import NO_DIGEST, new_public_find
 from schema.ids import new_id
 from tests.secret import VAULT
 from workers.webhooks.secrets import EndpointSecrets, seal_secrets
@@ -52,3 +54,22 @@ def trigger(holder: Any) -> str:
     holder.insert("triggers", id=trigger_id, user_id=user_id, calls_per_minute=60, **about)
     holder.insert("trigger_calls", id=new_id(), trigger_id=trigger_id, status=404, code=holder.marker, size_bytes=1)
     return str(trigger_id)
+
+
+def widget(holder: Any) -> str:
+    widget_id = new_id()
+    settings: Row = {"agent": holder.marker, "origins": ["https://a.example"], "title": holder.marker}
+    settings |= {"greeting": holder.marker, "messages_per_minute": 30}
+    about: Row = {"find": new_public_find(), "digest": NO_DIGEST, "name": holder.marker, "scopes": ["chat"]}
+    holder.insert("api_keys", id=widget_id, widget=settings, **about)
+    session: Row = {"title": holder.marker, "widget_id": widget_id, "visit_digest": "x"}
+    holder.insert("sessions", id=new_id(), **session)
+    return str(widget_id)
+
+
+KINDS: dict[str, Callable[[Any], str]] = {
+    "webhook endpoint": webhook_endpoint,
+    "delivery": delivery,
+    "trigger": trigger,
+    "widget": widget,
+}

@@ -38,6 +38,7 @@ PUBLIC = {
     "GET /health/live",
     "GET /health/ready",
     "GET /.well-known/jwks.json",
+    *what_the_console_asks.EMBEDDED,
 }
 """Operations that need no caller."""
 
@@ -170,7 +171,7 @@ CALLS: dict[str, Call] = {
     "POST /api/jobs/{job_id}/cancel": Call("jobs.write", {"path.job_id": thing("waiting job")}),
     "POST /api/jobs/{job_id}/retry": Call("jobs.write", {"path.job_id": thing("failed job")}, gets=202),
     "POST /api/jobs/retry": Call("jobs.write", {"body.ids[]": thing("failed job")}, gets=202),
-    "GET /api/sessions": Call("sessions.read", plain="query.search query.cursor"),
+    "GET /api/sessions": Call("sessions.read", {"query.widget": word("widget")}, "query.search query.cursor"),
     "POST /api/sessions": Call("sessions.write", plain="body.title", gets=201),
     "GET /api/sessions/{session_id}": Call("sessions.read", SESSION),
     "DELETE /api/sessions/{session_id}": Call("sessions.write", SESSION, gets=204),

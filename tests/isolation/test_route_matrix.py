@@ -231,6 +231,7 @@ async def test_a_page_that_begins_at_another_tenants_place_is_ones_own(operation
         world.b.audited()
         world.b.api_key()
         world.b.email()
+        world.b.new("widget")
     right = rights_for_role("owner")
     asker = await matrix.person(*((world.b, "owner") if call.right in right else (world.platform, "admin")))
     first = await matrix.call(operation, asker, {**theirs, "query.limit": 1})

@@ -57,7 +57,7 @@ async def submit(core: JobCore, submission: Submission) -> Submitted:
 
 
 async def _submit(core: JobCore, submission: Submission, traced: TraceContext | None) -> Submitted:
-    session_id = new_id() if submission.new_session else submission.session_id
+    session_id = submission.session_id or (new_id() if submission.new_session else None)
     traceparent = None if traced is None else traced.traceparent
     job = replace(submission, session_id=session_id, inbox=core.hub.inbox, traceparent=traceparent)
     try:

@@ -38,8 +38,9 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 COLUMNS = ", ".join(ApiKey.__struct_fields__)
 CHANGEABLE = (*LIMITS, "front_end_prompts")
 
-# A person's keys are those that act for them. A key that acts for the tenant has itself, and those that it made.
-OWNED_BY = """(%(of)s::uuid IS NULL OR user_id = %(of)s)
+# Widgets have routes of their own. A person's keys are those that act for them. A key that acts for the tenant has itself, and
+# those that it made.
+OWNED_BY = """widget IS NULL AND (%(of)s::uuid IS NULL OR user_id = %(of)s)
   AND (%(of_key)s::uuid IS NULL OR (user_id IS NULL AND (id = %(of_key)s OR created_by = 'key:' || %(of_key)s::text)))"""
 
 LIST = f"""
@@ -80,7 +81,8 @@ async def change_api_key(
 ) -> ApiKey | None:
     """Set the given columns of CHANGEABLE and return the key; None if there is none."""
     changes = ", ".join(f"{name} = %({name})s" for name in CHANGEABLE if name in values)
-    sql = f"UPDATE api_keys SET {changes} WHERE tenant_id = %(tenant_id)s AND id = %(id)s RETURNING {COLUMNS}"
+    sql = f"""UPDATE api_keys SET {changes} WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND widget IS NULL
+      RETURNING {COLUMNS}"""
     return await fetch_one(db, sql, {**values, "tenant_id": tenant_id, "id": key_id}, into=ApiKey)
 
 

@@ -93,11 +93,11 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
     `job_id` is the caller's, so that it can follow the job before it exists. `payload` is what the worker needs besides the
     session's messages. `parts` is what the user said, or with the `role` tool what the client's tools returned; it is stored
-    as a message, so it needs a session: an existing one (`session_id`) or a `new_session`. A job of a session belongs to the
-    session's user, any other to the submitter's. `extra_statements` run in the same transaction, after the job's own: the
-    files of an ingestion, for example (`schema/queries/documents/uploads.py`). Before `run_at` it waits. `callback` is who is
-    told of its end, `metadata` are pairs of the submitter's own. `inbox`, the channel of the submitting process, and
-    `traceparent`, the span of the submit, are set by `workers/queue/submit.py`.
+    as a message, so it needs a session: an existing one (`session_id`) or a `new_session`, which may bring its id. A job of a
+    session belongs to the session's user, any other to the submitter's. `extra_statements` run in the same transaction, after
+    the job's own: the files of an ingestion, for example (`schema/queries/documents/uploads.py`). Before `run_at` it waits.
+    `callback` is who is told of its end, `metadata` are pairs of the submitter's own. `inbox`, the channel of the submitting
+    process, and `traceparent`, the span of the submit, are set by `workers/queue/submit.py`.
     """
 
     tenant_id: UUID

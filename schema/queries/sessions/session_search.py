@@ -19,7 +19,8 @@ Place = tuple[datetime, UUID]
 
 SEARCH = f"""
 WITH page AS MATERIALIZED (
-  SELECT {COLUMNS} FROM sessions WHERE tenant_id = %(tenant_id)s {{owner}} AND (updated_at, id) < (%(moment)s, %(id)s)
+  SELECT {COLUMNS} FROM sessions
+  WHERE tenant_id = %(tenant_id)s AND widget_id IS NULL {{owner}} AND (updated_at, id) < (%(moment)s, %(id)s)
   ORDER BY updated_at DESC, id DESC LIMIT %(scanned)s),
 last AS (SELECT updated_at, id FROM page ORDER BY updated_at, id LIMIT 1)
 SELECT {COLUMNS}, true AS found FROM (

@@ -88,15 +88,18 @@ async def list_sessions(
     before: tuple[datetime, UUID] | None = None,
     user_id: UUID | None = None,
     pinned: bool = False,
+    widget_id: UUID | None = None,
 ) -> list[Session]:
     """Return sessions, or only those that are `pinned`, the last used first; `before` is (updated_at, id) of the last row of
-    the page before; `user_id` is to be that of the transaction, which sees no others' sessions."""
+    the page before; `user_id` is to be that of the transaction, which sees no others' sessions. Those of visitors are only
+    returned with the `widget_id` of theirs."""
     moment, session_id = before or (END, LAST_ID)
-    only = ("AND user_id = %(user_id)s " if user_id else "") + ("AND pinned_at IS NOT NULL" if pinned else "")
+    only = ("AND user_id = %(user_id)s " if user_id else "") + ("AND pinned_at IS NOT NULL " if pinned else "")
+    only += "AND widget_id = %(widget_id)s" if widget_id else "AND widget_id IS NULL"
     sql = f"""SELECT {COLUMNS} FROM sessions WHERE tenant_id = %(tenant_id)s {only}
       AND (updated_at, id) < (%(moment)s, %(id)s) ORDER BY updated_at DESC, id DESC LIMIT %(limit)s"""
     values = {"tenant_id": tenant_id, "user_id": user_id, "moment": moment, "id": session_id, "limit": limit}
-    return await fetch_all(db, sql, values, into=Session)
+    return await fetch_all(db, sql, values | {"widget_id": widget_id}, into=Session)
 
 
 CHANGE = f"""

@@ -12,7 +12,8 @@ from schema.tables.columns import json, tenant_key, timestamp, within_tenant
 
 
 class Session(Table, table=True):
-    """A conversation; `turns` counts its jobs. One that is shared can be read by all of its tenant who have its id."""
+    """A conversation; `turns` counts its jobs. One that is shared can be read by all of its tenant who have its id.
+    That of a widget's visitor belongs to whoever has the secret of `visit_digest`."""
 
     __tablename__ = "sessions"
     __table_args__ = (
@@ -21,6 +22,11 @@ class Session(Table, table=True):
             "sessions_of_user", "tenant_id", "user_id", "updated_at", "id", postgresql_where=text("user_id IS NOT NULL")
         ),
         Index("sessions_pinned", "tenant_id", "updated_at", "id", postgresql_where=text("pinned_at IS NOT NULL")),
+        Index(
+            "sessions_of_widget",
+            *("tenant_id", "widget_id", "updated_at", "id"),
+            postgresql_where=text("widget_id IS NOT NULL"),
+        ),
     )
 
     tenant_id: UUID = tenant_key()
@@ -34,6 +40,8 @@ class Session(Table, table=True):
     shared_at: datetime | None = timestamp()
     summary: str | None = None
     summary_turn: int | None = None
+    widget_id: UUID | None = None
+    visit_digest: str | None = None
 
 
 class Message(Table, table=True):

@@ -49,6 +49,7 @@ class ApiKey(Table, table=True):
 
     With a `user_id` the key acts for that user, else for the tenant. `scopes` NULL means all rights of its role.
     `front_end_prompts` says who answers a front end's own prompts (`api/openai/front_end_prompts.py`); NULL is as elsewhere.
+    `widget` makes it the public key of a chat widget (`schema/queries/identity/widgets.py`).
     """
 
     __tablename__ = "api_keys"
@@ -71,6 +72,7 @@ class ApiKey(Table, table=True):
     budget_month_nanos: int | None = Field(default=None, sa_type=BigInteger)
     tokens_per_day: int | None = Field(default=None, sa_type=BigInteger)
     front_end_prompts: str | None = None
+    widget: dict[str, Any] | None = json()
 
 
 class Grant(Table, table=True):

@@ -33,6 +33,7 @@ export const GROUPS: Group[] = [
       page("pipelines", "pipelines.read", () => import("./pages/pipelines/page"), ":pipeline", () => import("./pages/pipelines/pipeline")),
       page("triggers", "triggers.manage", () => import("./pages/settings/triggers")),
       page("webhooks", "webhooks.manage", () => import("./pages/settings/webhooks")),
+      page("widgets", "keys.manage", () => import("./pages/settings/widgets")),
       page("sources", "data_sources.manage", () => import("./pages/settings/sources")),
     ],
   },

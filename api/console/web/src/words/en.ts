@@ -1,10 +1,12 @@
 /** English. Every other catalogue has the same keys. */
 
 import { count } from "../format";
+import { build } from "./en-build";
 import { pages } from "./en-pages";
 
 export const en = {
   ...pages,
+  ...build,
   skip: "Skip to content",
   menu: "Menu",
   close: "Close",
@@ -50,6 +52,7 @@ export const en = {
     triggers: "Triggers",
     webhooks: "Webhooks",
     sources: "Data sources",
+    widgets: "Chat widgets",
     performance: "Performance",
     usage: "Usage and cost",
     audit: "Audit log",

@@ -2,10 +2,12 @@
 
 import { count } from "../format";
 import type { en } from "./en";
+import { build } from "./vi-build";
 import { pages } from "./vi-pages";
 
 export const vi: typeof en = {
   ...pages,
+  ...build,
   skip: "Đến nội dung",
   menu: "Menu",
   close: "Đóng",
@@ -51,6 +53,7 @@ export const vi: typeof en = {
     triggers: "Điểm kích hoạt",
     webhooks: "Webhook",
     sources: "Nguồn dữ liệu",
+    widgets: "Khung trò chuyện",
     performance: "Hiệu năng",
     usage: "Sử dụng và chi phí",
     audit: "Nhật ký",

@@ -1,0 +1,31 @@
+/** English of pages where agents are tried, compared and put into other people's pages. */
+
+export const build = {
+  widgets: {
+    title: "Chat widgets",
+    hint: "A chat with one of your agents in a page of your own. Its key is public: it works on pages of the origins that you list, and does nothing else.",
+    make: "New widget",
+    empty: "No widgets yet. A widget is a line of HTML with which visitors of your website chat with one of your agents.",
+    agent: "Agent",
+    agentHint: "The one who answers. Visitors see its answers; not its tools, models and costs.",
+    noAgents: "There is no agent yet. Make one first.",
+    origins: "Pages that may have it",
+    originsHint: "One a line, as in https://shop.example.com. No paths.",
+    heading: "Heading (optional)",
+    greeting: "Greeting (optional)",
+    greetingHint: "Empty: a general one, in the visitor's language.",
+    rate: "Messages a minute, of all visitors",
+    rateHint: "One address may send 20 of them.",
+    day: "Budget a day, US dollars",
+    dayHint: "Empty: no limit but your organisation's. What is used up is answered with “try again later”.",
+    used: "Last used",
+    never: "Never",
+    snippet: "Code",
+    snippetHint: "Put this line into the page, anywhere. It needs nothing else; where the page has a content security policy, allow this server under script-src and connect-src.",
+    options: "Also: data-lang=\"vi\", data-theme=\"light\" or \"dark\", data-color=\"#0b6467\", data-position=\"left\".",
+    change: "Change",
+    talks: "Conversations",
+    noTalks: "Nobody has asked anything yet.",
+    removeSure: (name: string) => `Remove ${name}? Within a second it is refused on every page. Conversations stay.`,
+  },
+};
