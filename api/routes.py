@@ -3,6 +3,7 @@
 from api import health
 from api.agents import manage as manage_agents
 from api.agents import routes as agents
+from api.agents import versions as agent_versions
 from api.anthropic import count_tokens, messages
 from api.anthropic.batches import routes as message_batches
 from api.audit import routes as audit
@@ -65,7 +66,7 @@ NATIVE = (
         credentials.routes,
     ),
     *(users.routes, privacy.routes),
-    *(agents.routes, manage_agents.routes, tools.routes, trial_run.routes, data_sources.routes),
+    *(agents.routes, manage_agents.routes, agent_versions.routes, tools.routes, trial_run.routes, data_sources.routes),
     *(configuration.routes, pipelines.routes, benchmarks.routes, datasets.routes, quality.routes, schedules.routes),
     *(upload_documents.routes, documents.routes, content.routes, update_documents.routes, delete_documents.routes),
     *(retry_documents.routes, collections.routes, document_stats.routes, search_documents.routes),

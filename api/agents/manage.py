@@ -33,6 +33,7 @@ from schema.errors import Conflict, NotFound
 from schema.ids import new_id
 from schema.postgres.connections import Db
 from schema.queries.agents import agents
+from schema.queries.agents.agent_versions import name_actor
 
 AGENT_PATH = "/{name:str}"
 AgentName = Annotated[str, PathParameter(description="The agent's name.")]
@@ -80,6 +81,7 @@ async def create_agent(
     values = check_new(data)
     async with changing_own_tenant(resources, principal) as db:
         await _check_references(db, principal, values)
+        await name_actor(db, principal.actor)
         row = await agents.ROWS.add(db, principal.tenant_id, new_id(), data.name, values, created_by=principal.actor)
         if row is None:
             raise Conflict(f"An agent named {data.name!r} already exists. Update it, or choose another name.")
@@ -129,7 +131,7 @@ async def reload_agents(principal: MayManageAgents, resources: AppResources) -> 
 async def get_agent(name: AgentName, principal: MayManageAgents, resources: AppResources) -> AgentOut:
     """Returns one of your tenant's own agents with its full configuration."""
     async with principal.tx(resources.core.pool) as db:
-        return from_row(AgentOut, await _require_agent(db, principal, name))
+        return from_row(AgentOut, await require_agent(db, principal, name))
 
 
 @patch(
@@ -146,10 +148,8 @@ async def update_agent(
     """Changes the fields you send; the others keep their value."""
     values = {field: value for field in data.__struct_fields__ if (value := getattr(data, field)) is not UNSET}
     async with changing_own_tenant(resources, principal) as db:
-        row = await _require_agent(db, principal, name)
-        check_agent(msgspec.structs.asdict(row) | values)
-        await _check_references(db, principal, values)
-        return await _change(db, principal, row, values) if values else from_row(AgentOut, row)
+        row = await require_agent(db, principal, name)
+        return await change_agent(db, principal, row, values) if values else from_row(AgentOut, row)
 
 
 @put(
@@ -163,9 +163,8 @@ async def set_agent_tools(
 ) -> AgentOut:
     """Replaces all tools of the agent."""
     async with changing_own_tenant(resources, principal) as db:
-        row = await _require_agent(db, principal, name)
-        await _check_references(db, principal, {"tools": data.tools})
-        return await _change(db, principal, row, {"tools": data.tools})
+        row = await require_agent(db, principal, name)
+        return await change_agent(db, principal, row, {"tools": data.tools})
 
 
 @delete(AGENT_PATH, responses=problems("not_found"), summary="Delete an agent")
@@ -186,14 +185,22 @@ async def _check_references(db: Db, principal: Principal, values: dict[str, obje
         await check_tools(db, principal, tools, "tools")
 
 
-async def _change(db: Db, principal: Principal, row: agents.Agent, values: dict[str, object]) -> AgentOut:
+async def change_agent(
+    db: Db, principal: Principal, row: agents.Agent, values: dict[str, object], *, restored: int | None = None
+) -> AgentOut:
+    """Set fields of an agent, perhaps those of a version that is `restored`. Raises InputError."""
+    check_agent(msgspec.structs.asdict(row) | values)
+    await _check_references(db, principal, values)
+    await name_actor(db, principal.actor)
     changed = await agents.ROWS.change(db, principal.tenant_id, row.name, values)
     detail = {"fields": sorted(values)} | ({"tools": values["tools"]} if "tools" in values else {})
+    detail |= {} if restored is None else {"version": restored}
     await record(db, principal, principal.tenant_id, "agent.changed", row.name, detail)
     return from_row(AgentOut, changed or row)
 
 
-async def _require_agent(db: Db, principal: Principal, name: str) -> agents.Agent:
+async def require_agent(db: Db, principal: Principal, name: str) -> agents.Agent:
+    """Return one of the tenant's own agents. Raises NotFound."""
     require_name(name, NO_AGENT)
     row = await agents.find_agent(db, principal.tenant_id, name)
     if row is None:

@@ -27,7 +27,7 @@ from schema.events import (
     decode_event,
     read_frames,
 )
-from schema.events.base import Notice
+from schema.events.base import Notice, RoutingScore
 from schema.postgres.connections import Pool
 from schema.queries.jobs.jobs import find_job_status, find_log
 from schema.states import TERMINAL
@@ -48,6 +48,11 @@ class StepOut(msgspec.Struct, kw_only=True, omit_defaults=True):
     seq: Annotated[int, Meta(description="Number of the event with which the step began.")]
     agent: Annotated[str | None, Meta(description="`agent`: the agent that was selected.")] = None
     graph: Annotated[str | None, Meta(description="`agent`: the graph that it runs.")] = None
+    reason: Annotated[str | None, Meta(description="`agent`: why it was selected.")] = None
+    scores: Annotated[
+        list[RoutingScore] | None,
+        Meta(description="`agent`: how likely the router found each agent, the likeliest first."),
+    ] = None
     steps: Annotated[list[str] | None, Meta(description="`plan`: the steps of the plan.")] = None
     tool: Annotated[str | None, Meta(description="`tool`: name of the tool.")] = None
     call_id: Annotated[str | None, Meta(description="`tool`: id of the call.")] = None
@@ -138,6 +143,17 @@ async def get_job_trace(
     )
 
 
+def _routed(seq: int, event: AgentRouted) -> StepOut:
+    return StepOut(
+        kind="agent",
+        seq=seq,
+        agent=event.agent,
+        graph=event.graph,
+        reason=event.reason or None,
+        scores=event.scores,
+    )
+
+
 class Trace:
     """The steps so far. A restart discards those that the new attempt repeats."""
 
@@ -155,7 +171,7 @@ class Trace:
                 self.restarts += 1
                 self.steps = [step for step in self.steps if step.seq <= event.discard_after]
             case AgentRouted():
-                self.steps.append(StepOut(kind="agent", seq=seq, agent=event.agent, graph=event.graph))
+                self.steps.append(_routed(seq, event))
             case PlanCreated():
                 self.steps.append(StepOut(kind="plan", seq=seq, steps=event.steps))
             case ToolStarted(call_id=call, name=name, arguments=arguments):

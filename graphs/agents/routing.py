@@ -20,6 +20,7 @@ from graphs.routing.clarify import NONE
 from graphs.routing.contract import Candidate, Context, Route
 from graphs.routing.graph_choice import choose_graph, choose_task
 from schema.events import AgentRouted
+from schema.events.base import RoutingScore
 
 MAX_EARLIER_MESSAGES = 3
 LIKELY_SCORE = 0.5
@@ -39,7 +40,8 @@ async def route(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     intents = [{"agent": intent.agent, "text": intent.text} for intent in found.intents]
     if is_unclear or choose_task(found) == "chat":
         intents = [{"agent": CHAT_AGENT, "text": text}]
-    return update | {"intents": intents, "at": 0, "routed": found.reason, "trail": emitter.trail}
+    routed = {"routed": found.reason, "scores": routing_scores(found)}
+    return update | cast(AgentState, {"intents": intents, "at": 0, **routed, "trail": emitter.trail})
 
 
 async def _decide(run: AgentRun, state: AgentState, emitter: Emitter) -> tuple[Route, AgentState]:
@@ -74,11 +76,26 @@ async def answer_alone(run: AgentRun, state: AgentState) -> tuple[AgentRun, Agen
     if asks_back or choose_task(found) != "chat" or run.client_tools:
         return replace(run, routed=found), state, False
     intent = {"agent": CHAT_AGENT, "text": run.question.text}
-    routed: AgentState = {**state, "intents": [intent], "at": 0, "routed": found.reason}
+    routed: AgentState = {
+        **state,
+        "intents": [intent],
+        "at": 0,
+        "routed": found.reason,
+        "scores": routing_scores(found),
+    }
     begun = {**routed, **await begin(routed, Runtime(context=run))}
     answered = await think(cast(AgentState, begun), Runtime(context=run))
     trail = [*state["trail"], *begun["trail"], *answered["trail"]]
     return run, cast(AgentState, {**begun, **answered, "trail": trail}), True
+
+
+def routing_scores(found: Route) -> list[tuple[str, float]]:
+    """Return what the router thought of each agent, the likeliest first; also of one that it was sure of at once."""
+    scores = {one.agent: round(one.score, 3) for one in found.best}
+    by_model = found.reason in (clarify.AGENT_BY_MODEL, clarify.NO_AGENT_BY_MODEL)
+    if not by_model and not found.needs_model and found.clarify is None:
+        scores.setdefault(found.agent or CHAT_AGENT, round(found.confidence, 3))
+    return sorted(scores.items(), key=lambda one: -one[1])
 
 
 def _is_about_files(run: AgentRun) -> bool:
@@ -105,7 +122,8 @@ async def begin(state: AgentState, runtime: Runtime[AgentRun]) -> AgentState:
     intent = state["intents"][state.get("at", 0)]
     agent = run.agent(intent["agent"])
     graph = select_graph(run, agent, intent["text"])
-    emitter.emit(AgentRouted(agent=agent.name, graph=graph, reason=state.get("routed", "")))
+    scores = [RoutingScore(*one) for one in state.get("scores") or ()] or None
+    emitter.emit(AgentRouted(agent=agent.name, graph=graph, reason=state.get("routed", ""), scores=scores))
     update: AgentState = {"step": 0, "rounds": 0, "calls": [], "plan": [], "results": {}, "missing": ""}
     text = intent["text"] if len(state["intents"]) > 1 else None
     untrusted = state.get("untrusted", False)

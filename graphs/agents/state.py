@@ -19,8 +19,9 @@ class AgentState(TypedDict, total=False):
     """One conversation turn.
 
     `intents` are {agent, text}, handled one after the other; `at` is the index of the current one, handled by `agent` with
-    `graph`. `routed` is the router's reason. `messages` is what the model sees, `calls` are pending tool calls, `step` counts
-    the model's turns, `rounds` the plans. `said` is the answer so far. `sources` are the numbered passages that tools found.
+    `graph`. `routed` is the router's reason, `scores` what it thought of each. `messages` is what the model sees, `calls` are
+    pending tool calls, `step` counts the model's turns, `rounds` the plans. `said` is the answer so far. `sources` are the
+    numbered passages that tools found.
     `trail` has the events so far ([type, fields]), which a resumed run replays. `used` has the tokens of each model: in, out,
     those with the tenant's own key, cached, put into the cache, and of reasoning. `refusal`, `extra` and what follows are of
     the last reply (`Reply.answer`). `mark` is the code of the run's data marks: a resumed run keeps it, since its messages
@@ -35,6 +36,7 @@ class AgentState(TypedDict, total=False):
     intents: list[dict[str, str]]
     at: int
     routed: str
+    scores: list[tuple[str, float]]
     messages: list[dict[str, Any]]
     step: int
     rounds: int

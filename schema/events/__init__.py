@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from schema.events.answers import ChoiceDelta, MessageCompleted, MessageDelta, UsageRecorded
-from schema.events.base import Event, Reason
+from schema.events.base import Event, Reason, RoutingScore
 from schema.states import CancelMode
 
 
@@ -75,6 +75,10 @@ class AgentRouted(Event, frozen=True):
     agent: Annotated[str, Meta(description="The agent that will answer.")]
     graph: Annotated[str, Meta(description="The graph that it runs.")]
     reason: Annotated[str, Meta(description="Why this agent was chosen.")] = ""
+    scores: Annotated[
+        list[RoutingScore] | None,
+        Meta(description="How likely the router found each agent, the likeliest first; none where an agent was named."),
+    ] = None
 
 
 class PlanCreated(Event, frozen=True):

@@ -44,6 +44,13 @@ class Notice(msgspec.Struct, frozen=True):
     message: Annotated[str, Meta(description="What it means, and how to change it.")]
 
 
+class RoutingScore(msgspec.Struct, frozen=True):
+    """How likely a question is an agent's."""
+
+    agent: Annotated[str, Meta(description="The agent; `chat` is the model alone.")]
+    score: Annotated[float, Meta(description="The router's probability, from 0 to 1.")]
+
+
 OwnKeyTokens = Annotated[
     int, Meta(description="Of these tokens, those with the tenant's own provider key; they cost nothing.")
 ]

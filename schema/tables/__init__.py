@@ -2,7 +2,7 @@
 
 from sqlmodel import SQLModel
 
-from schema.tables.agents import Agent, Configuration, DataSource, Pipeline, PipelineVersion, ToolRow
+from schema.tables.agents import Agent, AgentVersion, Configuration, DataSource, Pipeline, PipelineVersion, ToolRow
 from schema.tables.batches import Batch, BatchLine
 from schema.tables.benchmarks import Benchmark, BenchmarkIteration, BenchmarkResult
 from schema.tables.conversations import Conversation, ConversationItem
@@ -54,7 +54,7 @@ TENANT_TABLES = (
         UsageRecord,
         AuditEntry,
     ),
-    *(Agent, ToolRow, DataSource, Configuration, Pipeline, PipelineVersion),
+    *(Agent, AgentVersion, ToolRow, DataSource, Configuration, Pipeline, PipelineVersion),
     *(MemoryRow, CachedAnswer, Feedback, LearnedExample, ToolEffect),
     *(Tally, TallyMark, UsageDay, JobSample, PerformanceCount),
     *(Benchmark, BenchmarkIteration, BenchmarkResult, Schedule, ScheduleRun),
@@ -70,6 +70,7 @@ __all__ = [
     "TENANT_TABLES",
     "THREAD_TABLES",
     "Agent",
+    "AgentVersion",
     "ApiKey",
     "Attempt",
     "AuditEntry",

@@ -51,6 +51,20 @@ class Agent(Table, table=True):
     created_by: str | None = None
 
 
+class AgentVersion(Table, table=True):
+    """An agent as it was after a change; a trigger keeps the last 50 (migration 0039)."""
+
+    __tablename__ = "agent_versions"
+    __table_args__ = (within_tenant(["agent_id"], "agents", keys=["id"]),)
+
+    tenant_id: UUID = tenant_key(references=False)
+    agent_id: UUID = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    definition: dict[str, Any] = ordered_json(nullable=False)
+    created_at: datetime = timestamp(default=True)
+    created_by: str | None = None
+
+
 class ToolRow(Table, table=True):
     """A configured tool (`tools/configured/definition.py`). `sealed` contains its secrets as one JSON object."""
 

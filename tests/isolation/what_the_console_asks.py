@@ -20,6 +20,10 @@ CALLS: dict[str, Call] = {
         "jobs.read", {}, "query.after header.Last-Event-ID", {"query.after": "x"}, 400
     ),
     "GET /api/jobs": Call("jobs.read", JOBS, f"{JOBS_PLAIN} query.cursor"),
+    "GET /api/admin/agents/{name}/versions": Call("agents.manage", {"path.name": thing("agent")}),
+    "POST /api/admin/agents/{name}/restore": Call(
+        "agents.manage", {"path.name": thing("agent")}, send={"body.version": 1}
+    ),
     "GET /api/widgets": Call("keys.manage", plain="query.cursor"),
     "POST /api/widgets": Call(
         "keys.manage",

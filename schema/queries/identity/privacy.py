@@ -270,13 +270,19 @@ PERSONAL_DATA: dict[str, PersonalData] = {
     "tallies": PersonalData(description="Nothing personal: how many jobs, sessions and messages the tenant has."),
     "tally_marks": PersonalData(description="Nothing personal: how far the tenant's jobs are counted."),
     "knowledge": PersonalData(description="Nothing personal: totals of the tenant's documents."),
-    "collections": PersonalData(description=ONLY_CREATOR_ID),
-    "agents": PersonalData(description=ONLY_CREATOR_ID),
-    "tools": PersonalData(description=ONLY_CREATOR_ID),
-    "data_sources": PersonalData(description=ONLY_CREATOR_ID),
-    "configurations": PersonalData(description=ONLY_CREATOR_ID),
-    "pipelines": PersonalData(description=ONLY_CREATOR_ID),
-    "pipeline_versions": PersonalData(description=ONLY_CREATOR_ID),
+    **dict.fromkeys(
+        (
+            "collections",
+            "agents",
+            "agent_versions",
+            "tools",
+            "data_sources",
+            "configurations",
+            "pipelines",
+            "pipeline_versions",
+        ),
+        PersonalData(description=ONLY_CREATOR_ID),
+    ),
 }
 
 SECTIONS: dict[str, str] = {

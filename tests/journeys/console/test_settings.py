@@ -7,7 +7,6 @@ from playwright.async_api import expect
 
 from schema.ids import new_id
 from schema.installation.bootstrap import add_platform_admin
-from tests.counterparts.behaviours import text
 from tests.counterparts.webhook_receiver import WebhookReceiver
 from tests.journeys.client import Client
 from tests.journeys.console.conftest import Visit
@@ -62,26 +61,6 @@ async def test_a_person_who_is_added_sees_only_what_is_theirs(visit: Visit, clie
     await expect(other.page.get_by_text("No jobs yet.")).to_be_visible()
 
 
-async def test_a_new_agent_answers(visit: Visit) -> None:
-    visitor = await visit("agents", locale="en-GB")
-    visitor.allowed.append("status of 4")  # a name that is none
-    page = visitor.page
-    await visitor.button("New agent").click()
-    await page.get_by_role("textbox", name="Name").fill("no name!")
-    await page.get_by_label("What it is for").fill("Tells of water.")
-    await page.get_by_label("Models").fill("openai/text-7")
-    await visitor.button("Create").click()
-    await expect(page.locator(".field-error")).to_be_visible()
-    await visitor.assert_fit()
-    await page.get_by_role("textbox", name="Name").fill("Teller")
-    await visitor.button("Create").click()
-    await visitor.link("Ask it: Teller").click()
-    await page.get_by_label("Message").fill("Tell me.")
-    await page.keyboard.press("Enter")
-    await expect(page.locator(".markdown")).to_have_text(text(7))
-    await expect(page.locator(".answer-name")).to_contain_text("Teller")
-
-
 @pytest.fixture
 async def receiver(system: System) -> AsyncIterator[WebhookReceiver]:
     """Somebody who is told, and the worker that tells them."""
@@ -111,25 +90,6 @@ async def test_a_webhook_is_tested_and_sent_again(visit: Visit, receiver: Webhoo
     await dialog.get_by_role("button", name="Send again").click()
     await receiver.until(2)
     assert 1 == len(set(receiver.ids()))
-
-
-async def test_who_changes_an_agent_second_is_told_what_the_first_changed(visit: Visit, client: Client) -> None:
-    status, said = await client.post("/api/admin/agents", {"name": "Teller", "description": "Tells of water."})
-    assert 201 == status, said
-    visitor = await visit("agents", locale="en-GB")
-    page, path = visitor.page, "/api/admin/agents/Teller"
-    await visitor.button("Change: Teller").click()
-    async with client.http.patch(path, json={"prompt": "Be brief.", "description": "Tells of rivers."}) as answer:
-        assert 200 == answer.status
-    await page.get_by_label("What it is for").fill("Tells of dams.")
-    await visitor.button("Save").click()
-    await expect(page.get_by_role("alert")).to_contain_text("What it is for, Instructions")
-    await expect(page.get_by_label("What it is for")).to_have_value("Tells of dams.")
-    await visitor.assert_fit()
-    await visitor.button("Save").click()
-    await expect(page.get_by_role("dialog")).to_be_hidden()
-    kept = await client.get(path)
-    assert ("Tells of dams.", "Be brief.") == (kept["description"], kept["prompt"])
 
 
 @pytest.mark.parametrize(("size", "theme", "locale"), [(DESK, "dark", "en-GB"), (PHONE, "light", "vi-VN")])

@@ -28,7 +28,7 @@ export const GROUPS: Group[] = [
   {
     name: "make",
     pages: [
-      page("agents", "agents.manage", () => import("./pages/settings/agents")),
+      page("agents", "agents.manage", () => import("./pages/agents/page"), ":agent", () => import("./pages/agents/agent")),
       page("tools", "tools.manage", () => import("./pages/settings/tools")),
       page("pipelines", "pipelines.read", () => import("./pages/pipelines/page"), ":pipeline", () => import("./pages/pipelines/pipeline")),
       page("triggers", "triggers.manage", () => import("./pages/settings/triggers")),

@@ -12,7 +12,8 @@ export type FormField = {
   name: string;
   label: string;
   hint?: string;
-  kind?: "text" | "email" | "password" | "url" | "number" | "area" | "json" | "choice";
+  /** `many`: of the options, one a line. */
+  kind?: "text" | "email" | "password" | "url" | "number" | "area" | "json" | "choice" | "many";
   options?: [value: string, label: string][];
   required?: boolean;
   rows?: number;
@@ -29,7 +30,38 @@ type FormProps = {
   children?: ComponentChildren;
 };
 
-export function FormDialog({ title, fields, values: initial = {}, button, wide, onSend, onClose, children }: FormProps) {
+export function FormDialog({ title, fields, values, button, wide, onSend, onClose, children }: FormProps) {
+  const form = useForm(fields, values, (sent) => onSend(sent).then((stays) => void (stays === true || onClose())));
+  return (
+    <Dialog title={title} onClose={onClose} wide={wide}>
+      <form onSubmit={form.submit}>
+        {form.shown}
+        {children}
+        {form.problem}
+        <div class="dialog-actions">
+          <button type="button" class="button" onClick={onClose}>{words.value.cancel}</button>
+          <button type="submit" class="button primary" disabled={form.busy}>{button}</button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+type PanelProps = Pick<FormProps, "fields" | "values" | "button" | "onSend">;
+
+/** The same in a page: what was saved stays to be seen. */
+export function FormPanel({ fields, values, button, onSend }: PanelProps) {
+  const form = useForm(fields, values, onSend);
+  return (
+    <form class="card" onSubmit={form.submit}>
+      {form.shown}
+      {form.problem}
+      <button type="submit" class="button primary" disabled={form.busy}>{button}</button>
+    </form>
+  );
+}
+
+function useForm(fields: FormField[], initial: Values = {}, onSend: (values: Values) => Promise<unknown>) {
   const [values, setValues] = useState<Values>(initial);
   const [error, setError] = useState<unknown>();
   const [busy, setBusy] = useState(false);
@@ -40,29 +72,43 @@ export function FormDialog({ title, fields, values: initial = {}, button, wide, 
     setBusy(true);
     setError(undefined);
     onSend(values)
-      .then((stays) => stays === true || onClose(), setError)
+      .catch(setError)
       .finally(() => setBusy(false));
   };
+  const shown = fields.map((field) => {
+    const told = field.name === wrong && error instanceof Error ? error.message : undefined;
+    const value = values[field.name] ?? "";
+    const change = (changed: string) => setValues((old) => ({ ...old, [field.name]: changed }));
+    if (field.kind === "many") return <Many key={field.name} field={field} told={told} value={value} onChange={change} />;
+    return (
+      <Field key={field.name} label={field.label} hint={field.hint} error={told}>
+        {(id, hint) => <Control id={id} told={hint} field={field} value={value} onChange={change} />}
+      </Field>
+    );
+  });
+  return { shown, submit, busy, problem: error !== undefined && !beside && <ErrorNote error={error} /> };
+}
+
+type ManyProps = { field: FormField; told?: string; value: string; onChange: (value: string) => void };
+
+/** Boxes to tick; what is chosen and no longer offered stays to be seen, and can be taken away. */
+function Many({ field, told, value, onChange }: ManyProps) {
+  const chosen = lines(value);
+  const offered = field.options ?? [];
+  const gone = chosen.filter((name) => !offered.some(([option]) => option === name)).map((name): [string, string] => [name, name]);
+  const toggle = (name: string) => onChange((chosen.includes(name) ? chosen.filter((one) => one !== name) : [...chosen, name]).join("\n"));
   return (
-    <Dialog title={title} onClose={onClose} wide={wide}>
-      <form onSubmit={submit}>
-        {fields.map((field) => (
-          <Field key={field.name} label={field.label} hint={field.hint}
-            error={field.name === wrong && error instanceof Error ? error.message : undefined}>
-            {(id, told) => (
-              <Control id={id} told={told} field={field} value={values[field.name] ?? ""}
-                onChange={(value) => setValues((old) => ({ ...old, [field.name]: value }))} />
-            )}
-          </Field>
+    <fieldset class="field many">
+      <legend class="label">{field.label}</legend>
+      <div class="boxes">
+        {[...offered, ...gone].map(([name, label]) => (
+          <label class="check" key={name}>
+            <input type="checkbox" checked={chosen.includes(name)} onChange={() => toggle(name)} /> <span>{label}</span>
+          </label>
         ))}
-        {children}
-        {error !== undefined && !beside && <ErrorNote error={error} />}
-        <div class="dialog-actions">
-          <button type="button" class="button" onClick={onClose}>{words.value.cancel}</button>
-          <button type="submit" class="button primary" disabled={busy}>{button}</button>
-        </div>
-      </form>
-    </Dialog>
+      </div>
+      {(told || field.hint) && <p class={told ? "field-error" : "hint"} role={told ? "alert" : undefined}>{told ?? field.hint}</p>}
+    </fieldset>
   );
 }
 

@@ -15,6 +15,7 @@ export type Citation = {
 export type Step = { id: string; name: string; arguments: unknown; output?: string; ok?: boolean; duration_ms?: number };
 export type Usage = { input_tokens: number; output_tokens: number; estimated: boolean; cost_usd?: number };
 export type AnswerState = "waiting" | "running" | "succeeded" | "failed" | "cancelled";
+export type Score = { agent: string; score: number };
 export type Notice = { code: string; message: string };
 
 const LAST = { "job.succeeded": "succeeded", "job.failed": "failed", "job.cancelled": "cancelled" } as const;
@@ -32,6 +33,7 @@ export class Answer {
   readonly citations = signal<Citation[]>([]);
   readonly agent = signal<string | null>(null);
   readonly reason = signal("");
+  readonly scores = signal<Score[]>([]);
   readonly model = signal<string | null>(null);
   readonly usage = signal<Usage | null>(null);
   readonly error = signal<{ code: string; message: string } | null>(null);
@@ -76,6 +78,7 @@ export class Answer {
       case "agent.routed":
         this.agent.value = data.agent;
         this.reason.value = data.reason ?? "";
+        this.scores.value = data.scores ?? [];
         break;
       case "plan.created":
         this.plan.value = data.steps;
