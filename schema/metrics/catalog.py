@@ -1,6 +1,6 @@
 """Every metric of every process. Names, units and buckets as Prometheus and OpenTelemetry have them.
 
-Dashboards and alert rules are made of these names (`deploy/monitoring/`), and a test compares them.
+Dashboards and alert rules are made of these names (`schema/monitoring/`), and a test compares them.
 """
 
 from itertools import product

@@ -1,6 +1,7 @@
 """The compose files and the Dockerfile: they start what the Procfile starts, with settings that exist, and agree on ports and
 times."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -111,6 +112,44 @@ def test_prometheus_scrapes_every_process_of_production_once() -> None:
     services = compose(PRODUCTION)["services"]
     (shared,) = services["prometheus"]["networks"]
     assert [] == [role for role in found["names"] if shared not in services[role]["networks"]]
+
+
+def test_alerts_and_the_dashboard_of_production_find_their_way() -> None:
+    """What is mounted is what the configurations name, and services ask each other at the ports that they listen at."""
+    config = yaml.safe_load((FOLDER / "prometheus.yaml").read_text())
+    (source,) = yaml.safe_load((FOLDER / "grafana/datasources.yaml").read_text())["datasources"]
+    (provider,) = yaml.safe_load((FOLDER / "grafana/dashboards.yaml").read_text())["providers"]
+    (alertmanager,) = config["alerting"]["alertmanagers"]
+    services = compose(PRODUCTION)["services"]
+    inside = {
+        name: {m.split(":")[0]: m.split(":")[1] for m in spec.get("volumes", [])} for name, spec in services.items()
+    }
+    assert f"/etc/prometheus/{config['rule_files'][0]}" == inside["prometheus"]["../../schema/monitoring/alerts.yaml"]
+    assert inside["grafana"]["../../schema/monitoring/dashboard.json"].startswith(f"{provider['options']['path']}/")
+    asked = [source["url"].removeprefix("http://"), *alertmanager["static_configs"][0]["targets"]]
+    for address in asked:
+        name, port = address.split(":")
+        assert any(f"127.0.0.1:{port}/" in part for part in services[name]["healthcheck"]["test"])
+        assert {"outside"} == set(services[name]["networks"]) & set(services["grafana"]["networks"])
+    (variable,) = json.loads(dashboard.FILE.read_text())["templating"]["list"]
+    assert (variable["query"], True) == (source["type"], source["isDefault"])
+    for name, file in (("prometheus", "prometheus.yaml"), ("alertmanager", "alertmanager.yaml")):
+        named = set(re.findall(r"/run/secrets/(\w+)", (FOLDER / file).read_text()))
+        assert set(services[name]["secrets"]) == named, "what it reads, it is given"
+
+
+@pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed (Debian: apt-get install prometheus)"
+)
+def test_the_configuration_of_productions_prometheus_is_one(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("x")
+    shutil.copy(dashboard.FILE.parent / "alerts.yaml", tmp_path)
+    text = (FOLDER / "prometheus.yaml").read_text().replace("/run/secrets/metrics_token", "token")
+    (tmp_path / "prometheus.yaml").write_text(text)
+    checked = subprocess.run(
+        ["promtool", "check", "config", tmp_path / "prometheus.yaml"], capture_output=True, text=True, check=False
+    )
+    assert 0 == checked.returncode, checked.stdout + checked.stderr
 
 
 def test_the_proxy_knows_the_api_and_the_api_the_proxy() -> None:

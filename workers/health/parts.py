@@ -127,7 +127,7 @@ async def find_webhooks(redis: RedisClient, system_pool: Pool) -> Finding:
     if figures.overdue_s > OVERDUE_S:
         now, reports = await read_reports(redis)
         if not any(report.queue and report.queue.queue == DELIVERERS for report in living(now, reports)):
-            raise PartDown("Webhooks are due, and no worker delivers them.", detail=detail)
+            raise PartDown("Webhooks are due, and no worker delivers them.", lasted_s=figures.overdue_s, detail=detail)
     if figures.failing >= LEAST_FAILING and 2 * figures.failing >= figures.endpoints:
-        return Finding(detail, f"{figures.failing} of {figures.endpoints} endpoints keep failing.")
+        return Finding(detail, f"{figures.failing} of {figures.endpoints} endpoints keep failing.", FAILING_S)
     return Finding(detail)

@@ -40,6 +40,7 @@ class ProcessChecks:
     ) -> None:
         self._redis, self._pool, self._settings, self._after_s = redis, system_pool, settings, after_s
         self._missed_at = time.monotonic() + starting_s
+        self._served_at: dict[str, float] = {}
 
     async def find_workers(self) -> Finding:
         """Raises PartDown if there are no workers, or a queue with work has none."""
@@ -54,8 +55,10 @@ class ProcessChecks:
             raise NothingKnown(detail)
         if not alive:
             raise NoWorkers(lasted_s=_longest(silent.values()), detail=detail)
-        served = {report.queue.queue for report in alive if report.queue}
-        if dead := _unserved(served, silent, unanswered):
+        self._served_at |= {report.queue.queue: now for report in alive if report.queue}
+        unseen_s = time.monotonic() - self._missed_at
+        since_s = {queue: now - self._served_at[queue] if queue in self._served_at else unseen_s for queue in QUEUES}
+        if dead := _unserved(since_s, silent, unanswered):
             queue, lasted_s = dead
             raise PartDown(f"No worker serves the queue {queue}.", lasted_s=lasted_s, detail=detail)
         if deaf := _deaf(alive, unanswered):
@@ -170,14 +173,21 @@ def _count(alive: list[ProcessReport]) -> dict[str, float]:
     return counts
 
 
-def _unserved(served: set[str], silent: Mapping[str, float], unanswered: list[Unanswered]) -> tuple[str, float] | None:
-    """Return a queue without a worker for which there is work, or whose last worker went without a word; and since how long."""
-    lasted_s = {one.queue: one.longest_s - DEAF_S for one in unanswered if one.longest_s >= DEAF_S}
+def _unserved(
+    since_s: Mapping[str, float], silent: Mapping[str, float], unanswered: list[Unanswered]
+) -> tuple[str, float] | None:
+    """Return a queue without a worker for which there is work, or whose last worker went without a word; and for how long.
+    `since_s`: how long a queue has not been served, 0 if it is, and below 0 while its workers may be starting."""
+    lasted_s = {
+        one.queue: min(one.longest_s - DEAF_S, since_s[one.queue])
+        for one in unanswered
+        if one.longest_s >= DEAF_S and since_s[one.queue] > 0
+    }
     for name, silent_s in silent.items():
         queue = name.partition("@")[0]
         lasted_s[queue] = max(silent_s, lasted_s.get(queue, 0.0))
-    missing = lasted_s.keys() - served
-    return max(((queue, lasted_s[queue]) for queue in missing), key=lambda found: found[1], default=None)
+    missing = [(queue, lasted) for queue, lasted in lasted_s.items() if since_s[queue]]
+    return max(missing, key=lambda found: found[1], default=None)
 
 
 def _deaf(alive: list[ProcessReport], unanswered: list[Unanswered]) -> list[tuple[str, float]]:
