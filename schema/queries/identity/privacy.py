@@ -31,6 +31,7 @@ WHERE_ACTOR = """(actor = 'user:' || %(user_id)s::text OR actor IN (
 
 
 ONLY_CREATOR_ID = "Nothing personal but the id of its creator: what the tenant configured."
+ONLY_CREATED = """collections agents agent_versions tools data_sources configurations pipelines pipeline_versions"""
 
 
 @dataclass(frozen=True)
@@ -270,19 +271,7 @@ PERSONAL_DATA: dict[str, PersonalData] = {
     "tallies": PersonalData(description="Nothing personal: how many jobs, sessions and messages the tenant has."),
     "tally_marks": PersonalData(description="Nothing personal: how far the tenant's jobs are counted."),
     "knowledge": PersonalData(description="Nothing personal: totals of the tenant's documents."),
-    **dict.fromkeys(
-        (
-            "collections",
-            "agents",
-            "agent_versions",
-            "tools",
-            "data_sources",
-            "configurations",
-            "pipelines",
-            "pipeline_versions",
-        ),
-        PersonalData(description=ONLY_CREATOR_ID),
-    ),
+    **dict.fromkeys(ONLY_CREATED.split(), PersonalData(description=ONLY_CREATOR_ID)),
 }
 
 SECTIONS: dict[str, str] = {
