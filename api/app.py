@@ -30,6 +30,7 @@ from api.resources import get_resources, open_resources
 from api.root_page import NAME, VERSION
 from api.routes import ANTHROPIC, NATIVE, OPENAI, ROOT
 from api.settings import ApiSettings
+from api.tls.plain import TlsMiddleware
 from api.widgets.gate import EmbedGate
 from schema.metrics.process import ProcessMetrics
 from workers.figures import figures_written
@@ -110,7 +111,11 @@ def create_app(settings: ApiSettings, metrics: ProcessMetrics | None = None) -> 
     document_rights(app)
     describe_routes(app)
     answer_options_with_all_methods(app)
-    app.asgi_handler = RequestMiddleware(EmbedGate(app, app.asgi_handler))
+    app.asgi_handler = TlsMiddleware(
+        RequestMiddleware(EmbedGate(app, app.asgi_handler)),
+        settings=lambda: app.state.settings.tls,
+        usable=lambda: app.state.resources.certificates.usable,
+    )
     return app
 
 
@@ -169,6 +174,7 @@ def _openapi() -> OpenAPIConfig:
             Tag("openai", "Chat completions, embeddings and models, compatible with OpenAI's SDKs."),
             Tag("anthropic", "Messages for any model, compatible with Anthropic's SDKs and the tools built on them."),
             Tag("health", "Health and readiness of this installation."),
+            Tag("certificates", "For admins: what this installation serves TLS with, and how it is had and renewed."),
             Tag("operations", "For admins and monitoring: what this installation does, and how fast."),
         ],
         operation_id_creator=operation_id,

@@ -18,6 +18,7 @@ from api.events.feeds import ChangeFeeds
 from api.health_history import PartHistory
 from api.http.sse import BackgroundTasks, OpenStreams
 from api.settings import ApiSettings
+from api.tls.live import LiveCertificates
 from graphs.providers.registry import Providers
 from graphs.providers.tenant_providers import TenantCredential, TenantProviderPool
 from schema.model_catalog.catalog import Catalogs
@@ -49,6 +50,7 @@ class Resources:
     the bytes of documents; `embedding` asks workers for vectors; `credentials` (by tenant) and `widgets` (by key) are cached
     for a second; `rates` counts reads and searches; `egress` tells what each tenant may reach; `streams` are the open ones;
     `background` runs tasks that outlive their request; `feeds` follow what changes in tenants.
+    `certificates` are those that it serves TLS with.
     `health_pool` is one connection, so that health doesn't wait behind requests; `health` remembers its checks, and
     `health_history` since when parts are as they are."""
 
@@ -73,6 +75,7 @@ class Resources:
     streams: OpenStreams
     background: BackgroundTasks
     feeds: ChangeFeeds
+    certificates: LiveCertificates
     health_pool: Pool
     health: TtlCache[str, Any]
     health_history: PartHistory
@@ -144,6 +147,10 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
         stack.push_async_callback(background.close)
         feeds = ChangeFeeds(RedisAddress.from_url(settings.redis_url), core.redis)
         stack.push_async_callback(feeds.close)
+        certificates = LiveCertificates(core.pool, settings.vault, minimum=settings.tls.minimum)
+        stack.push_async_callback(certificates.close)
+        if settings.tls.port is not None:
+            await certificates.start()
         rates = Rates(core.redis)
         stack.push_async_callback(rates.close)
         yield Resources(
@@ -168,6 +175,7 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
             streams=streams,
             background=background,
             feeds=feeds,
+            certificates=certificates,
             health_pool=health_pool,
             health=TtlCache(16, HEALTH_TTL_S),
             health_history=PartHistory(),

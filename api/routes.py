@@ -9,6 +9,8 @@ from api.anthropic.batches import routes as message_batches
 from api.audit import routes as audit
 from api.batches import routes as batches
 from api.benchmarks import routes as benchmarks
+from api.certificates import challenges
+from api.certificates import routes as certificates
 from api.chat import routes as chat
 from api.console.routes import show_console
 from api.datasets import quality
@@ -86,6 +88,7 @@ NATIVE = (
     performance.routes,
     performance_series.routes,
     checks.routes,
+    certificates.routes,
 )
 """Under `/api`."""
 
@@ -105,5 +108,5 @@ OPENAI = (
 ANTHROPIC = (messages.routes, count_tokens.routes, message_batches.routes)
 """Under `/v1` too."""
 
-ROOT = (get_about, show_console, health.routes, operations_metrics.routes, well_known.routes)
+ROOT = (get_about, show_console, health.routes, operations_metrics.routes, well_known.routes, challenges.routes)
 """At the root."""

@@ -3,15 +3,16 @@
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 import uvicorn
+from litestar import Litestar
 
 from api.app import create_app
-from api.http.bodies.budget import BodyBudget
 from api.http.connections import check_connections, connection_class, quiet_malformed
-from api.http.sse import OpenStreams
 from api.settings import ApiSettings
 from graphs.providers.langchain.described import describe_listed_models
 from schema.installation.settings_check import require_valid
@@ -26,6 +27,7 @@ log = structlog.get_logger()
 
 SHUTDOWN_GRACE_S = 5
 TICKS_PER_S = 10  # uvicorn's
+HANDSHAKE_S = 10  # how long a TLS handshake may take; the default is a minute
 KEEP_ALIVE_S = 75  # longer than the 60 s of common proxies, so that the proxy closes the connection
 
 
@@ -63,7 +65,7 @@ def serve() -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
     )
-    Server(config, app.state.streams, app.state.bodies, stop_tracing).run()
+    Server(config, app, stop_tracing).run()
 
 
 class Server(uvicorn.Server):
@@ -73,27 +75,55 @@ class Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        streams: OpenStreams,
-        bodies: BodyBudget,
+        app: Litestar,
         stop_tracing: Callable[[], None] = do_nothing,
     ) -> None:
         super().__init__(config)
-        self._streams, self._bodies, self._stop_tracing = streams, bodies, stop_tracing
+        self._state, self._stop_tracing = app.state, stop_tracing
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started:
-            log.info("server_ready", host=self.config.host, port=self.config.port)
+        if not self.started:
+            return
+        log.info("server_ready", host=self.config.host, port=self.config.port)
+        if (port := self._state.settings.tls.port) is not None:
+            await self._serve_tls(port, self._state.resources.certificates.front)
+
+    async def _serve_tls(self, port: int, front: ssl.SSLContext) -> None:
+        """Listen at another port, with this context. Ends the process if it is taken, as uvicorn does for its own."""
+        loop, config = asyncio.get_running_loop(), self.config
+
+        protocol: Any = config.http_protocol_class
+
+        def connection() -> asyncio.Protocol:
+            return protocol(config=config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        try:
+            listener = await loop.create_server(
+                connection,
+                host=config.host,
+                port=port,
+                ssl=front,
+                backlog=config.backlog,
+                ssl_handshake_timeout=HANDSHAKE_S,
+                ssl_shutdown_timeout=SHUTDOWN_GRACE_S,
+            )
+        except OSError as error:
+            log.error("tls_port_unusable", port=port, reason=error.strerror)
+            self.should_exit = True
+            return
+        self.servers.append(listener)
+        log.info("tls_ready", host=config.host, port=port)
 
     async def on_tick(self, counter: int) -> bool:
         turn = counter % TICKS_PER_S
         check_connections(self.server_state.connections, asyncio.get_running_loop().time, turn=turn, turns=TICKS_PER_S)
         if turn == 0:
-            self._bodies.check()
+            self._state.bodies.check()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         log.info("server_stopping")
-        self._streams.close()
+        self._state.streams.close()
         await super().shutdown(sockets)
         await asyncio.to_thread(self._stop_tracing)

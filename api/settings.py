@@ -15,6 +15,7 @@ from schema.postgres.logins import url_from
 from schema.tracing.settings import TracingSettings
 from schema.vault import Vault
 from tools.egress import EgressPolicy
+from workers.certificates.settings import TlsSettings
 from workers.queue.job_core import JobCoreSettings
 from workers.settings import LOG_LEVELS, LOG_STYLES
 from workers.storage.settings import StorageSettings
@@ -39,7 +40,8 @@ class ApiSettings:
     sites whose pages may call the API. `embedders`: those that collections
     can choose; the first is the default. `storage`: where the bytes of documents are; `uploads`: limits of uploads.
     `reranker`: the cross-encoder that workers use. `logs`: `people` or `json`;
-    `log_level`: the least that is logged. `metrics`: who may read them, and where. `tracing`: whether requests are traced."""
+    `log_level`: the least that is logged. `metrics`: who may read them, and where. `tracing`: whether requests are traced.
+    `tls`: whether and how TLS is served."""
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
@@ -68,6 +70,7 @@ class ApiSettings:
     log_level: str | None = None
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)
+    tls: TlsSettings = field(default_factory=TlsSettings)
 
     @property
     def embedder(self) -> str:
@@ -84,6 +87,7 @@ class ApiSettings:
             embedders, logs = _read_embedders(env), read_choice(env, "HEADRACE_LOGS", LOG_STYLES)
             issuer = _read_address(env, "HEADRACE_ISSUER") or _read_address(env, "HEADRACE_URL") or cls.issuer
             metrics, tracing = MetricsSettings.from_env(env), TracingSettings.from_env(env)
+            tls = TlsSettings.from_env(env)
             log_level = read_choice(env, "HEADRACE_LOG_LEVEL", LOG_LEVELS)
             trusted_proxies, cors_origins = _read_proxies(env), _read_origins(env)
         except ValueError as error:
@@ -123,6 +127,7 @@ class ApiSettings:
             log_level=log_level,
             metrics=metrics,
             tracing=tracing,
+            tls=tls,
             storage=storage,
             reranker=env.get("HEADRACE_RERANKER", "").strip() or None,
             uploads=UploadLimits(

@@ -19,6 +19,9 @@ WebhookEvent = Literal[
     "budget.reached",
     "service.down",
     "service.recovered",
+    "certificate.issued",
+    "certificate.failed",
+    "certificate.expiring",
 ]
 WEBHOOK_EVENTS: tuple[WebhookEvent, ...] = get_args(WebhookEvent)
 JOB_EVENTS: tuple[WebhookEvent, ...] = ("job.succeeded", "job.failed", "job.cancelled")

@@ -5,8 +5,8 @@ Each call opens a connection of its own and closes it, so that no state is carri
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
@@ -17,6 +17,7 @@ from schema.errors import InputError
 from tools.egress.addresses import as_address
 from tools.egress.network import Resolver, resolve
 from tools.egress.policy import EgressPolicy
+from tools.egress.trust import as_file
 from tools.errors import ToolRefused, ToolUnavailable
 
 CONNECT_TIMEOUT_S = 5
@@ -32,7 +33,8 @@ to a tenant's host."""
 @dataclass(frozen=True, kw_only=True)
 class DataSource:
     """`dsn` is a libpq connection string of a read-only role. Only `tables` may be queried: each key is `schema.table` in lower
-    case, each value a line for the model about its columns."""
+    case, each value a line for the model about its columns. `ca`: the authority (PEM) that its server's certificate must be of,
+    for the host of the DSN; without one that follows from the DSN's sslmode."""
 
     name: str
     dsn: str = field(repr=False)
@@ -40,6 +42,7 @@ class DataSource:
     max_rows: int = 1000
     max_bytes: int = 1024 * 1024
     statement_timeout_s: float = 10.0
+    ca: str | None = None
 
 
 async def resolve_dsn(dsn: str, policy: EgressPolicy, *, resolver: Resolver = resolve) -> str:
@@ -62,7 +65,10 @@ async def resolve_dsn(dsn: str, policy: EgressPolicy, *, resolver: Resolver = re
     if not found:
         raise InputError(f"The host of dsn, {host}, can't be resolved.", field="dsn")
     replace(policy, ports=frozenset({int(port)})).check("https", host, int(port), found)
-    return make_conninfo(dsn, hostaddr=str(found[0]), **(OWN_LOGIN if "password" in parts else OWN_LOGIN | NO_PASSWORD))
+    pinned = OWN_LOGIN if "password" in parts else OWN_LOGIN | NO_PASSWORD
+    if policy.ca_file and str(parts.get("sslmode")).startswith("verify"):
+        pinned |= {"sslrootcert": policy.ca_file}
+    return make_conninfo(dsn, hostaddr=str(found[0]), **pinned)
 
 
 @asynccontextmanager
@@ -76,9 +82,10 @@ async def connect_read_only(source: DataSource) -> AsyncIterator[psycopg.AsyncCo
         f"-c idle_in_transaction_session_timeout={milliseconds} -c standard_conforming_strings=on"
     )
     try:
-        db = await psycopg.AsyncConnection.connect(
-            source.dsn, options=options, connect_timeout=CONNECT_TIMEOUT_S, application_name="headrace-tool"
-        )
+        with _checked_by(source.ca, source.dsn) as dsn:
+            db = await psycopg.AsyncConnection.connect(
+                dsn, options=options, connect_timeout=CONNECT_TIMEOUT_S, application_name="headrace-tool"
+            )
     except psycopg.Error:
         raise ToolUnavailable(f"The data source {source.name} can't be reached; try later or tell an admin.") from None
     try:
@@ -90,3 +97,13 @@ async def connect_read_only(source: DataSource) -> AsyncIterator[psycopg.AsyncCo
         yield db
     finally:
         await asyncio.shield(db.close())
+
+
+@contextmanager
+def _checked_by(ca: str | None, dsn: str) -> Iterator[str]:
+    """A DSN that checks its server with an authority, for as long as the connection is made."""
+    if ca is None:
+        yield dsn
+    else:
+        with as_file(ca) as path:
+            yield make_conninfo(dsn, sslmode="verify-full", sslrootcert=path)

@@ -26,6 +26,7 @@ from schema.queries.jobs.sweeper import OverdueJob, RequeuedJob
 from schema.states import WAITING
 from workers.batches.context import BatchContext
 from workers.batches.sweep import end_unfinished
+from workers.certificates.renewal import Renewals
 from workers.health.backlog import BacklogFigures
 from workers.health.certificates import served_certificates
 from workers.health.deeds import Deeds, Reconnections
@@ -71,6 +72,7 @@ TALLY_S = 30.0
 SAMPLES_S = 5.0
 BATCHES_S = 2.0
 FIGURES_S = 5.0
+CERTIFICATES_S = 5.0
 SWEEPER_LOCK = 0x48525357  # an advisory lock in Postgres
 TRY_LOCK = "SELECT pg_try_advisory_xact_lock(%(lock)s) AS locked"
 
@@ -100,7 +102,7 @@ class Scheduler:
         for pool in (self._system_pool, self._pool):
             await pool.open()
             self._stack.push_async_callback(pool.close)
-        redis = RedisClient(address)
+        redis = self._redis = RedisClient(address)
         self._memory_bound = MemoryBound(redis)
         self._stack.push_async_callback(redis.close)
         self._relay = Relay(redis)
@@ -112,6 +114,7 @@ class Scheduler:
             self._pool, self._system_pool, redis, self._limits, delivery_days=self.settings.webhook_days
         )
         self._storage = await self._stack.enter_async_context(open_storage(self.settings.storage))
+        self.renewals = Renewals(self._pool, settings.vault, settings.acme)
         self._batches = BatchContext(self._pool, redis, self._storage)
         self._dispatcher = Dispatcher(self._system_pool, redis, window=self.settings.window)
         core = JobCore(
@@ -169,6 +172,7 @@ class Scheduler:
             tasks.create_task(self._every(RETENTION_S, self.retention.sweep), name="retention")
             tasks.create_task(self._every(FILES_S, self.remove_files), name="files")
             tasks.create_task(self._every(BATCHES_S, self.end_batches), name="batches")
+            tasks.create_task(self._every(CERTIFICATES_S, self.keep_certificates), name="certificates")
             tasks.create_task(self._every(USAGE_S, self.retention.merge_usage), name="usage")
             tasks.create_task(self._every(TALLY_S, self.retention.count_ended), name="tallies")
             tasks.create_task(self._every(SAMPLES_S, self.retention.count_samples), name="samples")
@@ -201,6 +205,11 @@ class Scheduler:
     async def remove_files(self) -> None:
         """Delete stored files that no document refers to any more."""
         await delete_due_files(self._system_pool, self._storage)
+
+    async def keep_certificates(self) -> None:
+        """Renew what is due, and tell of what ends."""
+        if await self.renewals.keep():
+            await wake_deliverers(self._redis)
 
     async def end_batches(self) -> None:
         """End batches whose job has ended without them."""

@@ -14,6 +14,7 @@ from schema.tracing.settings import TracingSettings
 from schema.vault import Vault
 from tools.egress import EgressPolicy
 from tools.langchain.listing import read_listed_tools
+from workers.certificates.settings import AcmeSettings
 from workers.health.settings import HealthSettings
 from workers.queue.dispatch import WINDOW
 from workers.redis.connection import RedisAddress
@@ -73,6 +74,7 @@ class WorkerSettings:
     """One of LOG_LEVELS; without it `info`."""
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     health: HealthSettings = field(default_factory=HealthSettings)
+    acme: AcmeSettings = field(default_factory=AcmeSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)
     flower_host: str = "127.0.0.1"
     flower_port: int = 5555
@@ -119,6 +121,7 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
         log_level=read_choice(env, "HEADRACE_LOG_LEVEL", LOG_LEVELS),
         metrics=MetricsSettings.from_env(env),
         health=HealthSettings.from_env(env),
+        acme=AcmeSettings.from_env(env),
         tracing=TracingSettings.from_env(env),
         flower_host=env.get("HEADRACE_FLOWER_HOST", "").strip() or WorkerSettings.flower_host,
         flower_port=_port(env, "HEADRACE_FLOWER_PORT", WorkerSettings.flower_port),

@@ -181,6 +181,7 @@ MayManageTriggers = Annotated[Caller, Requires("triggers.manage")]
 MayManageTenants = Annotated[Caller, Requires("tenants.manage")]
 MayManageModels = Annotated[Caller, Requires("models.manage")]
 MayReadOperations = Annotated[Caller, Requires("operations.read")]
+MayManageCertificates = Annotated[Caller, Requires("certificates.manage")]
 MayScrape = Annotated[NamedDependency[Principal | None], Requires("operations.read")]
 """Of handlers for scrapers (FOR_SCRAPERS), who are no principal."""
 

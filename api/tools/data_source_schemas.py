@@ -40,6 +40,15 @@ Tables = Annotated[
 MaxRows = Annotated[int, Meta(ge=1, le=1000, description="Most rows that a query returns.")]
 TimeoutS = Annotated[float, Meta(ge=0.1, le=60, description="Most seconds that a query may take.")]
 
+Ca = Annotated[
+    str,
+    Meta(
+        max_length=65_536,
+        description="The certificate authority (PEM) that the server's certificate must be of, for the host of the DSN. "
+        "Without one, the `sslmode` of the DSN says what is checked.",
+    ),
+]
+
 
 class DataSourceIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A Postgres database that tools may read."""
@@ -50,6 +59,7 @@ class DataSourceIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     description: Description = ""
     max_rows: MaxRows = 200
     timeout_s: TimeoutS = 10.0
+    ca: Ca | None = None
 
     def __repr__(self) -> str:
         return f"DataSourceIn(name={self.name[:20]!r})"
@@ -63,6 +73,7 @@ class DataSourceChangeIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     description: Description | UnsetType = UNSET
     max_rows: MaxRows | UnsetType = UNSET
     timeout_s: TimeoutS | UnsetType = UNSET
+    ca: Ca | UnsetType | None = UNSET
 
     def __repr__(self) -> str:
         return "DataSourceChangeIn(…)"
@@ -76,6 +87,7 @@ class DataSourceOut(msgspec.Struct, frozen=True, kw_only=True):
     tables: Tables
     max_rows: MaxRows
     timeout_s: TimeoutS
+    ca: Ca | None
     created_at: CreatedAt
     updated_at: UpdatedAt
     created_by: CreatedBy
@@ -120,6 +132,7 @@ SOURCE_EXAMPLE = {
     "tables": ["shop.orders", "shop.customers"],
     "max_rows": 200,
     "timeout_s": 10.0,
+    "ca": None,
     "created_at": "2026-03-02T08:15:30Z",
     "updated_at": "2026-03-02T08:15:30Z",
     "created_by": "user:019514f2-6c1e-7a34-9d2b-3f5a8c7e1b20",

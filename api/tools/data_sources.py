@@ -38,6 +38,7 @@ from schema.postgres.connections import Db
 from schema.queries.agents import data_sources
 from schema.queries.tenants.audit import add_audit
 from tools.data_source import DataSource, connect_read_only, resolve_dsn
+from workers.certificates.checking import read_certificates
 
 SOURCE_PATH = "/{name:str}"
 SourceName = Annotated[str, PathParameter(description="The data source's name.")]
@@ -182,6 +183,7 @@ async def open_source(resources: Resources, tenant_id: UUID, row: data_sources.S
         tables=dict.fromkeys(row.tables, ""),
         max_rows=row.max_rows,
         statement_timeout_s=row.timeout_s,
+        ca=row.ca,
     )
 
 
@@ -208,9 +210,11 @@ async def _checked_columns(
     resources: Resources, principal: Principal, source_id: UUID, data: DataSourceIn | DataSourceChangeIn
 ) -> dict[str, Any]:
     """Return the columns to set, with the DSN encrypted. Raises InputError that names the field."""
-    sent_fields = {name: getattr(data, name) for name in ("description", "tables", "max_rows", "timeout_s")}
+    sent_fields = {name: getattr(data, name) for name in ("description", "tables", "max_rows", "timeout_s", "ca")}
     columns = {name: value for name, value in sent_fields.items() if value is not UNSET}
     _check_tables(columns.get("tables", []))
+    if columns.get("ca") is not None:
+        read_certificates(columns["ca"], field="ca")
     if data.dsn is not UNSET:
         await _check_dsn(resources, principal, data.dsn)
         sealed = resources.vault.seal(data.dsn, tenant_id=principal.tenant_id, owner_id=source_id)

@@ -27,6 +27,7 @@ from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.settings import ModelRef, ProviderAccess, ProviderSettings, resolve
 from schema.errors import HeadraceError, ProviderError
 from schema.ttl_cache import TtlCache
+from tools.egress.trust import client_context
 
 LIST_TIMEOUT_S = 3.0
 MAX_CACHED_LISTS = 100
@@ -67,7 +68,7 @@ class Providers:
 
     async def __aenter__(self) -> "Providers":
         if self._session is None:
-            self._session = open_session()
+            self._session = open_session(ca_file=self.settings.ca_file)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -175,12 +176,19 @@ def build_provider(access: ProviderAccess, session: aiohttp.ClientSession, setti
     )
 
 
-def open_session(resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:
+def open_session(resolver: AbstractResolver | None = None, *, ca_file: str | None = None) -> aiohttp.ClientSession:
     """Return the process's HTTP client for models: unlimited connections (jobs are limited instead), no cookies.
 
     Names are resolved by `resolver` for each new connection; without one by the system, cached for ten seconds.
+    `ca_file` holds authorities that are trusted besides the usual ones.
     """
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0, resolver=resolver, use_dns_cache=resolver is None)
+    connector = aiohttp.TCPConnector(
+        limit=0,
+        keepalive_timeout=60.0,
+        resolver=resolver,
+        use_dns_cache=resolver is None,
+        ssl=client_context(ca_file) if ca_file else True,
+    )
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 

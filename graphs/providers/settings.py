@@ -18,6 +18,7 @@ from graphs.providers.native import NATIVE, NativeProvider
 from graphs.providers.offline import provider as offline
 from graphs.providers.openai.vendors import VENDORS, Vendor
 from schema.errors import HeadraceError
+from tools.egress.trust import ca_file_from
 
 PREFERENCE = ("ollama", "openai", "anthropic", "google", "cohere", "azure")
 """The first configured one of these is the default provider; others come after them. Ollama is local and free."""
@@ -75,6 +76,7 @@ class ProviderSettings:
     `default_model` is HEADRACE_DEFAULT_MODEL and may be empty; `own_url` is HEADRACE_URL, to detect calls to ourselves;
     `responses_models` are patterns of `provider/name` that are called by OpenAI's Responses API, `langchain_models` what the
     operator lists, `langchain_env` what their process inherits.
+    `ca_file` holds authorities that vendors' servers are trusted by, besides the usual ones.
     `local_timeouts` are those for model servers that run nearby (`is_local`), if they differ.
     """
 
@@ -87,18 +89,17 @@ class ProviderSettings:
     responses_models: tuple[str, ...] = ()
     langchain_models: tuple[LangChainModel, ...] = ()
     langchain_env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    ca_file: str | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "ProviderSettings":
-        """Reads OLLAMA_HOST, the vendors' names, HEADRACE_DEFAULT_MODEL, HEADRACE_URL, HEADRACE_OFFLINE_TOKENS_PER_S
-        and the time-outs HEADRACE_MODEL_CONNECT_S, HEADRACE_MODEL_FIRST_TOKEN_S, HEADRACE_MODEL_BETWEEN_TOKENS_S,
-        HEADRACE_MODEL_PULL_S, HEADRACE_MODEL_END_MARK_S and HEADRACE_MODEL_MANAGE_S, HEADRACE_RESPONSES_MODELS, and the list
-        of HEADRACE_LANGCHAIN_MODELS.
+        """Reads OLLAMA_HOST, the vendors' names, HEADRACE_DEFAULT_MODEL, HEADRACE_URL, HEADRACE_CA_FILE,
+        HEADRACE_OFFLINE_TOKENS_PER_S, the time-outs (`_timeouts`), HEADRACE_RESPONSES_MODELS and HEADRACE_LANGCHAIN_MODELS.
 
         The wait for the first token is LOCAL_FIRST_TOKEN_S for servers nearby, unless it is set. An empty value counts as
         unset. Raises ValueError that names the setting and what it must be.
         """
-        timeouts = _timeouts(env)
+        timeouts, nearby = _timeouts(env), not env.get(FIRST_LIMIT, "").strip()
         accesses = (_access(name, env) for name in SUPPORTED if name not in _UNCALLED)
         listed = read_listed_models(env)
         of_langchain = (ProviderAccess(langchain.NAME, ""),) if listed else ()
@@ -106,11 +107,10 @@ class ProviderSettings:
             configured=(*(access for access in accesses if access is not None), *of_langchain),
             default_model=_default_model(env),
             own_url=env.get("HEADRACE_URL", "").strip(),
+            ca_file=ca_file_from(env),
             offline_tokens_per_s=_number(env, "HEADRACE_OFFLINE_TOKENS_PER_S", offline.TOKENS_PER_S),
             timeouts=timeouts,
-            local_timeouts=None
-            if env.get(FIRST_LIMIT, "").strip()
-            else replace(timeouts, first_token_s=LOCAL_FIRST_TOKEN_S),
+            local_timeouts=replace(timeouts, first_token_s=LOCAL_FIRST_TOKEN_S) if nearby else None,
             responses_models=_responses_models(env),
             langchain_models=listed,
             langchain_env=langchain.inherited(env) if listed else (),

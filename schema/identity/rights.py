@@ -46,6 +46,7 @@ Right = Literal[
     "tenants.manage",
     "models.manage",
     "operations.read",
+    "certificates.manage",
 ]
 """`self` is the right of every authenticated caller: to see who they are, and to sign out."""
 
@@ -83,7 +84,7 @@ OWNER: tuple[Right, ...] = (
     "webhooks.manage",
     "triggers.manage",
 )
-ADMIN: tuple[Right, ...] = (*OWNER, "tenants.manage", "models.manage", "operations.read")
+ADMIN: tuple[Right, ...] = (*OWNER, "tenants.manage", "models.manage", "operations.read", "certificates.manage")
 
 RIGHTS_BY_ROLE: dict[Role, frozenset[Right]] = {
     "viewer": frozenset(VIEWER),

@@ -5,6 +5,7 @@ from sqlmodel import SQLModel
 from schema.tables.agents import Agent, AgentVersion, Configuration, DataSource, Pipeline, PipelineVersion, ToolRow
 from schema.tables.batches import Batch, BatchLine
 from schema.tables.benchmarks import Benchmark, BenchmarkIteration, BenchmarkResult
+from schema.tables.certificates import AcmeAccount, AcmeChallenge, Certificate
 from schema.tables.conversations import Conversation, ConversationItem
 from schema.tables.datasets import BenchmarkItem, Dataset, DatasetItem
 from schema.tables.documents import (
@@ -63,12 +64,17 @@ TENANT_TABLES = (
     *(WebhookEndpoint, CallbackSecret, WebhookDelivery, WebhookAttempt, Trigger, TriggerCall),
 )
 THREAD_TABLES = (Checkpoint, CheckpointBlob, CheckpointWrite)
-PLATFORM_TABLES = (Tenant, Model, SigningKey, VectorSpace, ServicePart, ServiceCheck)
+PLATFORM_TABLES = (
+    *(Tenant, Model, SigningKey, VectorSpace, ServicePart, ServiceCheck),
+    *(Certificate, AcmeAccount, AcmeChallenge),
+)
 
 __all__ = [
     "PLATFORM_TABLES",
     "TENANT_TABLES",
     "THREAD_TABLES",
+    "AcmeAccount",
+    "AcmeChallenge",
     "Agent",
     "AgentVersion",
     "ApiKey",
@@ -83,6 +89,7 @@ __all__ = [
     "BrowserSession",
     "CachedAnswer",
     "CallbackSecret",
+    "Certificate",
     "Checkpoint",
     "CheckpointBlob",
     "CheckpointWrite",

@@ -89,7 +89,8 @@ class ToolRow(Table, table=True):
 
 
 class DataSource(Table, table=True):
-    """A tenant's database that tools may read. `sealed` is its DSN; only `tables` may be read."""
+    """A tenant's database that tools may read. `sealed` is its DSN; only `tables` may be read. `ca`: the
+    authority (PEM) that its server is checked with."""
 
     __tablename__ = "data_sources"
     __table_args__ = (UniqueConstraint("tenant_id", "name", name="data_sources_name"),)
@@ -101,6 +102,7 @@ class DataSource(Table, table=True):
     tables: list[str] = json(nullable=False)
     max_rows: int = Field(sa_column_kwargs={"server_default": text("200")})
     timeout_s: float = Field(sa_column_kwargs={"server_default": text("10")})
+    ca: str | None = None
     key_id: str
     sealed: bytes
     created_at: datetime = timestamp(default=True)

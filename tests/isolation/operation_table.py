@@ -39,6 +39,7 @@ PUBLIC = {
     "GET /health/ready",
     "GET /.well-known/jwks.json",
     *what_the_console_asks.EMBEDDED,
+    "GET /.well-known/acme-challenge/{token}",
 }
 """Operations that need no caller."""
 
@@ -61,7 +62,7 @@ TOOL = {"path.name": thing("tool")}
 TOOL_PLAIN = """body.description body.endpoint body.headers body.parameters body.config body.renderer
   body.secrets"""
 SOURCE = {"path.name": thing("data source")}
-SOURCE_PLAIN = "body.description body.dsn body.tables[]"
+SOURCE_PLAIN = "body.description body.dsn body.tables[] body.ca"
 DSN = "postgresql://reader:water@127.0.0.1:9/shop"
 PIPELINE = {"path.pipeline": thing("pipeline")}
 PIPELINE_PLAIN = "body.name body.description body.start body.steps"

@@ -19,7 +19,7 @@ from schema.egress_uses import EGRESS_USES
 from schema.identity.api_keys import new_api_key, read_api_key
 from schema.ids import new_id
 from tests.api.people import PASSWORD, hashed
-from tests.isolation import hooked_things, kept_for_clients, stored_responses
+from tests.isolation import hooked_things, kept_for_clients, stored_responses, what_admins_ask
 from tests.secret import VAULT
 from tools.configured import ToolDefinition
 from workers.webhooks.secrets import EndpointSecrets, seal_secrets
@@ -154,11 +154,6 @@ class Holder:
         actor, target = f"user:{uuid4()}", f"key:{uuid4()}"
         self.insert("audit_log", id=new_id(), actor=actor, action="key.created", target=target, result="ok")
         return actor, target
-
-    def price(self) -> str:
-        name = f"some/{uuid4().hex}"
-        self.db.execute("INSERT INTO models (name, input_usd, output_usd) VALUES (%s, 1, 1)", (name,))
-        return name
 
     def agent(self, name: str = "agent", *, enabled: bool = True) -> str:
         """One that is there already stays: errors tell what a tenant has, and must not differ from call to call."""
@@ -389,7 +384,7 @@ KINDS: dict[str, Callable[[Holder], str | None]] = {
     "same tenant": lambda _: None,  # what `path.tenant` is
     "actor": lambda holder: holder.audited()[0],
     "target": lambda holder: holder.audited()[1],
-    "price": Holder.price,
+    **what_admins_ask.KINDS,
 }
 """How a fresh thing of each kind is made."""
 

@@ -37,7 +37,7 @@ class World:
         self.a.insert(
             "feedback", message_id=UUID(self.a.answer()), rating="down", agent="x"
         )  # for a dataset of feedback
-        self.foreign = {kind: self._owned(self.b, kind) for kind in KINDS if kind != "price"}
+        self.foreign = {kind: self._owned(self.b, kind) for kind in KINDS if kind not in ("price", "certificate")}
         theirs = (
             "session",
             "key",

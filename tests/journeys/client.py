@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
@@ -28,17 +29,18 @@ class ReceivedEvent:
 
 
 class Client:
-    """One user: a tenant's key, and the address of an API process. Use as `async with`; its end closes its streams."""
+    """One user: a tenant's key, and the address of an API process. Use as `async with`; its end closes its streams.
+    `trust` is for TLS."""
 
-    def __init__(self, url: str, headers: dict[str, str]) -> None:
-        self.url, self._headers = url, headers
+    def __init__(self, url: str, headers: dict[str, str], *, trust: ssl.SSLContext | None = None) -> None:
+        self.url, self._headers, self._trust = url, headers, trust
 
     async def __aenter__(self) -> "Client":
         self.http = aiohttp.ClientSession(
             self.url,
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_read=PATIENCE_S),
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._trust or True),
             read_bufsize=1 << 23,
         )
         self._streams: list[Stream] = []

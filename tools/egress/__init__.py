@@ -8,6 +8,7 @@
     body.py       decompresses a response within its size and time limits
     transport.py  combines them into a transport for httpx2, and for libraries that accept one, such as Authlib
     targets.py    checks an address when it is stored
+    trust.py      which certificate authorities are trusted
     client.py     what callers use: `open_client` and `fetch_json`; `parse_url` for URLs that will be stored
 
 It is built on httpx2, which continues httpx (last release 0.28.1, 2024): Authlib's client uses httpx2 wherever it is installed,

@@ -9,6 +9,7 @@ import httpx2
 
 from schema.errors import EgressRefused
 from tools.egress.addresses import Address, Network, as_address, is_public, unmapped, within
+from tools.egress.trust import ca_file_from
 from tools.egress.urls import is_disguised_address
 
 SETTING = "HEADRACE_EGRESS_ALLOW"
@@ -49,7 +50,7 @@ class EgressPolicy:
     any port, if they are also in `granted`: what a tenant was granted for this use; None for the operator's own calls.
     Everything else must be public, at one of `ports` (and 80 with `allow_http`). `max_bytes` limits a response after
     decompression, `timeout_s` a request from DNS lookup to the last byte of the response, `connect_timeout_s` the time to
-    connect."""
+    connect. `ca_file`: authorities that are trusted besides the usual ones."""
 
     allowed_hosts: frozenset[str] = frozenset()
     allowed_networks: tuple[Network, ...] = ()
@@ -59,15 +60,16 @@ class EgressPolicy:
     max_bytes: int = 1024 * 1024
     timeout_s: float = 15.0
     connect_timeout_s: float = 5.0
+    ca_file: str | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "EgressPolicy":
-        """Read HEADRACE_EGRESS_ALLOW. Raises ValueError that names the setting, the invalid entry and what is expected."""
+        """Read HEADRACE_EGRESS_ALLOW and HEADRACE_CA_FILE. Raises ValueError that names the setting and what is expected."""
         try:
             listed = AllowList.parse(text.strip() for text in env.get(SETTING, "").split(",") if text.strip())
         except ValueError as error:
             raise ValueError(f"{SETTING} contains {error}") from None
-        return cls(allowed_hosts=listed.hosts, allowed_networks=listed.networks)
+        return cls(allowed_hosts=listed.hosts, allowed_networks=listed.networks, ca_file=ca_file_from(env))
 
     def for_tenant(self, granted: Iterable[str]) -> "EgressPolicy":
         """Return the policy for a tenant that was granted these entries: of what this policy allows, only they remain."""

@@ -2,7 +2,6 @@
 for a use. Where the grants are stored is not known here.
 """
 
-import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,7 +26,7 @@ TTL_S = 1.0
 class TenantEgress:
     """The policies of all tenants, and clients that keep to them. Close it when done.
 
-    Tenants that were granted the same share a client; `ssl_context` is loaded once.
+    Tenants that were granted the same share a client.
     """
 
     def __init__(self, policy: EgressPolicy, read_grants: ReadGrants) -> None:
@@ -35,7 +34,6 @@ class TenantEgress:
         self._grants: TtlCache[UUID, Mapping[EgressUse, Sequence[str]]] = TtlCache(MAX_TENANTS, TTL_S)
         self._clients: dict[tuple[EgressPolicy, float | None, int | None], httpx2.AsyncClient] = {}
         self._transports: dict[EgressPolicy, EgressTransport] = {}
-        self._context: ssl.SSLContext | None = None
 
     async def hosts(self, tenant_id: UUID, use: EgressUse) -> Sequence[str]:
         """Return what a tenant was granted for a use. Raises Unavailable."""
@@ -55,14 +53,14 @@ class TenantEgress:
         policy = await self.policy(tenant_id, use)
         key = (policy, timeout_s, max_bytes)
         if key not in self._clients:
-            self._clients[key] = open_client(policy, max_bytes=max_bytes, timeout_s=timeout_s, ssl_context=self._ssl())
+            self._clients[key] = open_client(policy, max_bytes=max_bytes, timeout_s=timeout_s)
         return self._clients[key]
 
     async def transport(self, tenant_id: UUID, use: EgressUse, **limits: Any) -> EgressTransport:
         """Return a transport that keeps to the tenant's policy and to `limits` (fields of EgressPolicy); don't close it."""
         policy = replace(await self.policy(tenant_id, use), **limits)
         if policy not in self._transports:
-            self._transports[policy] = EgressTransport(policy, ssl_context=self._ssl())
+            self._transports[policy] = EgressTransport(policy)
         return self._transports[policy]
 
     def forget(self, tenant_id: UUID | None) -> None:
@@ -73,8 +71,3 @@ class TenantEgress:
         """Close all clients."""
         for opened in (*self._clients.values(), *self._transports.values()):
             await opened.aclose()
-
-    def _ssl(self) -> ssl.SSLContext:
-        if self._context is None:
-            self._context = httpx2.create_ssl_context(trust_env=False)
-        return self._context

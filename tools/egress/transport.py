@@ -12,6 +12,7 @@ from schema.errors import EgressFailed
 from tools.egress.body import GuardedBody, translate_errors
 from tools.egress.network import GuardedNetwork, Resolver, resolve
 from tools.egress.policy import EgressPolicy
+from tools.egress.trust import client_context
 from tools.egress.urls import check_url
 
 KEEP_ALIVE_S = 5.0
@@ -27,7 +28,7 @@ class EgressTransport(httpx2.AsyncBaseTransport):
     def __init__(
         self, policy: EgressPolicy, *, resolver: Resolver = resolve, ssl_context: ssl.SSLContext | None = None
     ) -> None:
-        context = ssl_context or httpx2.create_ssl_context(trust_env=False)
+        context = ssl_context or client_context(policy.ca_file)
         self._policy = policy
         self._pools = {
             scheme: httpcore2.AsyncConnectionPool(

@@ -83,6 +83,7 @@ class DataSourceConfig(msgspec.Struct, frozen=True, kw_only=True):
     tables: list[str]
     max_rows: int
     timeout_s: float
+    ca: str | None = None
     secret: SealedConfig
 
 
@@ -206,5 +207,6 @@ def _data_source(source: StoredDataSource, tenant_id: UUID) -> DataSourceConfig:
         tables=source.tables,
         max_rows=source.max_rows,
         timeout_s=source.timeout_s,
+        ca=source.ca,
         secret=SealedConfig(tenant_id, source.id, source.key_id, source.sealed),
     )

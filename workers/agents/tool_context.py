@@ -155,6 +155,7 @@ class ToolContextFactory:
             tables=dict.fromkeys(config.tables, ""),
             max_rows=config.max_rows,
             statement_timeout_s=config.timeout_s,
+            ca=config.ca,
         )
 
 

@@ -1,6 +1,7 @@
 """The parts of an installation, each with its check: what the scheduler's watchdog looks at."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from schema.postgres.connections import Pool, system_tx
@@ -15,6 +16,7 @@ from workers.health.processes import ProcessChecks, QueueCheck
 from workers.health.providers import ProviderWatch, find_embedder
 from workers.health.reports import living, read_reports
 from workers.health.settings import HealthSettings
+from workers.health.stored_certificates import find_stored_certificates
 from workers.health.stores import RedisCheck, find_disk, find_memory, find_postgres
 from workers.health.watch import Part
 from workers.redis.client import RedisClient
@@ -58,6 +60,8 @@ def all_parts(of: Watched) -> dict[str, Part]:
     async def postgres() -> Finding:
         return await find_postgres(of.pool, of.system_pool, of.settings)
 
+    met = CertificateCheck(of.served, of.settings)
+
     async def storage() -> None:
         await check_storage(of.storage, file)
 
@@ -78,7 +82,7 @@ def all_parts(of: Watched) -> dict[str, Part]:
         "disk": Part(lambda: find_disk(of.folder, of.settings)),
         "memory": Part(lambda: find_memory(of.settings)),
         "clocks": Part(processes.find_clocks, through=BOTH),
-        **({"certificates": Part(CertificateCheck(of.served, of.settings).find)} if of.served else {}),
+        "certificates": Part(partial(find_certificates, of.system_pool, met), through=(POSTGRES,)),
         **of.providers.parts(),
     }
 
@@ -131,3 +135,16 @@ async def find_webhooks(redis: RedisClient, system_pool: Pool) -> Finding:
     if figures.failing >= LEAST_FAILING and 2 * figures.failing >= figures.endpoints:
         return Finding(detail, f"{figures.failing} of {figures.endpoints} endpoints keep failing.", FAILING_S)
     return Finding(detail)
+
+
+async def find_certificates(system_pool: Pool, met: CertificateCheck) -> Finding:
+    """Look at the certificates that the API serves, and at those that are met where clients connect. Raises PartDown, and
+    NothingKnown if there are none."""
+    stored = await find_stored_certificates(system_pool)
+    try:
+        found = await met.find()
+    except NothingKnown:
+        if stored.detail["certificates"]:
+            return stored
+        raise
+    return Finding({**stored.detail, **found.detail}, stored.trouble or found.trouble)

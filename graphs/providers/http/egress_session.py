@@ -105,4 +105,4 @@ class GuardedResolver(AbstractResolver):
 
 def open_guarded_session(policy: EgressPolicy, scheme: str, resolver: Resolver) -> aiohttp.ClientSession:
     """Return a session for `scheme` only. It ignores proxy settings and .netrc (aiohttp's default) and keeps no cookies."""
-    return open_session(GuardedResolver(policy, scheme, resolver))
+    return open_session(GuardedResolver(policy, scheme, resolver), ca_file=policy.ca_file)

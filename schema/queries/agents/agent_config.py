@@ -27,7 +27,7 @@ SELECT * FROM (
 WHERE enabled ORDER BY name
 """
 DATA_SOURCES = """
-SELECT id, name, description, tables, max_rows, timeout_s, key_id, encode(sealed, 'base64') AS sealed
+SELECT id, name, description, tables, max_rows, timeout_s, ca, key_id, encode(sealed, 'base64') AS sealed
 FROM data_sources WHERE tenant_id = %(tenant_id)s ORDER BY name
 """
 SETTINGS = "SELECT settings FROM configurations WHERE tenant_id = %(tenant_id)s"
@@ -104,6 +104,7 @@ class StoredDataSource(msgspec.Struct, frozen=True):
     tables: list[str]
     max_rows: int
     timeout_s: float
+    ca: str | None
     key_id: str
     sealed: str
 

@@ -19,6 +19,7 @@ class StoredDataSource(msgspec.Struct, frozen=True, kw_only=True):
     tables: list[str]
     max_rows: int
     timeout_s: float
+    ca: str | None
     created_at: datetime
     updated_at: datetime
     created_by: str | None
@@ -38,8 +39,8 @@ class SealedDataSource(StoredDataSource, frozen=True, kw_only=True):
         return f"SealedDataSource(id={self.id})"
 
 
-CHANGEABLE = ("description", "tables", "max_rows", "timeout_s", "key_id", "sealed")
-COLUMNS = "id, name, description, tables, max_rows, timeout_s, created_at, updated_at, created_by"
+CHANGEABLE = ("description", "tables", "max_rows", "timeout_s", "ca", "key_id", "sealed")
+COLUMNS = "id, name, description, tables, max_rows, timeout_s, ca, created_at, updated_at, created_by"
 ROWS = NamedTable("data_sources", CHANGEABLE, COLUMNS, StoredDataSource, frozenset({"tables"}))
 
 LIST = f"""

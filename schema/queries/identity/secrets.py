@@ -37,6 +37,8 @@ SEALED_TABLES = {
         SealedTable("webhook_endpoints"),
         SealedTable("callback_secrets", owner="tenant_id"),
         SealedTable("triggers"),
+        SealedTable("certificates", has_tenant=False),
+        SealedTable("acme_accounts", has_tenant=False),
     )
 }
 """Every table that holds sealed secrets. One that is forgotten here would be lost with the old key; a test looks."""

@@ -223,6 +223,10 @@ async def test_every_sealed_table_changes_keys(database_url: str) -> None:
         await db.execute(
             "INSERT INTO signing_keys (id, key_id, sealed, public) VALUES (%s, %s, %s, '{}')", secret["signing_keys"]
         )
+        certificate = "INSERT INTO certificates (id, key_id, sealed, name, origin, names, key_kind) VALUES "
+        await db.execute(certificate + "(%s, %s, %s, 'n', 'uploaded', '[]', 'rsa_2048')", secret["certificates"])
+        account = "INSERT INTO acme_accounts (id, key_id, sealed, directory, account) VALUES (%s, %s, %s, 'd', '{}')"
+        await db.execute(account, secret["acme_accounts"])
         tool = "INSERT INTO tools (tenant_id, id, name, kind, definition, key_id, sealed) VALUES "
         await db.execute(tool + "(%s, %s, 'a', 'HTTP_GET', '{}', %s, %s)", (tenant_id, *secret["tools"]))
         source = "INSERT INTO data_sources (tenant_id, id, name, tables, key_id, sealed) VALUES "
