@@ -75,9 +75,8 @@ class ProviderSettings:
 
     `default_model` is HEADRACE_DEFAULT_MODEL and may be empty; `own_url` is HEADRACE_URL, to detect calls to ourselves;
     `responses_models` are patterns of `provider/name` that are called by OpenAI's Responses API, `langchain_models` what the
-    operator lists, `langchain_env` what their process inherits.
-    `ca_file` holds authorities that vendors' servers are trusted by, besides the usual ones.
-    `local_timeouts` are those for model servers that run nearby (`is_local`), if they differ.
+    operator lists, `langchain_env` what their process inherits; `ca_file`: more authorities
+    to trust. `local_timeouts` are those for model servers that run nearby (`is_local`), if they differ.
     """
 
     configured: tuple[ProviderAccess, ...] = ()
@@ -94,10 +93,11 @@ class ProviderSettings:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "ProviderSettings":
         """Reads OLLAMA_HOST, the vendors' names, HEADRACE_DEFAULT_MODEL, HEADRACE_URL, HEADRACE_CA_FILE,
-        HEADRACE_OFFLINE_TOKENS_PER_S, the time-outs (`_timeouts`), HEADRACE_RESPONSES_MODELS and HEADRACE_LANGCHAIN_MODELS.
-
-        The wait for the first token is LOCAL_FIRST_TOKEN_S for servers nearby, unless it is set. An empty value counts as
-        unset. Raises ValueError that names the setting and what it must be.
+        HEADRACE_OFFLINE_TOKENS_PER_S, the time-outs HEADRACE_MODEL_CONNECT_S, HEADRACE_MODEL_FIRST_TOKEN_S,
+        HEADRACE_MODEL_BETWEEN_TOKENS_S, HEADRACE_MODEL_PULL_S, HEADRACE_MODEL_END_MARK_S and HEADRACE_MODEL_MANAGE_S,
+        HEADRACE_RESPONSES_MODELS, and the list of HEADRACE_LANGCHAIN_MODELS. An empty
+        value counts as unset. The wait for the first token is LOCAL_FIRST_TOKEN_S for servers nearby, unless it is set.
+        Raises ValueError that names the setting and what it must be.
         """
         timeouts, nearby = _timeouts(env), not env.get(FIRST_LIMIT, "").strip()
         accesses = (_access(name, env) for name in SUPPORTED if name not in _UNCALLED)
