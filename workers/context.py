@@ -13,6 +13,7 @@ from graphs.agents.checkpointer import TenantCheckpointer
 from graphs.agents.graphs import AgentGraphs
 from graphs.embeddings.local_model import LocalModel
 from graphs.embeddings.registry import OpenEmbedder, open_embedder, routing_embedder, routing_glance
+from graphs.fair_loop import FairLoop
 from graphs.pipelines.run import PipelineGraphs
 from graphs.providers.breakers import Breakers
 from graphs.providers.registry import Providers
@@ -172,6 +173,7 @@ async def _open_queue(
         catalogs=catalogs,
         dispatcher=Dispatcher(system_pool, redis, window=settings.window),
         running=await _open_running(stack, settings),
+        fair_loop=FairLoop(),
     )
 
 

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import structlog
 
+from graphs.fair_loop import share_loop
 from graphs.providers.settings import AUTO, CHAT_AGENT
 from graphs.providers.tokens import estimate_tokens
 from graphs.runner import estimate_prompt
@@ -77,6 +78,7 @@ async def attempt_job(context: QueueContext, work: Work, tenant_id: UUID, job_id
     Raises AttemptError; the job is then attempted again when the lease has expired.
     """
     context.running.on_message()
+    share_loop(context.fair_loop, tenant_id)
     try:
         return await _claim_and_run(context, work, tenant_id, job_id, dispatch_seq)
     except Exception as error:
@@ -91,15 +93,16 @@ async def _claim_and_run(
         log.debug("doorbell_ignored", job_id=str(job_id), dispatch_seq=dispatch_seq)
         return IGNORED
     try:
-        claimed = await claim_job(
-            context.pool,
-            tenant_id,
-            job_id,
-            dispatch_seq,
-            worker=context.owner,
-            lease_s=context.lease_s,
-            history=HISTORY_MESSAGES,
-        )
+        async with context.fair_loop.beginning(tenant_id):
+            claimed = await claim_job(
+                context.pool,
+                tenant_id,
+                job_id,
+                dispatch_seq,
+                worker=context.owner,
+                lease_s=context.lease_s,
+                history=HISTORY_MESSAGES,
+            )
     except Unavailable:
         log.warning("claim_postponed", job_id=str(job_id))
         return IGNORED

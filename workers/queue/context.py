@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from graphs.fair_loop import FairLoop
 from schema.model_catalog.catalog import Catalogs
 from schema.postgres.connections import Pool
 from workers.limits.limits import Limits
@@ -28,3 +29,5 @@ class QueueContext:
     catalogs: Catalogs
     dispatcher: Dispatcher
     running: RunningAttempts
+    fair_loop: FairLoop
+    """Of this process's loop, shared by the tenants whose jobs run here."""

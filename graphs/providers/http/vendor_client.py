@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from graphs.fair_loop import next_step
 from graphs.providers.contract import ProviderTimeouts
 from graphs.providers.errors import (
     ProviderAddressRefused,
@@ -58,11 +59,17 @@ class VendorStream:
         """Return the next bytes, b"" at the end. Raises ProviderTimeout, ProviderStalled or ProviderStreamCut."""
         self._reading = True
         try:
-            return await self._content.readany()
+            piece = await self._content.readany()
         except (aiohttp.ClientError, OSError) as exc:
+            # aiohttp tells of the cut before it hands out what came before it, which may be the end of the answer.
+            if left := self._content._read_nowait(-1):
+                return left
             raise ProviderStreamCut(f"{self._provider} dropped the connection in the middle of its answer.") from exc
         finally:
             self._reading = False
+        if await next_step() and self._content.exception() is None:
+            piece += self._content.read_nowait()  # what came while others took theirs
+        return piece
 
     def note_activity(self, next_s: float | None = None) -> None:
         """Restart the watchdog; call it after each chunk with a token. `next_s` changes the limit from here on."""

@@ -16,7 +16,8 @@ from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress
 from workers.stream import relay as relays
 from workers.stream.batches import read_batch
-from workers.stream.relay import ENDED_TTL_MS, JobStream, Relay, merge_deltas, new_history
+from workers.stream.deltas import merge_deltas
+from workers.stream.relay import ENDED_TTL_MS, JobStream, Relay, new_history
 
 TENANT = new_id()
 NOW = datetime.now(UTC)
@@ -51,13 +52,18 @@ def client(redis_url: str) -> Any:
 
 
 def new_stream(
-    redis_client: RedisClient, job_id: UUID | None = None, attempt: int = 1, relay: Relay | None = None, **changes: Any
+    redis_client: RedisClient,
+    job_id: UUID | None = None,
+    attempt: int = 1,
+    relay: Relay | None = None,
+    tenant_id: UUID = TENANT,
+    **changes: Any,
 ) -> JobStream:
     job_id = job_id or new_id()
     history = new_history(job_id, datetime.now(UTC), events.JobQueued(kind="chat"))
     return JobStream(
         relay or Relay(redis_client),
-        TENANT,
+        tenant_id,
         job_id,
         **{"attempt": attempt, "holder": f"holder {attempt}", "inbox": None, "history": history, **changes},
     )
@@ -92,6 +98,26 @@ async def test_events_of_several_streams_are_written_together(
     assert all([await job_stream.flush(5) for job_stream in streams])
     assert ["ab"] * 5 == [text_of(stored(client, job_stream.job_id)) for job_stream in streams]
     assert 1 == redis_client.writes - written
+
+
+async def test_a_tenant_with_many_streams_is_not_written_before_one_with_few(
+    redis_client: CountingRedisClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay, written = Relay(redis_client), list[set[UUID]]()
+    write = Relay._write_batch
+
+    async def note(self: Relay, streams: list[JobStream]) -> None:
+        written.append({stream.tenant_id for stream in streams})
+        assert len(streams) <= relays.MAX_STREAMS
+        await write(self, streams)
+
+    monkeypatch.setattr(Relay, "_write_batch", note)
+    streams = [new_stream(redis_client, relay=relay) for _ in range(5 * relays.MAX_STREAMS)]
+    late = new_stream(redis_client, relay=relay, tenant_id=new_id())
+    for job_stream in [*streams, late]:
+        job_stream.put(events.MessageDelta(text="a"))
+    assert all([await job_stream.flush(5) for job_stream in [*streams, late]])
+    assert late.tenant_id in written[0], written
 
 
 async def test_deltas_that_accumulate_during_a_write_become_one_event(
