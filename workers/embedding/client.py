@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import structlog
 
@@ -16,6 +17,7 @@ from graphs.embeddings.purposes import Purpose
 from graphs.embeddings.registry import DEFAULT, is_local, open_embedder
 from graphs.embeddings.spans import embedding_span
 from graphs.embeddings.texts import clean
+from graphs.providers.calls.log import noted_embedding
 from graphs.providers.errors import ProviderTimeout
 from schema import redis_names
 from schema.errors import HeadraceError, InputError, Unavailable
@@ -116,7 +118,11 @@ class EmbeddingClient:
             return []
         if is_local(name):
             return await self._embed_local(texts, purpose, name, lane, timeout_s)
-        return await self._embed_hosted(texts, purpose, name, timeout_s, get_provider or self._get_provider)
+        provider = name.partition("/")[0]
+        get, own = get_provider or self._get_provider, self._get_provider
+        noted = name == self.default and get and own and get(provider) is own(provider)
+        with noted_embedding() if noted else nullcontext():
+            return await self._embed_hosted(texts, purpose, name, timeout_s, get)
 
     async def _embed_hosted(
         self, texts: Sequence[str], purpose: Purpose, name: str, timeout_s: float, get_provider: GetProvider | None
