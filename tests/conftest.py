@@ -5,6 +5,7 @@ the migrated database and an empty Redis database, so modules can't meet.
 """
 
 import gc
+import inspect
 import itertools
 import os
 import re
@@ -28,6 +29,7 @@ from tests.fork_server import ForkServers
 from tests.reporting import Reporting, slow_first
 from tests.selection import choose, is_short, seed_of
 from tests.system import System
+from tests.waiting import bounded
 from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # children would compile everything at every start
@@ -67,6 +69,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = choose([item.nodeid for item in items], seed_of(config))
         items[:] = [item for item in items if item.nodeid in chosen]
     items[:] = slow_first(items)
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.obj = bounded(item.obj)
 
 
 _redis_numbers = itertools.cycle(range(1, 16))

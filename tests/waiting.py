@@ -2,14 +2,18 @@
 
 import asyncio
 import contextlib
+import functools
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
 from typing import Any
 
 PATIENCE_S = 300.0
 """How long any test waits for anything; many times what a busy, slow machine takes."""
+
+LONGEST_TEST_S = 2 * PATIENCE_S
+"""How long any test lasts: one that waits for something without a cap fails where it waits, and the run goes on."""
 
 FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.25
@@ -21,6 +25,17 @@ def pauses(within_s: float = PATIENCE_S) -> Iterator[float]:
     start = time.monotonic()
     while (waited := time.monotonic() - start) < within_s:
         yield min(max(FIRST_PAUSE_S, waited / 10), LONGEST_PAUSE_S)
+
+
+def bounded(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
+    """Return `test`, which ends with a TimeoutError where it hangs."""
+
+    @functools.wraps(test)
+    async def within_bound(*args: Any, **kwargs: Any) -> None:
+        async with asyncio.timeout(LONGEST_TEST_S):
+            await test(*args, **kwargs)
+
+    return within_bound
 
 
 async def wait_for(happened: Callable[[], Any], what: str) -> Any:
