@@ -114,6 +114,9 @@ class CollectionsOut(msgspec.Struct, frozen=True):
 
     items: Annotated[list[CollectionOut], Meta(description="The collections of this page.")]
     next_cursor: NextCursor
+    embedders: Annotated[
+        list[str], Meta(description="Embedders that a collection can have here; the first is the default.")
+    ]
 
 
 COLLECTION_EXAMPLE: dict[str, Any] = {

@@ -71,7 +71,10 @@ NEW_COLLECTION_EXAMPLE: dict[str, Any] = {
 UPDATED_EXAMPLE = {"chunking": {"characters": 1500, "overlap": 300}, "job_id": None}
 
 
-@get("/", opt=described(response={"items": [COLLECTION_EXAMPLE], "next_cursor": None}), summary="List collections")
+LIST_EXAMPLE = {"items": [COLLECTION_EXAMPLE], "next_cursor": None, "embedders": ["minilm"]}
+
+
+@get("/", opt=described(response=LIST_EXAMPLE), summary="List collections")
 async def list_collections(
     principal: MayReadDocuments, resources: AppResources, cursor: Cursor = None, limit: Limit = 20
 ) -> CollectionsOut:
@@ -88,7 +91,8 @@ async def list_collection_page(
         rows = await collections.list_collections(db, principal.tenant_id, limit=limit + 1, after=after)
         contents = await collections.measure_collections(db, principal.tenant_id, [row.id for row in rows[:limit]])
     items = [collection_out(row, contents[row.id]) for row in rows[:limit]]
-    return CollectionsOut(items, write_cursor("collections", items[-1].name) if len(rows) > limit else None)
+    next_cursor = write_cursor("collections", items[-1].name) if len(rows) > limit else None
+    return CollectionsOut(items, next_cursor, list(resources.settings.embedders))
 
 
 @post(

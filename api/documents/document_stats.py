@@ -9,8 +9,8 @@ from litestar import Router, get
 from msgspec import Meta
 
 from api.auth.principals import MayManageDocuments
-from api.documents.collection_schemas import COLLECTION_EXAMPLE, CollectionsOut, StatesOut
-from api.documents.collections import list_collection_page
+from api.documents.collection_schemas import CollectionsOut, StatesOut
+from api.documents.collections import LIST_EXAMPLE, list_collection_page
 from api.http.paging import Cursor, Limit
 from api.http.rows import from_row
 from api.openapi.operations import described
@@ -82,7 +82,7 @@ async def get_document_stats(principal: MayManageDocuments, resources: AppResour
 
 @get(
     "/collections",
-    opt=described(response={"items": [COLLECTION_EXAMPLE], "next_cursor": None}),
+    opt=described(response=LIST_EXAMPLE),
     summary="List collections with statistics",
     tags=TAGS,
 )

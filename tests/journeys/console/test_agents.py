@@ -36,6 +36,11 @@ async def test_a_new_agent_is_tried_and_it_is_said_why_it_answers(visit: Visit, 
     trace = (await client.get("/api/jobs"))["items"][0]["id"]
     (step, *_) = (await client.get(f"/api/jobs/{trace}/trace"))["steps"]
     assert [{"agent": "Teller", "score": 0.99}] == step["scores"]
+    await page.get_by_role("link", name="Steps and cost").click()
+    await expect(page.get_by_role("heading", name="Steps")).to_be_visible()
+    await expect(page.locator(".why .scores")).to_contain_text("99 %")
+    await visitor.assert_fit()
+    await page.go_back()
 
     await page.get_by_label("Instructions").fill("Be brief.\nBe kind.")
     await visitor.button("Save").click()

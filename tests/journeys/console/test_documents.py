@@ -32,6 +32,14 @@ async def test_a_document_goes_from_a_drop_to_an_answer_that_cites_it(visit: Vis
     await expect(passage).to_contain_text("by words #1")
     await visitor.assert_fit()
 
+    await page.get_by_label("Collection", exact=True).select_option("handbook")
+    await page.get_by_text("Settings of handbook").click()
+    await page.get_by_label("Embedder").select_option("openai/small")
+    await visitor.assert_fit()
+    await page.locator(".settings").get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("It is searched with openai/small now.")).to_be_visible()
+    await expect(page.get_by_label("Embedder")).to_have_value("openai/small")
+
     choice = json.dumps({"agent": "", "model": "offline/extractive", "collections": ["handbook"]})
     await page.evaluate("choice => localStorage.setItem('headrace.choice', choice)", choice)
     await visitor.open("chat")

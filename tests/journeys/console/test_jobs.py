@@ -71,6 +71,34 @@ async def test_all_that_failed_is_driven_again_at_once(visit: Visit, client: Cli
         await client.ended(job)
 
 
+async def test_some_jobs_are_selected_and_cancelled_or_run_again_together(visit: Visit, client: Client) -> None:
+    dead = [(await client.submit("refuse-400"))["job_id"] for _ in range(2)]
+    for job in dead:
+        await client.ended(job)
+    live = (await client.submit("text-5000-at-5"))["job_id"]
+    visitor = await visit("jobs", locale="en-GB", size=PHONE)
+    page = visitor.page
+    await expect(page.locator("tbody tr")).to_have_count(3)
+    await page.get_by_label(re.compile("Select chat")).first.check()
+    await expect(page.get_by_text("1 selected")).to_be_visible()
+    for box in await page.get_by_label(re.compile("Select chat")).all():
+        await box.check()
+    bar = page.get_by_role("group", name="Selected")
+    await expect(bar).to_contain_text("3 selected")
+    await visitor.assert_fit()
+    await bar.get_by_role("button", name="Cancel 1").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Cancel 1").click()
+    await expect(page.get_by_text("1 cancelled.")).to_be_visible()
+    await client.ended(live)
+    for box in await page.get_by_label(re.compile("Select chat")).all():
+        await box.check()
+    await bar.get_by_role("button", name="Run 3 again").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Run 3 again").click()
+    await expect(page.get_by_text("3 started again.")).to_be_visible()
+    await expect(bar).to_have_count(0)
+    await client.cancel(live)
+
+
 async def test_a_running_job_is_cancelled_from_its_page(visit: Visit, client: Client) -> None:
     accepted = await client.submit("text-5000-at-5")
     visitor = await visit(f"jobs/{accepted['job_id']}", locale="en-GB")

@@ -6,9 +6,10 @@ import { api, need } from "../../api";
 import { ErrorNote, Field } from "../../parts/basics";
 import { follow } from "../../stream";
 import { words } from "../../words";
-import { Answer, isLast, type Score } from "../chat/answer";
+import { Answer, isLast } from "../chat/answer";
 import { AnswerView } from "../chat/answer-view";
 import { isActive } from "../chat/conversation";
+import { Why } from "./why";
 
 const AUTO = "auto";
 
@@ -63,31 +64,6 @@ export function TryPane({ name }: { name: string }) {
         </div>
       )}
     </form>
-  );
-}
-
-function Why({ answer }: { answer: Answer }) {
-  return (
-    <div class="why">
-      <h3>{words.value.agentPage.why}</h3>
-      <p lang="en">{answer.reason.value}</p>
-      {answer.scores.value.length > 0 && <Scores scores={answer.scores.value} chosen={answer.agent.value ?? ""} />}
-    </div>
-  );
-}
-
-/** What the router thought of each agent. */
-export function Scores({ scores, chosen }: { scores: Score[]; chosen: string }) {
-  const w = words.value.agentPage;
-  return (
-    <dl class="scores">
-      {scores.map(({ agent, score }) => (
-        <div key={agent} class={agent === chosen ? "chosen" : ""}>
-          <dt>{agent === "chat" ? w.alone : agent}</dt>
-          <dd><meter aria-label={`${w.score}: ${agent}`} min={0} max={1} value={score} /> {Math.round(score * 100)} %</dd>
-        </div>
-      ))}
-    </dl>
   );
 }
 

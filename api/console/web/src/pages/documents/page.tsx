@@ -12,6 +12,7 @@ import { failed, told } from "../../parts/toasts";
 import { may } from "../../session";
 import { words } from "../../words";
 import { Live } from "../jobs/page";
+import { CollectionSettings } from "./collection";
 import { PassageSearch } from "./search";
 import { Upload } from "./upload";
 
@@ -26,9 +27,13 @@ export default function DocumentsPage() {
   const filters = { collection: query.get("collection") ?? "", state: query.getAll("state"), search: query.get("search") ?? "" };
   const change = (changed: Partial<typeof filters>) => route(to("documents", { ...filters, ...changed }), true);
   const list = useDocuments(filters, url);
-  const [collections, setCollections] = useState<string[]>([]);
+  const [known, setKnown] = useState<{ names: string[]; embedders: string[] }>({ names: [], embedders: [] });
+  const collections = known.names;
   const readCollections = () =>
-    need(api.GET("/api/collections", { params: { query: { limit: 100 } } })).then(({ items }) => setCollections(items.map((one) => one.name)), failed);
+    need(api.GET("/api/collections", { params: { query: { limit: 100 } } })).then(
+      ({ items, embedders }) => setKnown({ names: items.map((one) => one.name), embedders }),
+      failed,
+    );
   useEffect(() => void readCollections(), []);
   const filtered = filters.collection || filters.search || filters.state.length;
   const retryFailed = async () => {
@@ -68,6 +73,9 @@ export default function DocumentsPage() {
           <button type="button" class="button" onClick={() => retryFailed().catch(failed)}>{w.retryFailed}</button>
         )}
       </div>
+      {filters.collection && collections.includes(filters.collection) && may("documents.manage") && (
+        <CollectionSettings key={filters.collection} name={filters.collection} embedders={known.embedders} />
+      )}
       {list.error !== undefined && <ErrorNote error={list.error} retry={list.reload} />}
       {!list.documents && list.error === undefined && <Loading />}
       {list.documents?.length === 0 && (

@@ -11,7 +11,9 @@ import { failed } from "../../parts/toasts";
 import { may } from "../../session";
 import { follow, type StreamEvent } from "../../stream";
 import { words } from "../../words";
-import { isLast } from "../chat/answer";
+import { Why } from "../agents/why";
+import { Answer, isLast, type Usage } from "../chat/answer";
+import { Steps } from "../chat/steps";
 
 type Job = Schemas["JobDetailOut"];
 type Line = { type: string; at: string; first: number; number: number; text: string };
@@ -22,7 +24,7 @@ export default function JobPage() {
   const path = { params: { path: { job_id: id } } };
   const { data: job, error, reload } = useLoad(() => need(api.GET("/api/jobs/{job_id}", path)), [id]);
   const [round, setRound] = useState(0);
-  const lines = useTimeline(id, round, reload);
+  const { lines, answer } = useTimeline(id, round, reload);
   const act = async (work: Promise<unknown>) => {
     await work;
     reload();
@@ -43,18 +45,19 @@ export default function JobPage() {
       </PageTitle>
       {error !== undefined && <ErrorNote error={error} retry={reload} />}
       {!job && error === undefined && <Loading />}
-      {job && <Facts job={job} />}
+      {job && <Facts job={job} usage={answer.usage.value} />}
       {job?.error && <div class="note error"><strong>{w.error}: {job.error.code}</strong><p>{String(job.error.message)}</p></div>}
       {job && job.attempts.length > 0 && <Attempts attempts={job.attempts} />}
+      <Trace answer={answer} />
       {lines.length > 0 && <Timeline lines={lines} />}
       {job?.result && <Result result={job.result} />}
     </div>
   );
 }
 
-function Facts({ job }: { job: Job }) {
+function Facts({ job, usage: told }: { job: Job; usage: Usage | null }) {
   const w = words.value.jobs;
-  const usage = job.result?.usage as { input_tokens: number; output_tokens: number; cost_usd?: number } | undefined;
+  const usage = (job.result?.usage as Usage | undefined) ?? told;
   return (
     <dl class="facts">
       <dt>{w.state}</dt>
@@ -115,6 +118,21 @@ function Attempts({ attempts }: { attempts: Job["attempts"] }) {
   );
 }
 
+/** What was done, step by step: who was chosen and why, the plan, the tools with what they were asked and what they said. */
+function Trace({ answer }: { answer: Answer }) {
+  const w = words.value.chat;
+  const [reason, steps, plan] = [answer.reason.value, answer.steps.value, answer.plan.value];
+  if (!reason && !steps.length && !plan.length) return null;
+  return (
+    <section>
+      <h2>{w.steps}</h2>
+      {reason && <Why answer={answer} />}
+      {plan.length > 0 && <ol class="plan">{plan.map((step, place) => <li key={place}>{step}</li>)}</ol>}
+      {steps.length > 0 && <Steps steps={steps} />}
+    </section>
+  );
+}
+
 function Timeline({ lines }: { lines: Line[] }) {
   const w = words.value.jobs;
   const start = lines[0]?.first ?? 0;
@@ -148,14 +166,18 @@ function Result({ result }: { result: Record<string, unknown> }) {
 }
 
 /** The job's events so far, and those that come; runs of the same delta are one line. */
-function useTimeline(id: string, round: number, onEnd: () => void): Line[] {
+function useTimeline(id: string, round: number, onEnd: () => void): { lines: Line[]; answer: Answer } {
   const [lines, setLines] = useState<Line[]>([]);
+  const [answer, setAnswer] = useState(() => new Answer(id));
   useEffect(() => {
     const stop = new AbortController();
+    const growing = new Answer(id);
+    setAnswer(growing);
     let gathered: Line[] = [];
     let frame = 0;
     const onEvent = (event: StreamEvent) => {
       gathered = withEvent(gathered, event);
+      growing.take(event);
       frame ||= requestAnimationFrame(() => {
         frame = 0;
         setLines(gathered);
@@ -168,7 +190,7 @@ function useTimeline(id: string, round: number, onEnd: () => void): Line[] {
       cancelAnimationFrame(frame);
     };
   }, [id, round]);
-  return lines;
+  return { lines, answer };
 }
 
 function withEvent(lines: Line[], { type, data }: StreamEvent): Line[] {

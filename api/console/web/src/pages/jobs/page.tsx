@@ -4,15 +4,16 @@ import { useLocation } from "preact-iso";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { to } from "../../address";
 import { api, need, readOn, type Schemas } from "../../api";
-import { between, count } from "../../format";
+import { count } from "../../format";
 import { type Changes, useChanges } from "../../live";
-import { Ago, Badge, Empty, ErrorNote, Loading, PageTitle } from "../../parts/basics";
+import { Empty, ErrorNote, Loading, PageTitle } from "../../parts/basics";
 import { Csv } from "../../parts/csv";
 import { confirmed } from "../../parts/dialog";
 import { failed, told } from "../../parts/toasts";
 import { may } from "../../session";
 import { words } from "../../words";
 import { Filters, type JobFilters, queryOf, readFilters } from "./filters";
+import { JobTable } from "./table";
 
 type Job = Schemas["JobOut"];
 const PAGE = 50;
@@ -153,39 +154,5 @@ function Summary({ filters, url, changed }: { filters: JobFilters; url: string; 
         <button type="button" class="button" onClick={() => retryAll().catch(failed)}>{w.retryAll} ({failedOnes})</button>
       )}
     </div>
-  );
-}
-
-function JobTable({ jobs }: { jobs: Job[] }) {
-  const w = words.value.jobs;
-  return (
-    <table class="rows">
-      <thead>
-        <tr>
-          <th>{w.state}</th><th>{w.kind}</th><th>{w.who}</th><th>{w.created}</th><th>{w.took}</th><th>{w.tries}</th>
-        </tr>
-      </thead>
-      <tbody>
-        {jobs.map((job) => (
-          <tr key={job.id}>
-            <td>
-              <a class="row-link" href={to(`jobs/${job.id}`)}>
-                <Badge state={job.state} label={w.states[job.state]} />
-                <span class="visually-hidden">{job.kind} {job.id}</span>
-              </a>
-            </td>
-            <td>{job.kind}</td>
-            <td class="wide">
-              {job.agent ?? job.model ?? "–"}
-              {job.waiting_for && <span class="soft"> · {w.waits(w.waitingFor[job.waiting_for] ?? job.waiting_for)}</span>}
-              {job.error && <span class="soft"> · {job.error.code}</span>}
-            </td>
-            <td><Ago at={job.created_at} /></td>
-            <td>{between(job.started_at, job.finished_at)}</td>
-            <td>{job.tries}/{job.max_tries}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
   );
 }
