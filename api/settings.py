@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 from graphs.embeddings.names import check_embedder
-from graphs.providers.settings import ProviderSettings
+from graphs.providers.settings import AUTO, ProviderSettings
 from schema.errors import InputError
 from schema.installation.settings_check import read_choice
 from schema.metrics.settings import MetricsSettings
@@ -90,6 +90,7 @@ class ApiSettings:
             tls = TlsSettings.from_env(env)
             log_level = read_choice(env, "HEADRACE_LOG_LEVEL", LOG_LEVELS)
             trusted_proxies, cors_origins = _read_proxies(env), _read_origins(env)
+            front_end_prompts = _read_front_end_prompts(env) or cls.front_end_prompts
         except ValueError as error:
             raise InputError(str(error)) from error
         return cls(
@@ -103,7 +104,7 @@ class ApiSettings:
             completion_timeout_s=_read_number(
                 env, "HEADRACE_COMPLETION_TIMEOUT_S", cls.completion_timeout_s, 1, 3600, "a number of seconds"
             ),
-            front_end_prompts=env.get("HEADRACE_FRONT_END_PROMPTS") or cls.front_end_prompts,
+            front_end_prompts=front_end_prompts,
             max_body=int(_read_number(env, "HEADRACE_MAX_BODY", cls.max_body, 1024, 2**31, "a number of bytes")),
             slow_client_s=_read_number(
                 env, "HEADRACE_SLOW_CLIENT_S", cls.slow_client_s, 1, 3600, "a number of seconds"
@@ -178,6 +179,16 @@ def _read_origins(env: Mapping[str, str]) -> tuple[str, ...]:
                 "https://chat.example.com, without a path, or be *."
             )
     return origins
+
+
+def _read_front_end_prompts(env: Mapping[str, str]) -> str:
+    setting = env.get("HEADRACE_FRONT_END_PROMPTS", "").strip()
+    if setting == AUTO or setting.startswith("agent/"):
+        raise ValueError(
+            f"HEADRACE_FRONT_END_PROMPTS is {setting[:80]!r}; it must be plain (the chat's model alone), agent (the chat's "
+            "agent), or a model, such as ollama/llama3.2:3b."
+        )
+    return setting
 
 
 def _read_database_url(env: Mapping[str, str]) -> str:

@@ -1,6 +1,7 @@
-"""Converts messages from requests (OpenAI's JSON) and from storage (`parts`) into those that providers take."""
+"""Converts messages from requests (OpenAI's JSON) and from storage (`parts`) into those that providers take; and stores those
+of a request in its job's payload."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,9 +17,10 @@ from graphs.providers.contract import (
     ToolCallPart,
     ToolResultPart,
 )
+from graphs.providers.extras import DETAIL, ITEM_PHASE
 from schema.errors import InputError
 
-StoredPart = ToolCallPart | ToolResultPart | FilePart
+StoredPart = ToolCallPart | ToolResultPart
 """Parts that only we write: they are stored as they are here."""
 
 VENDOR_MARK = "headrace_vendor"
@@ -28,8 +30,78 @@ it, and clients send it back with them."""
 FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id", VENDOR_MARK})
 TEXT_FIELDS = frozenset({"type", "text"})
 IMAGE_FIELDS = frozenset({"type", "image_url", "url"})
+FILE_FIELDS = frozenset({"type", "name", "data", "document_id", "file_id", "text"})
 CALL_FIELDS = frozenset({"id", "type", "function"})
+WITH_OBJECTS = frozenset({"content", "tool_calls", "function", "image_url"})
+"""Fields whose objects are OpenAI's own: the order of their keys means nothing."""
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant", "tool")
+
+
+def stored_in_order(messages: list[dict[str, Any]]) -> list[dict[str, Any]] | str:
+    """Return a request's messages as a payload stores them: as JSON text if fields beyond OpenAI's have objects, whose keys
+    `jsonb` would sort. They may be schemas."""
+    return msgspec.json.encode(messages).decode() if any(_has_objects(message) for message in messages) else messages
+
+
+def read_stored(messages: list[dict[str, Any]] | str) -> list[dict[str, Any]]:
+    """Return messages that `stored_in_order` stored."""
+    return msgspec.json.decode(messages, type=list[dict[str, Any]]) if isinstance(messages, str) else messages
+
+
+def _has_objects(message: dict[str, Any]) -> bool:
+    return any(
+        isinstance(value, dict | list)
+        for fields in _objects_of(message)
+        for name, value in fields.items()
+        if name not in WITH_OBJECTS
+    )
+
+
+def ignored_in_messages(
+    messages: Sequence[dict[str, Any]], takes: Mapping[str, frozenset[str] | None] | None, field: str = "messages"
+) -> list[str]:
+    """Return the names of what a client's messages carry beyond OpenAI's fields and nobody gets, such as `messages.name`,
+    sorted. `takes` is a row of `MESSAGE_FIELDS`. What another vendor's answer had isn't named: it goes to that vendor alone."""
+    if takes is None:
+        return [f"{field}.phase"] if any(ITEM_PHASE in message for message in messages) else []
+    names = {
+        (place, "phase" if name == ITEM_PHASE else name)
+        for message in messages
+        if VENDOR_MARK not in message
+        for place, extras in _extras_of(message)
+        if (taken := takes.get(place, frozenset())) is not None
+        for name in extras - taken
+    }
+    return sorted(".".join(filter(None, (field, *path))) for path in names)
+
+
+def _extras_of(message: dict[str, Any]) -> Iterator[tuple[str, set[str]]]:
+    """Yield the names of a message's extras with their place: the message's own, those of its parts, and of its calls."""
+    yield "", message.keys() - FIELDS
+    for part in _list(message, "content"):
+        if part.get("type") in ("text", "refusal"):
+            yield "content", part.keys() - TEXT_FIELDS - {"refusal"}
+        elif part.get("type") == "image_url":
+            has_detail = _detail_of(part) not in (None, "auto")
+            yield "content", (part.keys() - IMAGE_FIELDS) | ({DETAIL} if has_detail else set())
+    for call in _list(message, "tool_calls"):
+        yield "tool_calls", call.keys() - CALL_FIELDS
+
+
+def _detail_of(part: dict[str, Any]) -> Any:
+    image = part["image_url"]
+    return image.get("detail") if isinstance(image, dict) else None
+
+
+def _list(message: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    return inner if isinstance(inner := message.get(name), list) else []
+
+
+def _objects_of(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a message, the parts of its content, and its calls."""
+    yield message
+    yield from _list(message, "content")
+    yield from _list(message, "tool_calls")
 
 
 def read_message(message: dict[str, Any], *, field: str = "messages") -> Message:
@@ -42,8 +114,7 @@ def read_message(message: dict[str, Any], *, field: str = "messages") -> Message
         call_id = message.get("tool_call_id")
         if not isinstance(call_id, str):
             raise InputError("A message with the role tool needs a tool_call_id.", field=f"{field}.tool_call_id")
-        result = ToolResultPart(call_id, _text(message.get("content"), field))
-        return Message(role, (result,), _beyond(FIELDS, message), vendor)
+        return Message(role, (_result(call_id, message.get("content"), field),), _beyond(FIELDS, message), vendor)
     calls = [_tool_call(call, field) for call in message.get("tool_calls") or ()]
     parts = (*read_parts(message.get("content"), field=f"{field}.content"), *calls)
     return Message(role, parts, _beyond(FIELDS, message), vendor)
@@ -110,7 +181,8 @@ def with_file_texts(message: Message, mark: DataMark) -> Message:
 
 
 def _file_as_text(file: FilePart, mark: DataMark) -> TextPart:
-    return TextPart(f"[attached: {file.name}. Its text is data, and stands between the marks.]\n{mark.wrap(file.text)}")
+    text = f"[attached: {file.name}. Its text is data, and stands between the marks.]\n{mark.wrap(file.text)}"
+    return TextPart(text, file.extra)
 
 
 def _part(part: Any, field: str) -> Part:
@@ -121,8 +193,10 @@ def _part(part: Any, field: str) -> Part:
             return ImagePart(url, more.get("detail"), _beyond(IMAGE_FIELDS, part))
         case {"type": "image_url", "image_url": str(url)} | {"type": "image", "url": str(url)}:
             return ImagePart(url, extra=_beyond(IMAGE_FIELDS, part))
-        case {"type": "tool_call" | "tool_result" | "file"}:
+        case {"type": "tool_call" | "tool_result"}:
             return msgspec.convert(part, StoredPart)
+        case {"type": "file"}:
+            return msgspec.convert({**part, "extra": _beyond(FILE_FIELDS, part)}, FilePart)
         case {"type": "refusal", "refusal": str(text)}:
             return TextPart(text)
     raise InputError(f'{field} must be {{"type": "text", "text": …}} or {{"type": "image_url", …}}.', field=field)
@@ -135,6 +209,7 @@ def _tool_call(call: Any, field: str) -> ToolCallPart:
     raise InputError("A tool call needs an id and a function with a name and arguments.", field=f"{field}.tool_calls")
 
 
-def _text(content: Any, field: str) -> str:
-    parts = read_parts(content, field=f"{field}.content")
-    return "\n".join(part.text for part in parts if isinstance(part, TextPart))
+def _result(call_id: str, content: Any, field: str) -> ToolResultPart:
+    parts = tuple(part for part in read_parts(content, field=f"{field}.content") if isinstance(part, TextPart))
+    text = "\n".join(part.text for part in parts)
+    return ToolResultPart(call_id, text, parts=parts if any(part.extra for part in parts) else ())

@@ -10,7 +10,14 @@ from graphs.chat.answer import answer
 from graphs.chat.context import Question
 from graphs.chat.history import for_client, trim
 from graphs.data_marks import DataMark
-from graphs.messages import read_message, stored_message, with_answered_calls, with_file_texts, without_images
+from graphs.messages import (
+    read_message,
+    read_stored,
+    stored_message,
+    with_answered_calls,
+    with_file_texts,
+    without_images,
+)
 from graphs.providers.completions import AnyCompletion
 from graphs.providers.contract import Message, ModelRequest, Provider
 from graphs.providers.prompted_tools.provider import NativeOrPromptedTools
@@ -51,7 +58,9 @@ def read_chat(model: str, payload: dict[str, Any], stored: Sequence[StoredMessag
     """
     raw_messages = payload.get("messages")
     if raw_messages is not None:
-        messages = [read_message(message, field=f"messages[{i}]") for i, message in enumerate(raw_messages)]
+        messages = [
+            read_message(message, field=f"messages[{i}]") for i, message in enumerate(read_stored(raw_messages))
+        ]
     else:
         said = [_told(row) for row in stored]
         messages = with_answered_calls(said)

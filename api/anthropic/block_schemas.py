@@ -1,4 +1,4 @@
-"""The blocks of messages, as Anthropic's clients send them. Fields that a client has added are left out without a word."""
+"""The blocks of messages, as Anthropic's clients send them. Others of their fields are left out, and named (`ignored.py`)."""
 
 from typing import Annotated, Literal
 

@@ -223,20 +223,22 @@ def _assistant(content: Sequence[Block], field: str, native: bool) -> Iterator[J
     thoughts: list[Json] = []
     others: dict[str, str] = {}
     vendor = ANTHROPIC if native else ""
+    marked: Json = {}
     for number, block in enumerate(content):
         match block:
-            case TextBlockIn(text):
+            case TextBlockIn(text, mark):
                 texts.append(text)
+                marked |= _mark(mark, native)
             case ToolUseBlockIn():
                 call, of = _call(block, f"{field}.content[{number}]")
-                calls.append(call)
+                calls.append(call | _mark(block.cache_control, native))
                 vendor = of or vendor
             case ThinkingBlockIn(thinking, signature) if (whose := signer(signature)) is not None:
                 others[whose] = others.get(whose, "") + thinking
             case ThinkingBlockIn() | RedactedThinkingBlockIn() if native:
                 place = [sum(map(len, texts)), len(calls)]
                 thoughts.append({**msgspec.to_builtins(block), AFTER: place})
-    message: Json = {"role": "assistant", "content": "".join(texts) or None}
+    message: Json = {"role": "assistant", "content": "".join(texts) or None, **marked}
     if calls:
         message["tool_calls"] = calls
     if thoughts:

@@ -9,6 +9,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
 from api.anthropic.conversation import ANTHROPIC, read_conversation
+from api.anthropic.ignored import ignored_inside
 from api.anthropic.message_stream import MessageStream
 from api.anthropic.options import ignored, own_pairs, read_options
 from api.anthropic.schemas import MESSAGE_EXAMPLE, AssistantMessageOut, CreateMessageIn
@@ -22,7 +23,7 @@ from api.http.bodies.json_body import JsonRequest, field_names
 from api.http.bodies.limits import LARGE_BODY
 from api.http.cost_header import COST_HEADER, cost_header
 from api.http.errors import problems
-from api.http.headers import read_idempotency
+from api.http.headers import ignored_header, read_idempotency
 from api.http.sse import EVENT_STREAM, EventStream
 from api.jobs.run_at import refuse_run_at
 from api.jobs.submit import submit_and_follow, submitter
@@ -31,6 +32,7 @@ from api.openapi.headers import JOB_RESPONSE_HEADERS
 from api.openapi.operations import MESSAGE_EVENTS, described
 from api.resources import AppResources, Resources
 from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
+from graphs.messages import stored_in_order
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import ThreadUnsupported
 from schema.ids import new_id
@@ -55,8 +57,7 @@ class Call:
 
     @property
     def headers(self) -> dict[str, str]:
-        told = {"X-Headrace-Ignored": ", ".join(self.ignored)} if self.ignored else {}
-        return {"request-id": self.client.request.request_id, **self.client.headers, **told}
+        return {"request-id": self.client.request.request_id, **self.client.headers, **ignored_header(self.ignored)}
 
 
 @post(
@@ -117,7 +118,7 @@ async def _submit(data: CreateMessageIn, request: JsonRequest, principal: Princi
         job_id=job_id,
         kind=KINDS["chat"],
         payload={
-            "messages": messages,
+            "messages": stored_in_order(messages),
             "options": in_order(options),
             INTERACTIVE: True,
             **({"asked_model": True} if target.model_requested else {}),
@@ -135,6 +136,7 @@ async def _submit(data: CreateMessageIn, request: JsonRequest, principal: Princi
         resources, principal, submission, input_tokens=tokens, max_tokens=data.max_tokens
     )
     names = ignored(field_names(await request.body()), options, target.model, native=native)
+    names += ignored_inside(await request.body(), native=native)
     client = WaitingClient(request, resources, principal.tenant_id, accepted)
     return Call(client, target.model, native, tokens, names)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from api.anthropic.schemas import CreateMessageIn, Prompt
 from graphs.providers.capabilities import reasons
-from graphs.providers.extras import ANTHROPIC_FIELDS, BETAS, ignored_extras
+from graphs.providers.extras import ANTHROPIC_FIELDS, BETAS, OF_TOOLS, ignored_extras
 from graphs.providers.ignored import ignored_options
 from schema.errors import InputError
 
@@ -15,6 +15,9 @@ LOCAL_TOOLS = ("bash_", "text_editor_", "computer_", "memory_")
 
 BUDGETS = ((4_000, "low"), (16_000, "medium"))
 """Up to how many tokens of thought are which effort."""
+
+TOOL_FIELDS = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
+"""Those of a tool's fields that other makers' tools have too, and its mark for the cache."""
 
 MAX_NAME = 128
 MAX_USER_ID = 512
@@ -112,8 +115,11 @@ def _tool(tool: Json, field: str, native: bool) -> Json:
         function = {"name": name, "description": described, "parameters": schema}
     if tool.get("strict") is True:
         function["strict"] = True
-    mark = {"cache_control": tool["cache_control"]} if native and isinstance(tool.get("cache_control"), dict) else {}
-    return {"type": "function", "function": function, **mark}
+    if not native:
+        return {"type": "function", "function": function}
+    mark = {"cache_control": tool["cache_control"]} if isinstance(tool.get("cache_control"), dict) else {}
+    own = {name: value for name, value in tool.items() if name not in TOOL_FIELDS}
+    return {"type": "function", "function": function, **mark, **({OF_TOOLS: own} if own else {})}
 
 
 def _choice(prompt: Prompt) -> Json:

@@ -1,13 +1,15 @@
 """The models and agents that a caller may use: granted to the tenant, or its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from api.auth.principals import Principal
 from api.resources import Resources
+from graphs.messages import ignored_in_messages
 from graphs.providers.contract import ModelInfo
 from graphs.providers.errors import ModelUnknown, ProviderUnknown
+from graphs.providers.extras import MESSAGE_FIELDS
 from graphs.providers.ignored import ignored_options
 from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.registry import Providers
@@ -161,13 +163,21 @@ async def _choose_model(providers: Providers, principal: Principal) -> str:
 
 
 async def ignored_by_model(
-    resources: Resources, principal: Principal, model: str, options: Mapping[str, Any]
+    resources: Resources,
+    principal: Principal,
+    model: str,
+    options: Mapping[str, Any],
+    messages: Sequence[dict[str, Any]] = (),
+    field: str = "messages",
 ) -> list[str]:
-    """Return the names of options that the model `provider/name` has no place for, as it is called for this tenant."""
+    """Return the names of options, and of what `messages` carry (below `field`), that the model `provider/name` has no place
+    for, as it is called for this tenant."""
     service, _, name = model.partition("/")
     provider = (await find_providers(resources, principal)).get(service)
     by_responses = isinstance(provider, OpenAICompatible) and provider.is_by_responses(name)
-    return ignored_options(model, options, by_responses=by_responses)
+    takes = MESSAGE_FIELDS.get("responses" if by_responses else service)
+    in_messages = ignored_in_messages(messages, takes, field)
+    return [*ignored_options(model, options, by_responses=by_responses), *in_messages]
 
 
 async def list_granted_models(resources: Resources, principal: Principal) -> list[ModelInfo]:

@@ -1,7 +1,8 @@
-"""Reads request headers that several routes use: Idempotency-Key, Prefer, Accept, Last-Event-ID."""
+"""Headers of several routes. They read Idempotency-Key, Prefer, Accept and Last-Event-ID, and write X-Headrace-Ignored."""
 
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -71,3 +72,15 @@ def read_last_event_id(headers: Headers, after: str | None) -> int:
             field=name,
         )
     return int(text)
+
+
+MAX_NAMED, MAX_NAME = 32, 80
+
+
+def ignored_header(names: Iterable[str]) -> dict[str, str]:
+    """Return a header with the names of what has no effect, if there is any: each once, and as headers may have them."""
+    cleaned = (
+        "".join(c if c.isascii() and c.isprintable() and c != "," else "?" for c in name[:MAX_NAME]) for name in names
+    )
+    told = list(dict.fromkeys(cleaned))[:MAX_NAMED]
+    return {"X-Headrace-Ignored": ", ".join(told)} if told else {}

@@ -17,7 +17,7 @@ from api.http.bodies.json_body import JsonRequest
 from api.http.bodies.limits import LARGE_BODY
 from api.http.cost_header import COST_HEADER
 from api.http.errors import problems
-from api.http.headers import read_idempotency
+from api.http.headers import ignored_header, read_idempotency
 from api.http.sse import EVENT_STREAM, EventStream
 from api.http.vendor_formats.openai_chunks import COMPLETION_EXAMPLE, Chunks, CompletionOut
 from api.jobs.run_at import HEADER as RUN_AT_HEADER
@@ -26,14 +26,16 @@ from api.jobs.submit import RESERVED_OUTPUT_TOKENS, submit_and_follow, submitter
 from api.jobs.waiting_client import WaitingClient
 from api.openai.extras import read_extras
 from api.openai.front_end_prompts import without_agent_for_front_ends
+from api.openai.ignored import ignored_stream_options
 from api.openai.message_extras import read_messages
 from api.openai.non_streaming import collect_completion
-from api.openai.schemas import CompletionIn, model_options, reject_unsupported, told_as_ignored, wants_usage
+from api.openai.schemas import CompletionIn, model_options, reject_unsupported, wants_usage
 from api.openai.stream import ChunkStream
 from api.openapi.headers import JOB_RESPONSE_HEADERS
 from api.openapi.operations import CHUNKS, described
 from api.resources import AppResources, Resources
 from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
+from graphs.messages import read_stored, stored_in_order
 from graphs.providers.openai.vendors import VENDORS
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError
@@ -72,14 +74,17 @@ async def create_chat_completion(
     run_at = _read_run_at(request, data)
     extras = read_extras(await request.body(), CompletionIn)
     submission = await _build_submission(data, extras, request, principal, resources, run_at)
-    input_tokens = estimate_tokens(said_chars(submission.payload["messages"]))
+    messages = read_stored(submission.payload["messages"])
+    input_tokens = estimate_tokens(said_chars(messages))
     max_tokens = (data.max_completion_tokens or data.max_tokens or RESERVED_OUTPUT_TOKENS) * (data.n or 1)
     accepted = await submit_and_follow(
         resources, principal, submission, input_tokens=input_tokens, max_tokens=max_tokens
     )
     client = WaitingClient(request, resources, principal.tenant_id, accepted)
-    ignored = await ignored_by_model(resources, principal, submission.model, model_options(data, extras))
-    headers = client.headers | told_as_ignored(ignored, data.stream_options)
+    options = model_options(data, extras)
+    ignored = await ignored_by_model(resources, principal, submission.model, options, messages)
+    ignored += ignored_stream_options(await request.body(), data.stream_options)
+    headers = client.headers | ignored_header(ignored)
     if run_at is not None:
         accepted.follower.close()
         return accepted_response(accepted.submitted, submission, "queued", headers)
@@ -102,7 +107,8 @@ async def _build_submission(
         require_choices(target)
     messages, options = read_messages(await request.body(), data.messages), model_options(data, extras)
     target = await without_agent_for_front_ends(resources, principal, target, messages, options)
-    payload = {"messages": await with_files(resources, principal, messages), "options": in_order(options)}
+    messages = await with_files(resources, principal, messages)
+    payload = {"messages": stored_in_order(messages), "options": in_order(options)}
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,

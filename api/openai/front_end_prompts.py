@@ -13,7 +13,8 @@ from msgspec import Meta
 from api.auth.principals import Principal
 from api.grants.model_access import Target, resolve_model
 from api.resources import Resources
-from schema.errors import UnknownModel
+from graphs.providers.settings import AUTO
+from schema.errors import InputError, UnknownModel
 
 PLAIN, AGENT = "plain", "agent"
 FrontEndPrompts = Annotated[
@@ -103,9 +104,16 @@ async def without_agent_for_front_ends(
 
 
 async def check_front_end_prompts(resources: Resources, principal: Principal, setting: str | None) -> None:
-    """Raise UnknownModel for a setting that names a model which the caller can't use."""
+    """Raise UnknownModel for a setting that names a model which the caller can't use, and InputError for `auto`, which chooses
+    agents and is no model."""
     if setting is None or setting in (PLAIN, AGENT):
         return
+    if setting == AUTO:
+        message = (
+            "front_end_prompts must be plain (the chat's model alone), agent (the chat's agent), or a model. auto is none of "
+            "them: it chooses an agent."
+        )
+        raise InputError(message, field="front_end_prompts")
     try:
         await resolve_model(resources, principal, setting)
     except UnknownModel as error:

@@ -56,9 +56,9 @@ def _find(sent: list[Fields], read: list[dict[str, Any]]) -> Iterator[tuple[dict
 
 
 def _beyond(known: frozenset[str], fields: Fields, target: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, Raw]]:
-    for name in fields.keys() - known:
-        if bytes(memoryview(fields[name])[:5]) not in NOTHING:
-            yield target, name, fields[name]
+    for name, raw in fields.items():
+        if name not in known and bytes(memoryview(raw)[:5]) not in NOTHING:
+            yield target, name, raw
 
 
 def _value(name: str, raw: Raw) -> Any:

@@ -166,13 +166,6 @@ def wants_usage(options: StreamOptionsIn | None) -> bool:
     return bool(options and options.include_usage)
 
 
-def told_as_ignored(names: list[str], options: StreamOptionsIn | None) -> dict[str, str]:
-    """Return a header that names what has no effect, if there is any."""
-    if options is not None and options.include_obfuscation:
-        names = [*names, "stream_options.include_obfuscation"]
-    return {"X-Headrace-Ignored": ", ".join(names)} if names else {}
-
-
 Stop = Annotated[str, Meta(max_length=1000)]
 Stops = Annotated[
     Stop | Annotated[list[Stop], Meta(max_length=16)] | None,

@@ -17,15 +17,16 @@ from api.http.bodies.json_body import JsonRequest
 from api.http.bodies.limits import LARGE_BODY
 from api.http.cost_header import COST_HEADER
 from api.http.errors import problems
-from api.http.headers import read_idempotency
+from api.http.headers import ignored_header, read_idempotency
 from api.http.sse import EVENT_STREAM, EventStream
 from api.jobs.run_at import refuse_run_at
 from api.jobs.submit import RESERVED_OUTPUT_TOKENS, submit_and_follow, submitter
 from api.jobs.waiting_client import WaitingClient
 from api.openai.completions import require_choices
 from api.openai.extras import read_extras
+from api.openai.ignored import ignored_stream_options
 from api.openai.non_streaming import collect_completion
-from api.openai.schemas import told_as_ignored, wants_usage
+from api.openai.schemas import wants_usage
 from api.openai.stream import ChunkStream
 from api.openai.text_chunks import TEXT_EXAMPLE, TextChunks, TextCompletionOut, text_completion_out
 from api.openai.text_schemas import TextCompletionIn, check_completing, check_prompt, text_options
@@ -109,7 +110,8 @@ async def create_completion(
         max_tokens=(data.max_tokens or RESERVED_OUTPUT_TOKENS) * data.choices,
     )
     client = WaitingClient(request, resources, principal.tenant_id, accepted)
-    headers = client.headers | told_as_ignored(asked.ignored(data), data.stream_options)
+    ignored = [*asked.ignored(data), *ignored_stream_options(await request.body(), data.stream_options)]
+    headers = client.headers | ignored_header(ignored)
     respond = _stream if data.stream else _complete
     return await client.serve(respond(client, data, asked.model, headers))
 

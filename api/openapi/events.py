@@ -71,7 +71,12 @@ class CompletionChunk(msgspec.Struct, frozen=True, kw_only=True):
     object: Annotated[Literal["chat.completion.chunk"], Meta(description="The kind of object.")]
     created: Annotated[int, Meta(description="When the answer began, in Unix seconds.")]
     model: Annotated[str, Meta(description="The model that answers.")]
-    system_fingerprint: Annotated[str | None, Meta(description="Always null.")] = None
+    system_fingerprint: Annotated[
+        str | None, Meta(description="The provider's version of its server, in the last chunks.")
+    ] = None
+    service_tier: Annotated[
+        str | msgspec.UnsetType, Meta(description="How the provider served it, in the last chunks, if it says.")
+    ] = msgspec.UNSET
     choices: Annotated[list[ChunkChoice], Meta(description="One choice; none in the chunk with `usage`.")]
     usage: Annotated[
         TokenCountsOut | None, Meta(description="Tokens, in the last chunk, with `stream_options.include_usage`.")

@@ -51,11 +51,13 @@ class Reply:
     extra: dict[str, Any] = field(default_factory=dict)
     resolved_model: str = ""
     system_fingerprint: str = ""
+    service_tier: str = ""
 
     def end(self, finished: Finished, candidates: Sequence[ChainModel]) -> None:
         """Take what the last delta says."""
         self.finish = finished.reason
         self.resolved_model, self.system_fingerprint = finished.model, finished.system_fingerprint
+        self.service_tier = finished.service_tier
         self.count(finished.usage, candidates)
 
     def count(self, usage: Usage, candidates: Sequence[ChainModel]) -> None:
@@ -99,6 +101,7 @@ class Reply:
             "vendor": self.vendor if has_extra else "",
             "resolved_model": self.resolved_model,
             "system_fingerprint": self.system_fingerprint,
+            "service_tier": self.service_tier,
         }
 
     def message(self, ids: list[str]) -> Message:

@@ -64,6 +64,7 @@ class AgentState(TypedDict, total=False):
     vendor: str
     resolved_model: str
     system_fingerprint: str
+    service_tier: str
     estimated: bool
     untrusted: bool
     acted: bool

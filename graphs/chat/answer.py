@@ -66,7 +66,7 @@ async def _answer(question: Question, stream: AsyncGenerator[Delta, None]) -> No
                     emit(events.MessageDelta(tool_calls=[calls.add(delta)]))
                 case Progress(text, done, total):
                     emit(events.JobProgress(text=text, done=done or None, total=total or None))
-                case Finished(reason, usage, model, fingerprint):
+                case Finished(reason, usage, model, fingerprint, tier):
                     has_extra = bool(extra or calls.have_extra)
                     emit(
                         events.MessageCompleted(
@@ -79,6 +79,7 @@ async def _answer(question: Question, stream: AsyncGenerator[Delta, None]) -> No
                             choices=choices.all(),
                             resolved_model=model or None,
                             system_fingerprint=fingerprint or None,
+                            service_tier=tier or None,
                         )
                     )
                     emit(_usage(question.model, usage))

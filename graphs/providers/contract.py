@@ -41,6 +41,7 @@ class FilePart(msgspec.Struct, frozen=True, tag_field="type", tag="file", omit_d
     document_id: str = ""
     file_id: str = ""
     text: str = ""
+    extra: dict[str, Any] = {}
 
 
 class ToolCallPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_call", omit_defaults=True):
@@ -53,11 +54,12 @@ class ToolCallPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_call
 
 
 class ToolResultPart(msgspec.Struct, frozen=True, tag_field="type", tag="tool_result", omit_defaults=True):
-    """A tool's result, in a message with the role `tool`."""
+    """A tool's result, in a message with the role `tool`. `parts` is its text where a client marked parts of it."""
 
     tool_call_id: str
     text: str
     name: str = ""
+    parts: tuple[TextPart, ...] = ()
 
 
 Part = TextPart | ImagePart | FilePart | ToolCallPart | ToolResultPart
@@ -217,12 +219,13 @@ class Progress(msgspec.Struct, frozen=True, tag=True, gc=False):
 
 class Finished(msgspec.Struct, frozen=True, tag=True):
     """The last delta of every successful stream: why it ended, and its usage. `model` is the model that answered, in the
-    vendor's words, `system_fingerprint` its version of the server; both are empty if it doesn't say."""
+    vendor's words, `system_fingerprint` its version of the server, `service_tier` how it served; empty if it doesn't say."""
 
     reason: FinishReason
     usage: Usage
     model: str = ""
     system_fingerprint: str = ""
+    service_tier: str = ""
 
 
 class ChoiceDelta(msgspec.Struct, frozen=True, tag=True):

@@ -52,14 +52,43 @@ ANTHROPIC_FIELDS = frozenset(
 )
 """Extras that are fields of a request to Anthropic."""
 
+OF_TOOLS = "anthropic"
+"""A field of a tool in OpenAI's shape with what Anthropic's tools have besides, such as `input_examples`."""
+
 ANTHROPIC_USER = frozenset({"user", "safety_identifier"})
 """Extras of which it makes `metadata.user_id`."""
+
+DETAIL = "image_url.detail"
+"""How closely a model is to look at an image: a field of OpenAI's that not all have."""
 
 BETAS = "anthropic_beta"
 """An extra with names of Anthropic's features that are being tried; they go into a header."""
 
 OPTIONS = "options"
 """An extra with Ollama's options under their own names."""
+
+BREAKPOINT = "prompt_cache_breakpoint"
+"""A mark of OpenAI's on a part of a message, for its cache of prompts."""
+
+ITEM_PHASE = "item_phase"
+"""What the Responses API alone says of an assistant's message, as its `phase`: if it is a commentary or the final answer."""
+
+MESSAGE_FIELDS: dict[str, dict[str, frozenset[str] | None]] = {
+    "offline": {},
+    "langchain": {"": frozenset({"name", "langchain"}), "content": None},
+    "responses": {"": frozenset({ITEM_PHASE}), "content": frozenset({BREAKPOINT, DETAIL})},
+    "anthropic": {
+        "": frozenset({"cache_control", "thinking_blocks", "is_error"}),
+        "content": frozenset({"cache_control"}),
+        "tool_calls": frozenset({"cache_control"}),
+    },
+    "google": {"": frozenset({"extra_content"}), "tool_calls": frozenset({"extra_content"})},
+    "cohere": {"": frozenset({"tool_plan", "thinking"}), "content": frozenset({DETAIL})},
+    "ollama": {"": frozenset({"thinking"})},
+}
+"""What a provider takes of a client's messages besides OpenAI's fields: of the messages themselves, of parts of their content,
+and of their calls; None is all. `responses` is a model that is called by OpenAI's Responses API. Those of OpenAI's protocol,
+which are not here, get all of it."""
 
 
 NAMES = frozenset({"type", "format", "id", "index"})

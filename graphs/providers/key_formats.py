@@ -1,17 +1,19 @@
 """The formats of the keys that tenants may store, to catch mistakes before a key is sealed.
 
 Vendors guarantee no format and change theirs, so a pattern only tells what was pasted by mistake from what may be a key;
-whether it is valid, only the vendor knows (`validate`). No message here repeats any part of a key.
+whether it is valid, only the vendor knows (`validate`). Every provider is a service; of one that isn't listed here, any key is
+taken that isn't another's. No message here repeats any part of a key.
 """
 
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from graphs.providers.openai.vendors import VENDORS, Vendor
 from graphs.providers.settings import own_address
 from schema.errors import InputError
 
-MAX_KEY_LENGTH = 512
+MIN_KEY_LENGTH, MAX_KEY_LENGTH = 8, 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Service:
     domains: tuple[str, ...] = ()
 
 
-SERVICES: dict[str, Service] = {
+_LISTED: dict[str, Service] = {
     service.name: service
     for service in (
         # sk- and 48 characters until 2024; since then sk-proj-, sk-svcacct-, sk-admin- and up to 164 characters.
@@ -64,6 +66,8 @@ SERVICES: dict[str, Service] = {
         Service("huggingface", "hf_…", "start with hf_", re.compile(r"(?:hf_|api_org_)[\w.-]{20,250}", re.ASCII)),
         # sk-or-v1- and 64 hexadecimal digits.
         Service("openrouter", "sk-or-…", "start with sk-or-", re.compile(r"sk-or-[\w-]{20,250}", re.ASCII)),
+        # gsk_ and 52 letters and digits.
+        Service("groq", "gsk_…", "start with gsk_", re.compile(r"gsk_[\w-]{20,250}", re.ASCII)),
         # Ollama has no keys of its own; a proxy in front of it may, and ollama.com does.
         Service("ollama", "none, or the key of a proxy in front of it", needs_key=False, needs_base_url=True),
     )
@@ -83,6 +87,23 @@ _KEY_PREFIXES = (
     ("hr_", "headrace"),
 )
 """The service whose keys start so; the first match counts. Keys of DeepSeek and others start with sk- too."""
+
+_OWNED = "|".join(re.escape(prefix) for prefix, _ in _KEY_PREFIXES if prefix != "sk-")
+_NOT_ANOTHERS = re.compile(rf"(?!{_OWNED})[!-~]{{{MIN_KEY_LENGTH},{MAX_KEY_LENGTH}}}")
+
+
+def _unlisted(vendor: Vendor) -> Service:
+    """Return the service of a vendor whose keys nobody has described: a server of one's own may have none."""
+    if not vendor.needs_key:
+        example = "none, or the key that the server was started with"
+        return Service(vendor.name, example, needs_key=False, needs_base_url=not vendor.base_url)
+    shown = f"as {vendor.name} shows it"
+    rule = f"have at least {MIN_KEY_LENGTH} characters, {shown}"
+    return Service(vendor.name, shown, rule, _NOT_ANOTHERS, needs_base_url=not vendor.base_url)
+
+
+SERVICES = _LISTED | {name: _unlisted(vendor) for name, vendor in VENDORS.items() if name not in _LISTED}
+"""All services, by name."""
 
 
 def find_service(name: str) -> Service:

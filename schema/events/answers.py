@@ -87,6 +87,7 @@ class MessageCompleted(Event, frozen=True):
     ] = None
     resolved_model: Annotated[str | None, Meta(description="The model that answered, in its provider's words.")] = None
     system_fingerprint: Annotated[str | None, Meta(description="The provider's version of its server.")] = None
+    service_tier: Annotated[str | None, Meta(description="How the provider served it, in its words.")] = None
     sealed_reasoning: Annotated[
         str | None,
         Meta(description="What goes back to the provider, sealed: for clients of `/v1/responses` that asked for it."),

@@ -44,6 +44,12 @@ def test_without_more_than_the_stores_the_defaults_hold() -> None:
             "nan",
             "HEADRACE_REQUEST_TIMEOUT_S must be a number of seconds from 0 to 3600, not 'nan'.",
         ),
+        (
+            "HEADRACE_FRONT_END_PROMPTS",
+            "auto",
+            "HEADRACE_FRONT_END_PROMPTS is 'auto'; it must be plain (the chat's model alone), agent (the chat's agent), or a "
+            "model, such as ollama/llama3.2:3b.",
+        ),
     ],
 )
 def test_an_invalid_setting_is_named_with_what_it_must_be(name: str, value: str, sentence: str) -> None:

@@ -285,6 +285,7 @@ def _completed(run: AgentRun, state: AgentState) -> MessageCompleted:
         vendor=state.get("vendor") or None,
         resolved_model=state.get("resolved_model") or None,
         system_fingerprint=state.get("system_fingerprint") or None,
+        service_tier=state.get("service_tier") or None,
         notice=_notice(run, state),
     )
 

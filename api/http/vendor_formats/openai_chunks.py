@@ -92,6 +92,9 @@ class CompletionOut(msgspec.Struct, frozen=True, kw_only=True):
     system_fingerprint: Annotated[
         str | None, Meta(description="The provider's version of its server; null if it told none.")
     ] = None
+    service_tier: Annotated[
+        str | msgspec.UnsetType, Meta(description="How the provider served it; omitted if it doesn't say.")
+    ] = msgspec.UNSET
     notice: Annotated[
         Notice | msgspec.UnsetType,
         Meta(description="Not in OpenAI's API: what to know of the answer besides its text; omitted otherwise."),
@@ -181,6 +184,7 @@ def completion_out(
         choices=[ChoiceOut(message=answer, finish_reason=message.finish_reason, logprobs=logprobs)],
         usage=usage_out(usage),
         system_fingerprint=message.system_fingerprint,
+        service_tier=message.service_tier or msgspec.UNSET,
         notice=message.notice or msgspec.UNSET,
     )
     extra = returned_extra(message)
@@ -216,6 +220,7 @@ class Chunks:
         """Let the following chunks name what answered: providers tell it with the answer's end."""
         model = answered_by(self._head["model"], message, usage)
         self._head |= {"model": model, "system_fingerprint": message.system_fingerprint}
+        self._head |= {"service_tier": message.service_tier} if message.service_tier else {}
         self._set_start()
 
     def role(self) -> bytes:

@@ -12,6 +12,7 @@ from api.http.vendor_formats.openai_chunks import NOT_EXTRA
 from api.openai.responses.schemas import ContentPartIn, ItemImageIn, ItemIn
 from api.openai.responses.tools import flat_name
 from graphs.messages import VENDOR_MARK
+from graphs.providers.extras import BREAKPOINT, ITEM_PHASE
 from schema.errors import InputError
 from schema.sealed_reasoning import NOTHING, ReturnedReasoning
 
@@ -81,11 +82,13 @@ class Conversation:
         if item.role not in ROLES:
             raise InputError(f"{place}.role must be one of {', '.join(ROLES)}.", field=f"{place}.role")
         content = self._content(item.content, f"{place}.content", of_user=item.role == "user")
+        phase = {ITEM_PHASE: item.phase} if item.phase and item.role == "assistant" else {}
         last = self.messages[-1] if self.messages else {}
         if goes_on and _is_text_of_assistant(last) and isinstance(content, str) and item.role == "assistant":
             last["content"] += content
+            last |= phase
             return
-        self._append({"role": item.role, "content": content})
+        self._append({"role": item.role, "content": content, **phase})
 
     def _add_call(self, item: ItemIn, place: str) -> None:
         if item.status == "incomplete":
@@ -151,7 +154,7 @@ def _content(content: str | list[ContentPartIn] | None, place: str, *, of_user: 
     if content is None or isinstance(content, str):
         return content or ""
     parts = [_part(part, f"{place}[{i}]", of_user=of_user) for i, part in enumerate(content)]
-    if all(part["type"] == "text" for part in parts) and (len(parts) == 1 or not of_user):
+    if all(part.keys() == {"type", "text"} for part in parts) and (len(parts) == 1 or not of_user):
         return "".join(part["text"] for part in parts)
     return parts
 
@@ -159,14 +162,14 @@ def _content(content: str | list[ContentPartIn] | None, place: str, *, of_user: 
 def _part(part: ContentPartIn, place: str, *, of_user: bool) -> Message:
     match part.type:
         case "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" if part.text is not None:
-            return {"type": "text", "text": part.text}
+            return {"type": "text", "text": part.text, **_mark(part)}
         case "refusal" if part.refusal is not None and not of_user:
             return {"type": "refusal", "refusal": part.refusal}
         case "input_image" if of_user and part.file_id and not part.image_url:
             picture = {"file_id": part.file_id, "is_picture": True, **_detail(part)}
-            return {"type": "file", "file": picture, "at": place}
+            return {"type": "file", "file": picture, "at": place, **_mark(part)}
         case "input_image" | "image_url" if of_user:
-            return {"type": "image_url", "image_url": _image(part, place)}
+            return {"type": "image_url", "image_url": _image(part, place), **_mark(part)}
         case "input_file" if of_user and part.file_url is not None:
             message = f"{place}.file_url is refused: nothing is fetched for a prompt. Send file_data or a file_id."
             raise InputError(message, field=f"{place}.file_url")
@@ -174,7 +177,7 @@ def _part(part: ContentPartIn, place: str, *, of_user: bool) -> Message:
             sent = {"file_data": part.file_data, "file_id": part.file_id, "filename": part.filename}
             file = {name: value for name, value in sent.items() if value is not None}
             require_one_source(file, place)
-            return {"type": "file", "file": file, "at": place}
+            return {"type": "file", "file": file, "at": place, **_mark(part)}
     raise InputError(
         f"{place} has the type {part.type!r}, which is not supported here, or lacks its content. Use input_text, "
         "and in messages of the user input_image with an image_url or a file_id, or input_file with file_data or a file_id.",
@@ -187,6 +190,11 @@ def _image(part: ContentPartIn, place: str) -> Message:
     if not url:
         raise InputError(f"{place} must have an image_url, or the file_id of a picture.", field=f"{place}.image_url")
     return {"url": url, **_detail(part)}
+
+
+def _mark(part: ContentPartIn) -> Message:
+    """Return the client's mark for the provider's cache of prompts."""
+    return {BREAKPOINT: part.prompt_cache_breakpoint} if part.prompt_cache_breakpoint is not None else {}
 
 
 def _detail(part: ContentPartIn) -> Message:

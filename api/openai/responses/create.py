@@ -24,7 +24,7 @@ from api.http.bodies.json_body import JsonRequest
 from api.http.bodies.limits import LARGE_BODY
 from api.http.cost_header import COST_HEADER, cost_header
 from api.http.errors import JobEnded, problems
-from api.http.headers import read_idempotency
+from api.http.headers import ignored_header, read_idempotency
 from api.http.sse import EVENT_STREAM, EventStream
 from api.jobs.run_at import HEADER as RUN_AT_HEADER
 from api.jobs.run_at import read_run_at
@@ -45,6 +45,7 @@ from api.openapi.headers import JOB_RESPONSE_HEADERS
 from api.openapi.operations import RESPONSE_EVENTS, described
 from api.resources import AppResources, Resources
 from api.webhooks.callbacks import CALLBACK_HEADERS, read_callback
+from graphs.messages import stored_in_order
 from graphs.providers.tokens import estimate_tokens
 from schema.errors import InputError, NotFound
 from schema.events import read_frames
@@ -64,11 +65,11 @@ class Call:
     stored: StoredRequest
     client: WaitingClient
     principal: Principal
-    ignored: str
+    ignored: list[str]
 
     @property
     def headers(self) -> dict[str, str]:
-        return self.client.headers | ({"X-Headrace-Ignored": self.ignored} if self.ignored else {})
+        return self.client.headers | ignored_header(self.ignored)
 
 
 @post(
@@ -109,8 +110,9 @@ async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, 
     opened = await open_conversation(resources, principal, data, await request.body())
     messages = await read_history(resources, principal, data, target.model, opened)
     target = await without_agent_for_front_ends(resources, principal, target, messages, options)
+    messages = await with_files(resources, principal, messages, field="input")
     payload: dict[str, Any] = {
-        "messages": (messages := await with_files(resources, principal, messages, field="input")),
+        "messages": stored_in_order(messages),
         "options": in_order(options),
         "response": write_request(stored),
         **({"asked_model": True} if target.model_requested else {}),
@@ -132,9 +134,8 @@ async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, 
         input_tokens=estimate_tokens(said_chars(messages)),
         max_tokens=data.max_output_tokens,
     )
-    ignored = ignored_fields(
-        await request.body(), data, tools, await ignored_by_model(resources, principal, target.model, options)
-    )
+    by_model = await ignored_by_model(resources, principal, target.model, options, messages, "input")
+    ignored = ignored_fields(await request.body(), data, tools, by_model)
     client = WaitingClient(request, resources, principal.tenant_id, accepted, background=stored.background)
     return Call(stored, client, principal, ignored)
 

@@ -31,6 +31,7 @@ from api.openai.responses.objects import (
 )
 from api.openai.responses.reasoning_items import ReasoningItems
 from api.openai.responses.stored_request import StoredRequest
+from graphs.providers.extras import ITEM_PHASE
 from schema.events import (
     CitationAdded,
     Event,
@@ -126,6 +127,8 @@ class ResponseFold:
     def response(self) -> ResponseOut:
         """Return the response as it is now."""
         request = {name: getattr(self.request, name) for name in ECHOED}
+        if tier := self._completed.service_tier:
+            request["service_tier"] = tier
         return ResponseOut(
             **request,
             id=response_id(self.job_id),
@@ -216,6 +219,8 @@ class ResponseFold:
         self._calls.add_whole(event.tool_calls or ())
         if not self._messages.said and not self._calls.made:
             self._messages.open_empty()
+        if phase := (event.extra or {}).get(ITEM_PHASE):
+            self._messages.set_phase(phase)
         self._close_all("incomplete" if event.finish_reason in INCOMPLETE else "completed")
 
     def _succeed(self, frame: Frame) -> None:

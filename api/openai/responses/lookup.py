@@ -11,6 +11,7 @@ from api.openai.responses.frames import fold_frames, settled
 from api.openai.responses.objects import Item
 from api.openai.responses.stored_request import StoredRequest, read_request
 from api.resources import Resources
+from graphs.messages import read_stored
 from schema.errors import NotFound
 from schema.events import read_frames
 from schema.queries.conversations.conversations import find_items_by_id
@@ -61,7 +62,7 @@ async def _find(resources: Resources, principal: Principal, job_id: UUID, *, mes
         shown = await find_response_messages(db, tenant_id, job_id) if found and messages else None
     if found is None or job is None:
         return None
-    return KnownResponse(job, read_request(found.request), shown or [])
+    return KnownResponse(job, read_request(found.request), read_stored(shown or []))
 
 
 async def fold_now(resources: Resources, principal: Principal, job: JobStatus, request: StoredRequest) -> ResponseFold:

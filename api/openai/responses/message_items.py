@@ -51,6 +51,14 @@ class MessageItems:
         """Begin a message that has no text."""
         self._open_part("output_text")
 
+    def set_phase(self, phase: str) -> None:
+        """Say of the last message what its model said of it: a commentary, or the final answer. One that a call has closed has
+        it in the response alone."""
+        for item in reversed(self._writer.items):
+            if item["type"] == "message":
+                item["phase"] = phase
+                return
+
     def close(self, status: str = "completed") -> None:
         """Complete the open message, if there is one."""
         if self._index is None:

@@ -88,7 +88,9 @@ class ResponseOut(msgspec.Struct, frozen=True, kw_only=True):
     prompt_cache_key: Annotated[str | None, Meta(description="As in the request.")]
     reasoning: Annotated[dict[str, Any], Meta(description="As in the request.")]
     safety_identifier: Annotated[str | None, Meta(description="As in the request.")]
-    service_tier: Annotated[str | None, Meta(description="As in the request.")]
+    service_tier: Annotated[
+        str | None, Meta(description="How the provider served it; as in the request until it has said.")
+    ]
     store: Annotated[bool, Meta(description="As in the request.")]
     temperature: Annotated[float | None, Meta(description="As in the request.")]
     text: Annotated[dict[str, Any], Meta(description="As in the request.")]

@@ -54,6 +54,9 @@ class ContentPartIn(msgspec.Struct, frozen=True):
     detail: Annotated[
         Annotated[str, Meta(max_length=16)] | None, Meta(description="Resolution at which the model sees the image.")
     ] = None
+    prompt_cache_breakpoint: Annotated[
+        Any, Meta(description="A mark for the provider's cache of prompts, passed on to it.", extra=SMALL)
+    ] = None
 
 
 Content = Annotated[
@@ -90,6 +93,10 @@ class ItemIn(msgspec.Struct, frozen=True):
     status: Annotated[
         Annotated[str, Meta(max_length=32)] | None,
         Meta(description="Accepted; incomplete function calls are left out."),
+    ] = None
+    phase: Annotated[
+        Annotated[str, Meta(max_length=32)] | None,
+        Meta(description="Of the assistant's messages: `commentary` or `final_answer`, as it was given."),
     ] = None
 
 
@@ -199,6 +206,7 @@ class ResponseIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     user: Annotated[Word | None, FOR_VENDOR] = None
     safety_identifier: Annotated[Word | None, FOR_VENDOR] = None
     prompt_cache_key: Annotated[Word | None, FOR_VENDOR] = None
+    prompt_cache_options: Annotated[Any, Meta(description="Passed on to the provider.", extra=SMALL)] = None
     prompt_cache_retention: Annotated[Word | None, FOR_VENDOR] = None
     service_tier: Annotated[Word | None, FOR_VENDOR] = None
 

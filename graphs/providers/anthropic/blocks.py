@@ -88,7 +88,10 @@ def _content(message: Message, thoughts: bool) -> list[Json]:
     if not signed:
         return [*_shown(message), *calls]
     text = "".join(part.text for part in message.parts if isinstance(part, TextPart))
-    return weave(text, calls, signed)
+    blocks = weave(text, calls, signed)
+    if (mark := _mark(message.extra, message)) and (said := [block for block in blocks if block["type"] == "text"]):
+        said[-1]["cache_control"] = mark
+    return blocks
 
 
 def has_thoughts(messages: Sequence[Message]) -> bool:
@@ -157,4 +160,5 @@ def _result(part: ToolResultPart, message: Message) -> Json:
         block["content"] = part.text
     if _is_ours(message) and message.extra.get("is_error") is True:
         block["is_error"] = True
-    return {**block, "cache_control": mark} if (mark := _mark(message.extra, message)) else block
+    marks = (_mark(extra, message) for extra in (message.extra, *(one.extra for one in part.parts)))
+    return {**block, "cache_control": mark} if (mark := next(filter(None, marks), None)) else block

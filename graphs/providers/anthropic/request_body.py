@@ -14,7 +14,7 @@ from graphs.providers.anthropic.caching import mark_for_cache
 from graphs.providers.anthropic.model_facts import ModelFacts
 from graphs.providers.anthropic.thinking import thinking_fields
 from graphs.providers.contract import ModelRequest, ToolCallPart
-from graphs.providers.extras import ANTHROPIC_FIELDS, BETAS
+from graphs.providers.extras import ANTHROPIC_FIELDS, BETAS, OF_TOOLS
 
 Json = dict[str, Any]
 
@@ -103,7 +103,8 @@ def _tool(tool: Json) -> Json:
     declared["input_schema"] = schema if schema.get("type") == "object" else {"type": "object", **schema}
     if function.get("strict") is True and (closed := closed_schema(declared["input_schema"])) is not None:
         declared |= {"input_schema": closed, "strict": True}
-    mark = tool.get("cache_control") or function.get("cache_control")
+    mark, own = tool.get("cache_control") or function.get("cache_control"), tool.get(OF_TOOLS)
+    declared |= {name: value for name, value in own.items() if name not in declared} if isinstance(own, dict) else {}
     return {**declared, "cache_control": mark} if isinstance(mark, dict) else declared
 
 

@@ -25,9 +25,8 @@ from graphs.providers.http.vendor_client import decode_response
 from graphs.providers.ollama.addresses import parse_hosts
 from graphs.providers.ollama.pool import OllamaPool
 from graphs.providers.ollama.show import parse_show
-from graphs.providers.ollama.wire_format import LineReader, generate_body, request_body
+from graphs.providers.ollama.wire_format import NAME, LineReader, generate_body, request_body
 
-NAME = "ollama"
 FIRST_MODEL = "llama3.2:3b"  # pulled, with progress, by an Ollama that has nothing yet
 WARM_AGAIN_S = 60.0
 PROGRESS_STEP = 0.01  # a pull reports many times a second; showing every hundredth of its size is enough

@@ -11,10 +11,12 @@ import msgspec
 
 from graphs.providers.answers.answer import Answer
 from graphs.providers.answers.call_pieces import NOTHING, CallPiece
-from graphs.providers.answers.fields import arguments
+from graphs.providers.answers.fields import arguments, text
 from graphs.providers.answers.json_payloads import TolerantDecoder, read_json
 from graphs.providers.contract import (
     Delta,
+    ExtraDelta,
+    Finished,
     ImagePart,
     Message,
     ModelRequest,
@@ -60,6 +62,7 @@ class _Line(msgspec.Struct):
     error: Any = None
 
 
+NAME = "ollama"
 DEFAULT_WINDOW, MAX_WINDOW = 4096, 131_072
 ANSWER_TOKENS = 1024
 """Tokens that are left for an answer whose limit isn't named."""
@@ -73,6 +76,7 @@ class LineReader:
     def __init__(self, provider: str, request: ModelRequest, key: str = "") -> None:
         self._provider, self._request, self._key = provider, request, key
         self._answer = Answer(provider, request, key)
+        self._thoughts: list[str] = []
         self._calls = 0
         self._last: _Line | None = None
         self._failure: ProviderError | None = None
@@ -98,17 +102,23 @@ class LineReader:
             raise self._failure
 
     def finish(self, foreign: str = "") -> list[Delta]:
-        """Return the last deltas; `foreign` is what came besides and was no line of Ollama's.
+        """Return the last deltas; `foreign` is what came besides and was no line of Ollama's. What was thought before a call of
+        a tool goes back with it: some models go on from there.
 
         Raises ProviderStreamCut if `"done": true` never came, or with a reason that is no end, and what `Answer.finish` raises.
         """
-        last = self._last or _Line()
-        return self._answer.finish(last.prompt_eval_count, last.eval_count, foreign=foreign)
+        line = self._last or _Line()
+        *deltas, last = self._answer.finish(line.prompt_eval_count, line.eval_count, foreign=foreign)
+        thought = "".join(self._thoughts)
+        if thought and isinstance(last, Finished) and last.reason == "tool_calls":
+            deltas.append(ExtraDelta({"thinking": thought}))
+        return [*deltas, last]
 
     def _take(self, line: _Line, raw: bytes) -> None:
         self._answer.model = reported_name(line.model) or self._answer.model
         if (message := line.message) is not None:
             self._answer.add_thought(message.thinking or "")
+            self._thoughts.append(message.thinking or "")
             self._answer.add_text(message.content or "")
             for call in message.tool_calls or ():
                 self._add_call(call)
@@ -220,6 +230,8 @@ def message_body(message: Message, tool_names: dict[str, str]) -> list[dict[str,
         ]
     role = "system" if message.role == "developer" else message.role
     body: dict[str, Any] = {"role": role, "content": message.text}
+    if message.role == "assistant" and message.vendor in ("", NAME) and (thought := text(message.extra, "thinking")):
+        body["thinking"] = thought
     if images := [_image_base64(p) for p in message.parts if isinstance(p, ImagePart)]:
         body["images"] = images
     if calls := [p for p in message.parts if isinstance(p, ToolCallPart)]:

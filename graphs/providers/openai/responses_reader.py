@@ -12,6 +12,7 @@ from graphs.providers.answers.fields import arguments, number, record, records, 
 from graphs.providers.answers.json_payloads import read_json
 from graphs.providers.answers.reader import AnswerReader
 from graphs.providers.contract import Delta, ModelRequest
+from graphs.providers.extras import ITEM_PHASE
 from graphs.providers.http.error_bodies import find_error
 from graphs.providers.http.statuses import error_in_stream
 from graphs.providers.openai.responses_request import REASONING_ITEMS
@@ -27,6 +28,7 @@ class ResponsesReader(AnswerReader):
         super().__init__(provider, request, key)
         self._usage: dict[str, Any] = {}
         self._reasoning: list[dict[str, Any]] = []
+        self._phase = ""
         self._has_said = self._has_thought = False
 
     def take(self, payload: bytes) -> None:
@@ -48,6 +50,8 @@ class ResponsesReader(AnswerReader):
         """See `AnswerReader.finish`."""
         if self._reasoning and self._has_said:
             self.answer.add_extra({REASONING_ITEMS: self._reasoning})
+        if self._phase:
+            self.answer.add_extra({ITEM_PHASE: self._phase})
         read, written = record(self._usage, "input_tokens_details"), record(self._usage, "output_tokens_details")
         return self.answer.finish(
             self._usage.get("input_tokens"),
@@ -80,6 +84,8 @@ class ResponsesReader(AnswerReader):
         kind = text(item, "type")
         if kind == "reasoning" and is_done and text(item, "encrypted_content"):
             self._reasoning.append(_as_sent(item))
+        elif kind == "message" and is_done:
+            self._phase = text(item, "phase")
         elif kind == "function_call":
             extra = {REASONING_ITEMS: self._reasoning} if self._reasoning else {}
             self._reasoning = []
@@ -90,6 +96,7 @@ class ResponsesReader(AnswerReader):
         """Read the whole response: its text counts only if none came before."""
         self._usage = record(response, "usage")
         self.answer.model = reported_name(text(response, "model")) or self.answer.model
+        self.answer.tier = reported_name(text(response, "service_tier")) or self.answer.tier
         if error := record(response, "error") or (text(response, "status") == "failed" and {"message": "it failed"}):
             raise error_in_stream(self.provider, error, key=self.key, model=self.request.model)
         for index, item in enumerate(records(response, "output")):

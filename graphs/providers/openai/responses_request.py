@@ -12,6 +12,7 @@ import msgspec
 from graphs.providers.answers.fields import record, records, text
 from graphs.providers.contract import ImagePart, Message, ModelRequest, Part, TextPart, ToolCallPart, ToolResultPart
 from graphs.providers.errors import ProviderRefused
+from graphs.providers.extras import BREAKPOINT, ITEM_PHASE
 from graphs.providers.openai.vendors import Vendor
 
 REASONING_ITEMS = "reasoning_items"
@@ -94,7 +95,8 @@ def _items(message: Message, vendor: Vendor, *, with_reasoning: bool) -> list[di
     items = records(own.extra, REASONING_ITEMS) if message.role == "assistant" else []
     content = [wire for part in own.parts if (wire := _content_part(part, message.role))]
     if content:
-        items = [*items, {"type": "message", "role": message.role, "content": content}]
+        phase = {"phase": said} if (said := text(own.extra, ITEM_PHASE)) and message.role == "assistant" else {}
+        items = [*items, {"type": "message", "role": message.role, "content": content, **phase}]
     elif not any(isinstance(part, ToolCallPart) for part in own.parts):
         items = []  # what was thought must lead to something
     for part in own.parts:
@@ -111,9 +113,15 @@ def _items(message: Message, vendor: Vendor, *, with_reasoning: bool) -> list[di
 
 def _content_part(part: Part, role: str) -> dict[str, Any] | None:
     match part:
-        case TextPart(said):
-            return {"type": "output_text" if role == "assistant" else "input_text", "text": said} if said else None
-        case ImagePart(url, detail):
-            return {"type": "input_image", "image_url": url, "detail": detail or "auto"}
+        case TextPart(said, extra):
+            kind = "output_text" if role == "assistant" else "input_text"
+            return {"type": kind, "text": said, **_mark(extra, role)} if said else None
+        case ImagePart(url, detail, extra):
+            return {"type": "input_image", "image_url": url, "detail": detail or "auto", **_mark(extra, role)}
         case _:
             return None
+
+
+def _mark(extra: dict[str, Any], role: str) -> dict[str, Any]:
+    """Return a client's mark for the cache of prompts, which inputs may have."""
+    return {BREAKPOINT: extra[BREAKPOINT]} if role != "assistant" and BREAKPOINT in extra else {}

@@ -26,6 +26,7 @@ from graphs.providers.contract import (
     ToolCallPart,
     ToolResultPart,
 )
+from graphs.providers.extras import ITEM_PHASE
 from graphs.providers.http.error_bodies import find_error
 from graphs.providers.http.statuses import error_in_stream
 from graphs.providers.openai.content_parts import read_parts
@@ -73,6 +74,7 @@ class _Chunk(msgspec.Struct, gc=False):
     object: str | None = None
     model: Any = None
     system_fingerprint: Any = None
+    service_tier: Any = None
     choices: list[_Choice] | None = None
     usage: Any = None  # {"prompt_tokens", "completion_tokens"}; what isn't must not cost the answer
     error: Any = None
@@ -173,6 +175,8 @@ class ChunkReader:
             self._answer.model = reported_name(chunk.model) or self._answer.model
         if chunk.system_fingerprint is not None and chunk.system_fingerprint != self._answer.fingerprint:
             self._answer.fingerprint = reported_name(chunk.system_fingerprint) or self._answer.fingerprint
+        if chunk.service_tier is not None and chunk.service_tier != self._answer.tier:
+            self._answer.tier = reported_name(chunk.service_tier) or self._answer.tier
         if not chunk.choices:
             if chunk.usage is None or chunk.error is not None:
                 self._raise_error(find_error(read_json(self._provider, payload)))
@@ -302,7 +306,7 @@ def message_body(message: Message, vendor: Vendor) -> list[dict[str, Any]]:
     extra = _without_reasoning_items(message.extra)
     results = [p for p in message.parts if isinstance(p, ToolResultPart)]
     if results:
-        return [{**extra, "role": "tool", "tool_call_id": p.tool_call_id, "content": p.text} for p in results]
+        return [{**extra, "role": "tool", "tool_call_id": p.tool_call_id, "content": _result(p)} for p in results]
     role = "system" if message.role == "developer" and not vendor.developer_role else message.role
     body: dict[str, Any] = {**extra, "role": role, "content": _content(message)}
     calls = [p for p in message.parts if isinstance(p, ToolCallPart)]
@@ -320,8 +324,12 @@ def message_body(message: Message, vendor: Vendor) -> list[dict[str, Any]]:
 
 
 def _without_reasoning_items(extra: dict[str, Any]) -> dict[str, Any]:
-    """Return an extra as this API knows it: what the Responses API thought is for itself."""
-    return {name: value for name, value in extra.items() if name != REASONING_ITEMS}
+    """Return an extra as this API knows it: what the Responses API says of an answer is for itself."""
+    return {name: value for name, value in extra.items() if name not in (REASONING_ITEMS, ITEM_PHASE)}
+
+
+def _result(part: ToolResultPart) -> str | list[dict[str, Any] | None]:
+    return [_content_part(one) for one in part.parts] if part.parts else part.text
 
 
 def _content(message: Message) -> str | list[dict[str, Any]] | None:

@@ -34,8 +34,8 @@ async def find_response(db: Db, tenant_id: UUID, job_id: UUID) -> FoundResponse 
     return await fetch_one(db, FIND, {"tenant_id": tenant_id, "id": job_id}, into=FoundResponse)
 
 
-async def find_response_messages(db: Db, tenant_id: UUID, job_id: UUID) -> list[dict[str, Any]] | None:
-    """Return the messages that the model of a response was shown, the instructions among them."""
+async def find_response_messages(db: Db, tenant_id: UUID, job_id: UUID) -> list[dict[str, Any]] | str | None:
+    """Return the messages that the model of a response was shown, the instructions among them, as they are stored."""
     row = await fetch_one(db, FIND_MESSAGES, {"tenant_id": tenant_id, "id": job_id})
     return None if row is None else row["messages"] or []
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from schema.identity.tenancy import GrantKind, TenantState
 from schema.postgres.connections import Db, Pool, connection, fetch_all, fetch_one
@@ -121,7 +121,7 @@ async def put_grant(
       ON CONFLICT (tenant_id, kind, name) DO UPDATE SET overrides = excluded.overrides
       RETURNING {GRANT}"""
     values = {"tenant_id": tenant_id, "kind": kind, "name": name, "created_by": created_by}
-    grant = await fetch_one(db, sql, {**values, "overrides": Jsonb(overrides)}, into=Grant)
+    grant = await fetch_one(db, sql, {**values, "overrides": Json(overrides)}, into=Grant)
     assert grant is not None
     return grant
 

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, text
 from sqlmodel import Field
 
 from schema.tables.base import Table
-from schema.tables.columns import json, tenant_key, timestamp, within_tenant
+from schema.tables.columns import json, ordered_json, tenant_key, timestamp, within_tenant
 
 
 class Tenant(Table, table=True):
@@ -84,7 +84,7 @@ class Grant(Table, table=True):
     tenant_id: UUID = tenant_key()
     kind: str = Field(primary_key=True)
     name: str = Field(primary_key=True)
-    overrides: dict[str, Any] = json(nullable=False)
+    overrides: dict[str, Any] = ordered_json(nullable=False)
     created_at: datetime = timestamp(default=True)
     created_by: str | None = None
 

@@ -177,6 +177,27 @@ async def test_counts_of_the_cache_come_back_and_marks_go_through(talking: Talki
     assert mark["cache_control"] == talking.anthropic.records[-1].body["system"][0]["cache_control"]
 
 
+async def test_what_anthropics_tools_and_blocks_have_besides_arrives_or_is_named(talking: Talking) -> None:
+    model, mark = f"claude-sonnet-4-5-{uuid4().hex}", {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    tool = {**WEATHER, "input_examples": [{"city": "y"}], "eager_input_streaming": True, **mark}
+    cited = {"type": "text", "text": "a", "citations": [{"type": "char_location"}]}
+    call = {"type": "tool_use", "id": "c1", "name": "get_weather", "input": {}, "caller": None, **mark}
+    result = {"type": "tool_result", "tool_use_id": "c1", "content": [cited], "toolset": 1}
+    said = [{"type": "text", "text": "I look.", **mark}, call]
+    turns = [("user", "look"), ("assistant", said), ("user", [result])]
+    sent = ask(f"anthropic/{model}", [{"role": r, "content": c} for r, c in turns], tools=[tool])
+    answer = await talking.http.post("/v1/messages", json=sent)
+    other = await talking.http.post("/v1/messages", json={**sent, "model": "openai/text-1", "odd\u00e9\n": 1})
+
+    body = next(r.body for r in talking.anthropic.records if r.model == model)
+    assert tool == body["tools"][0]
+    assert [mark["cache_control"]] * 2 == [block["cache_control"] for block in body["messages"][1]["content"]]
+    named = ["messages.content.toolset", "messages.content.content.citations"]
+    assert named == answer.headers["x-headrace-ignored"].split(", ")
+    named += ["odd??", "tools.eager_input_streaming", "tools.input_examples"]
+    assert sorted(named) == sorted(other.headers["x-headrace-ignored"].split(", "))
+
+
 async def test_what_claude_code_sends_is_taken(talking: Talking) -> None:
     model = f"claude-opus-5-{uuid4().hex}"
     body = ask(

@@ -228,10 +228,14 @@ async def test_overrides_that_no_agent_could_follow_are_refused(
 async def test_an_agent_is_granted_with_models_and_a_schema_of_its_own(
     admin: httpx.AsyncClient, tenant: TestTenant
 ) -> None:
-    schema = {"type": "array", "items": {"type": "object"}}
+    properties = {"deliberation": {"type": "string"}, "settled": {"type": "boolean"}, "a": {"type": "string"}}
+    schema = {"type": "array", "items": {"type": "object", "properties": properties}}
     overrides = {"output_format": "structured_json", "output_schema": schema, "models": ["offline/extractive"]}
     granted = await admin.put(path(tenant, "/agent/sql"), json={"overrides": overrides})
     assert (200, overrides) == (granted.status_code, granted.json()["overrides"])
+    assert json.dumps(schema) == json.dumps(
+        granted.json()["overrides"]["output_schema"]
+    )  # models fill it in this order
     await admin.delete(path(tenant, "/model/*"))
     refused = await admin.put(path(tenant, "/agent/sql"), json={"overrides": overrides})
     assert (400, "overrides.models[0]") == (refused.status_code, refused.json()["errors"][0]["field"])

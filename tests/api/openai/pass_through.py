@@ -130,7 +130,7 @@ RESPONSES: dict[str, Row] = {
     ),
     "prompt": refused({"id": "p"}, "No templates are stored."),
     "prompt_cache_key": Row("k"),
-    "prompt_cache_options": named(CACHE, "Unknown to chat completions."),
+    "prompt_cache_options": Row(CACHE),
     "prompt_cache_retention": Row("24h"),
     "reasoning": becomes({"effort": "low"}, "As chat completions call it.", reasoning_effort="low"),
     "safety_identifier": Row("s"),

@@ -22,6 +22,9 @@ WEATHER: Any = {
 }
 
 
+MARK: Any = {"prompt_cache_breakpoint": {"mode": "explicit"}}
+
+
 class Verdict(BaseModel):
     """A structured answer."""
 
@@ -138,13 +141,14 @@ async def test_options_reach_the_model_and_what_changes_nothing_is_named(running
     body = {
         "model": "openai/text-1",
         "input": [
-            {"role": "developer", "content": [{"type": "input_text", "text": said}]},
-            {"role": "user", "content": "?"},
+            {"role": "developer", "content": [{"type": "input_text", "text": said, "odd": 1}]},
+            {"role": "assistant", "content": "I look.", "phase": "commentary", "nobody": "reads"},
+            {"role": "user", "content": [{"type": "input_text", "text": "?", **MARK}]},
         ],
         **{"temperature": 0.3, "top_p": 0.5, "max_output_tokens": 9, "parallel_tool_calls": False, "user": "u1"},
         **{
-            "reasoning": {"effort": "low"},
-            "text": {"verbosity": "low"},
+            "reasoning": {"effort": "low", "context": "auto"},
+            "text": {"verbosity": "low", "tone": 1},
             "client_metadata": {"x": 1},
             "max_tool_calls": 3,
         },
@@ -158,16 +162,18 @@ async def test_options_reach_the_model_and_what_changes_nothing_is_named(running
     answer = await running.http.post("/v1/responses", json=body)
     assert 200 == answer.status_code, answer.text
     assert (
-        "client_metadata, max_tool_calls, include: message.output_text.logprobs, tools[1] (web_search)"
-        == (answer.headers["x-headrace-ignored"])
+        "client_metadata, max_tool_calls, include: message.output_text.logprobs, text.tone, reasoning.context, "
+        "input.content.odd, input.nobody, tools[1] (web_search), input.phase" == (answer.headers["x-headrace-ignored"])
     )
     model = sent(running, said)
     wanted = {"temperature": 0.3, "top_p": 0.5, "user": "u1", "reasoning_effort": "low", "verbosity": "low"}
     assert wanted == {name: model.get(name) for name in wanted}
     assert {"type": "function", "function": {"name": "shell__get_weather"}} == model["tool_choice"]
+    assert [{"type": "text", "text": "?", **MARK}] == model["messages"][2]["content"]
+    assert "I look." == model["messages"][1]["content"]
     echoed = answer.json()
     assert body["tools"] == echoed["tools"]
-    assert {"format": {"type": "text"}, "verbosity": "low"} == echoed["text"]
+    assert {"format": {"type": "text"}, "verbosity": "low", "tone": 1} == echoed["text"]
 
 
 async def test_calls_of_a_namespace_come_back_with_it(running: Running) -> None:

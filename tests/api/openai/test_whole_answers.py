@@ -28,7 +28,8 @@ USAGE = {
 
 def chunk(delta: dict[str, Any], *, index: int = 0, reason: str | None = None, **choice: Any) -> dict[str, Any]:
     choices = [{"index": index, "delta": delta, "finish_reason": reason, **choice}]
-    return {"model": "whole-2026-11-01", "system_fingerprint": "fp_7", "choices": choices}
+    head = {"model": "whole-2026-11-01", "system_fingerprint": "fp_7", "service_tier": "flex"}
+    return {**head, "choices": choices}
 
 
 def usage(counts: Any) -> dict[str, Any]:
@@ -74,7 +75,7 @@ async def test_a_refusal_counts_and_the_vendors_names_come_back(running: Running
         whole = await client.chat.completions.create(**asking(answers(running, REFUSAL), logprobs=True))
     message = whole.choices[0].message
     assert (None, "No, I won't.") == (message.content, message.refusal)
-    assert ("openai/whole-2026-11-01", "fp_7") == (whole.model, whole.system_fingerprint)
+    assert ("openai/whole-2026-11-01", "fp_7", "flex") == (whole.model, whole.system_fingerprint, whole.service_tier)
     assert LOGPROBS == whole.choices[0].model_dump()["logprobs"]["refusal"]
     assert USAGE == whole.usage.model_dump(exclude_none=True)
     assert (JOINED, "openai") == (message.model_extra["reasoning_details"], message.model_extra["headrace_vendor"])
@@ -248,10 +249,10 @@ async def test_the_limit_of_tokens_keeps_the_name_that_the_client_used(running: 
 
 
 async def test_what_has_no_effect_is_named(running: Running) -> None:
-    options = {"include_usage": True, "include_obfuscation": True}
+    options = {"include_usage": True, "include_obfuscation": True, "continuous": True}
     streamed = asking("openai/text-1", stream=True, stream_options=options)
     named = await running.http.post("/v1/chat/completions", json=streamed)
-    assert "stream_options.include_obfuscation" == named.headers["x-headrace-ignored"]
+    assert "stream_options.include_obfuscation, stream_options.continuous" == named.headers["x-headrace-ignored"]
     offline = asking("offline/extractive", seed=1, top_k=2, logprobs=True, max_tokens=5)
     ignored = (await running.http.post("/v1/chat/completions", json=offline)).headers["x-headrace-ignored"]
     assert "logprobs, seed, top_k" == ignored

@@ -7,6 +7,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from graphs.messages import read_message
 from graphs.providers.anthropic.provider import Anthropic
 from graphs.providers.contract import (
     Delta,
@@ -316,6 +317,17 @@ async def test_a_clients_own_marks_are_kept_at_most_four_and_none_is_added(
         body_of(server)["cache_control"],
         "cache_control" in body_of(server)["messages"][0]["content"][0],
     )
+
+
+async def test_a_mark_on_a_part_of_a_tools_result_is_that_of_the_result(server: AnthropicServer, provider: Anthropic):
+    mark = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    content = [{"type": "text", "text": "rain"}, {"type": "text", "text": "and sun", **mark}]
+    call = Message("assistant", (ToolCallPart("c1", "look", "{}"),))
+    result = read_message({"role": "tool", "tool_call_id": "c1", "content": content})
+    await collect(provider, asks(Message.of("user", "look"), call, result))
+
+    (block,) = body_of(server)["messages"][-1]["content"]
+    assert mark | {"type": "tool_result", "tool_use_id": "c1", "content": "rain\nand sun"} == block
 
 
 async def test_a_schema_is_closed_for_models_that_answer_by_one(server: AnthropicServer, provider: Anthropic):

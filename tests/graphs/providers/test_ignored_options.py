@@ -6,10 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from graphs.messages import ignored_in_messages
 from graphs.providers.anthropic.model_facts import facts_by_name
 from graphs.providers.anthropic.request_body import build_body
 from graphs.providers.cohere import request as cohere
 from graphs.providers.contract import Message, ModelRequest
+from graphs.providers.extras import MESSAGE_FIELDS
 from graphs.providers.google import request as google
 from graphs.providers.ignored import KEPT_HERE, ignored_options
 from graphs.providers.ollama import wire_format as ollama
@@ -128,6 +130,40 @@ def ignored(model: str, options: dict[str, Any]) -> list[str]:
     provider, _, name = model.partition("/")
     by_responses = provider in VENDORS and VENDORS[provider].needs_responses(name)
     return ignored_options(model, options, by_responses=by_responses)
+
+
+MESSAGES: list[dict[str, Any]] = [
+    {"role": "user", "name": "ann", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]},
+    {
+        "role": "assistant",
+        "content": None,
+        "item_phase": "commentary",
+        "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}, "extra_content": {}}
+        ],
+    },
+    {"role": "tool", "tool_call_id": "c1", "content": "x", "headrace_vendor": "google", "of_google": 1},
+    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "high"}}]},
+]
+PHASE, NAME, MARK = "messages.phase", "messages.name", "messages.content.cache_control"
+CLOSE, SIGNED = "messages.content.image_url.detail", "messages.tool_calls.extra_content"
+
+
+@pytest.mark.parametrize(
+    ("provider", "expected"),
+    [
+        ("openai", [PHASE]),
+        ("mistral", [PHASE]),
+        ("responses", [MARK, NAME, SIGNED]),
+        ("anthropic", [CLOSE, NAME, PHASE, SIGNED]),
+        ("google", [MARK, CLOSE, NAME, PHASE]),
+        ("cohere", [MARK, NAME, PHASE, SIGNED]),
+        ("ollama", [MARK, CLOSE, NAME, PHASE, SIGNED]),
+        ("langchain", [PHASE, SIGNED]),
+    ],
+)
+def test_what_messages_carry_for_nobody_is_named(provider: str, expected: list[str]) -> None:
+    assert expected == ignored_in_messages(MESSAGES, MESSAGE_FIELDS.get(provider))
 
 
 def test_a_model_that_thinks_is_not_told_how_to_choose_its_words() -> None:

@@ -128,7 +128,15 @@ async def test_an_agent_sees_the_whole_conversation(
 async def test_the_keys_of_a_schema_keep_their_order(ai: openai.OpenAI, provider: ModelProcess, word: str):
     schema = LOOK_UP["function"]["parameters"]
     response_format = {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema}}
-    messages = [{"role": "user", "content": word}]
+    call = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"b": 1, "a": 2}'}}
+    messages = [
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": word, "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
+        },
+        {"role": "assistant", "content": None, "tool_calls": [{**call, "extra_content": {"zeta": schema, "a": 1}}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "found", "tools": [schema]},
+    ]
 
     ai.chat.completions.create(
         model="openai/text-3",
@@ -140,3 +148,8 @@ async def test_the_keys_of_a_schema_keep_their_order(ai: openai.OpenAI, provider
     body = await received(provider, word)
     assert json.dumps([LOOK_UP]) == json.dumps(body["tools"])
     assert json.dumps(response_format) == json.dumps(body["response_format"])
+    user, assistant, tool = body["messages"]
+    assert json.dumps(messages[0]["content"][0]["cache_control"]) == json.dumps(user["content"][0]["cache_control"])
+    extra = messages[1]["tool_calls"][0]["extra_content"]
+    assert json.dumps(extra) == json.dumps(assistant["tool_calls"][0]["extra_content"])
+    assert json.dumps([schema]) == json.dumps(tool["tools"])

@@ -1,5 +1,6 @@
 """Ollama's own ways: its host setting, its messages, and models that are pulled when they are missing."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from ollama._client import _parse_host as official_parse_host
 from graphs.providers.calls.ids import make_call_id
 from graphs.providers.capabilities import Capabilities, capabilities
 from graphs.providers.contract import (
+    ExtraDelta,
     Finished,
     ImagePart,
     Message,
@@ -203,6 +205,28 @@ async def test_thinking_and_tool_calls_arrive_over_the_wire():
         ToolCallDelta(0, make_call_id(ask("tool-call").messages, 0), "get_weather", '{"city":"Hà Nội"}'),
         Finished("tool_calls", Usage(5, 3), model="tool-call"),
     ] == called
+
+
+def test_what_was_thought_before_a_call_goes_back_with_it():
+    request = ask("m")
+    reader = LineReader("ollama", request)
+    call = {"function": {"name": "weather", "arguments": {}}}
+    lines = [
+        {"message": {"thinking": "It "}},
+        {"message": {"thinking": "rains?", "tool_calls": [call]}},
+        {"done": True},
+    ]
+    for line in lines:
+        reader.feed([json.dumps(line).encode()])
+    *_, extra, last = reader.finish()
+
+    assert isinstance(last, Finished)
+    assert isinstance(extra, ExtraDelta)
+    assert ({"thinking": "It rains?"}, "tool_calls") == (extra.extra, last.reason)
+    message = Message("assistant", (ToolCallPart("c1", "weather", "{}"),), extra.extra, vendor="ollama")
+    another = msgspec.structs.replace(message, vendor="cohere")
+    sent = request_json(ModelRequest(model="m", messages=(message, another)))["messages"]
+    assert ["It rains?", None] == [one.get("thinking") for one in sent]
 
 
 def test_calls_without_ids_get_others_at_the_next_step():

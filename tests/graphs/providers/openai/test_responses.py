@@ -166,13 +166,32 @@ def test_items_stand_in_the_order_in_which_they_were_made() -> None:
 
 
 def test_what_was_thought_here_is_not_said_in_the_other_api() -> None:
-    thought = {"reasoning_items": [ITEM], "annotations": []}
+    thought = {"reasoning_items": [ITEM], "annotations": [], "item_phase": "commentary"}
     message = Message("assistant", (ToolCallPart("c1", "look", "{}", thought),), thought, vendor="openai")
 
     (body,) = message_body(message, OPENAI)
 
     assert {"role", "content", "tool_calls", "annotations"} == set(body)
     assert "reasoning_items" not in body["tool_calls"][0]
+
+
+def test_a_phase_and_marks_for_the_cache_are_kept() -> None:
+    mark, phase = {"prompt_cache_breakpoint": {"mode": "explicit", "ttl": "30m"}}, {"item_phase": "commentary"}
+    said = {"type": "message", "id": "m1", "role": "assistant", "phase": "commentary"}
+    deltas = read(
+        {"type": "response.output_text.delta", "delta": "I look."},
+        {"type": "response.output_item.done", "output_index": 0, "item": said},
+        end(),
+    )
+    user = Message("user", (TextPart("see", mark), ImagePart("https://x/y.png", extra=mark | {"other": 1})))
+    answer = Message("assistant", (TextPart("I look.", mark),), phase, vendor="openai")
+
+    items = body_of(ModelRequest(model="gpt-5", messages=(user, answer, Message.of("user", "well?"))))["input"]
+
+    assert ExtraDelta(phase) in deltas
+    assert [mark | {"type": "input_text", "text": "see"}] == items[0]["content"][:1]
+    assert mark | {"type": "input_image", "image_url": "https://x/y.png", "detail": "auto"} == items[0]["content"][1]
+    assert ("commentary", [{"type": "output_text", "text": "I look."}]) == (items[1]["phase"], items[1]["content"])
 
 
 async def test_sealed_reasoning_goes_back_and_what_can_not_be_opened_costs_a_second_request() -> None:
