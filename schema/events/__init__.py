@@ -60,7 +60,13 @@ class JobRestarted(Event, frozen=True):
 
     type = "job.restarted"
     attempt: Annotated[int, Meta(description="The attempt that takes over.")]
-    reason: Annotated[str, Meta(description="Why the previous attempt did not finish.")]
+    reason: Annotated[
+        str,
+        Meta(
+            description="Why the previous attempt did not finish, as an error's code; `retried` if it ended and somebody asked for "
+            "the job again."
+        ),
+    ]
     discard_after: Annotated[
         int,
         Meta(description="Discard all message and reasoning text after the event with this number; it is sent again."),

@@ -216,7 +216,9 @@ class Attempt:
         if history.untouched:
             self._stream.put(JobStarted(attempt=self.number, worker=worker))
             return
-        reason = (self.job.error or {}).get("code") or "worker_lost"
+        # Whoever asks for a job again takes its tries and its error away; a lost worker has spent one, and says so.
+        asked_again = self.job.tries == 1 and self.job.error is None and not self.job.is_first
+        reason = "retried" if asked_again else (self.job.error or {}).get("code") or "worker_lost"
         kept = _events_before_output(history.frames)
         self._stream.put(JobRestarted(attempt=self.number, reason=reason, discard_after=kept, worker=worker))
 

@@ -55,6 +55,20 @@ async def test_a_queued_job_is_cancelled_at_once(system: System, client: Client)
         assert ["job.queued", "job.cancelled"] == event_types(await stream.rest())
 
 
+async def test_a_cancelled_job_that_is_asked_for_again_says_so_and_blames_no_worker(client: Client):
+    stream = await client.ask(ENDLESS, uuid4().hex)
+    await stream.until("message.delta", 1)
+    await client.cancel(stream.job_id)
+    await stream.rest()
+
+    assert 202 == (await client.post(f"/api/jobs/{stream.job_id}/retry"))[0]
+    async with await client.follow(stream.job_id) as again:
+        restarted = await again.until("job.restarted")
+        await client.cancel(stream.job_id)
+        await again.rest()
+    assert "retried" == restarted.data["reason"]
+
+
 async def test_an_ended_job_stays_as_it_is_when_cancelled(client: Client):
     job = await client.submit("text-5")
     await client.ended(job["job_id"])
