@@ -53,6 +53,13 @@ def test_a_default_port_that_is_taken_is_replaced(monkeypatch: pytest.MonkeyPatc
     assert 3 == len({ports.api, ports.flower, ports.erp})
 
 
+def test_two_stacks_that_start_at_once_choose_different_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.local.ports.is_free", lambda port, host: True)  # neither listens yet
+    settings = settings_from({})
+    first, second = choose_ports(settings), choose_ports(settings)
+    assert not {first.api, first.flower, first.erp} & {second.api, second.flower, second.erp}
+
+
 @pytest.mark.parametrize(
     ("name", "port"), [("HEADRACE_PORT", FLOWER_PORT), ("HEADRACE_FLOWER_PORT", API_PORT), ("HEADRACE_PORT", ERP_PORT)]
 )
