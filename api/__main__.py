@@ -34,6 +34,7 @@ COMMANDS = {
     "backup": ("backup", "write the database and the stored files to one file, while everything runs"),
     "restore": ("restore", "put a backup into an empty installation, all of it or nothing"),
     "import": ("imports", "import conversations of other programs as sessions of a tenant"),
+    "certificates": ("certificates", "list, upload, make, order and renew what the API serves TLS with"),
     "lock": ("lock", "regenerate constraints.txt"),
 }
 """Command → its module in `api/cli/`, and one line of help. `headrace` lists the same commands; a house test compares them."""
@@ -42,7 +43,7 @@ PASSTHROUGH_COMMANDS = {"test", "check", "bench", "chaos", "clients"}
 """Commands that pass their arguments on unchanged, and run without `.env`: tests must not see a developer's keys."""
 
 
-CLIENT_COMMANDS = {"env", "chat", "benchmark", "jobs", "top", "ingest", "webhooks"}
+CLIENT_COMMANDS = {"env", "chat", "benchmark", "jobs", "top", "ingest", "webhooks", "certificates"}
 """Commands that read only who to talk to; those that read more settings check them all themselves."""
 
 

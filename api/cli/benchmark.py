@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.cli.arguments import positive
-from api.cli.chat import dim, server_and_key
+from api.cli.chat import dim, own_authority, server_and_key
 from api.local.http_client import Client, StreamEvent
 
 BAR_WIDTH = 30
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def benchmark(url: str, key: str, body: Mapping[str, Any], *, as_json: bool = False) -> int:
     """Run a benchmark to its end and print its figures; return 0 if it succeeded. Raises LocalError."""
-    async with Client(url, key) as client:
+    async with Client(url, key, ca_file=own_authority()) as client:
         job_id = (await client.post("/api/benchmark/llm", dict(body)))["job_id"]
         try:
             error = await _follow(client, job_id)

@@ -95,6 +95,18 @@ def server_and_key() -> tuple[str, str]:
     )
 
 
+def own_authority() -> str | None:
+    """Return HEADRACE_CA_FILE, whose authorities the commands trust as well. Raises LocalError for a wrong one."""
+    if not os.environ.get("HEADRACE_CA_FILE"):
+        return None
+    from tools.egress.trust import ca_file_from
+
+    try:
+        return ca_file_from(os.environ)
+    except ValueError as error:
+        raise LocalError(str(error)) from None
+
+
 async def chat(
     url: str,
     key: str,
@@ -104,7 +116,7 @@ async def chat(
     collections: Sequence[str] = (),
     attachments: Sequence[dict[str, str]] = (),
 ) -> int:
-    async with Client(url, key) as client:
+    async with Client(url, key, ca_file=own_authority()) as client:
         try:
             result = await show(client.chat(message, session_id, agent, collections, attachments), print_notice)
         except LocalError as error:

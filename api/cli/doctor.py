@@ -78,6 +78,7 @@ def run_checks(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from stores(settings)
     yield from ports(settings, running)
     yield stack(running)
+    yield from certificates()
     yield from providers(without_own_exports(environ), running)
 
 
@@ -176,6 +177,24 @@ def stack(running: RunningStack | None) -> Finding:
         return Finding("stack", f"{running.url} is ready")
     advice = f"See {running.url}/health and the output of ./headrace up."
     return Finding("stack", f"{running.url}/health/ready answers {status or 'nothing'}", advice)
+
+
+def certificates() -> Iterator[Finding]:
+    """What the server of the other commands serves TLS with; nothing where there is none, or no admin's key."""
+    from api.cli.certificates import judge, read_all, server_and_admin_key
+
+    try:
+        server = server_and_admin_key()
+    except LocalError:
+        return
+    try:
+        items = read_all(*server)
+    except LocalError as error:
+        if "certificates.manage" not in error.message:  # whoever isn't a platform admin has nothing to do with them
+            yield Finding("certificates", "can't be read", error.message, hint=True)
+        return
+    for item in items:
+        yield Finding("certificates", *judge(item))
 
 
 def providers(environ: Mapping[str, str], running: RunningStack | None) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from api.cli.chat import dim, server_and_key
+from api.cli.chat import dim, own_authority, server_and_key
 from api.cli.plural import pluralize
 from api.local.errors import LocalError
 from api.local.http_client import Client
@@ -62,7 +62,7 @@ async def ingest(url: str, key: str, files: Sequence[tuple[str, Path]], fields: 
     """Upload the files in batches, following each batch's job while the next is sent. Raises LocalError."""
     progress = Progress(len(files))
     try:
-        async with Client(url, key) as client, asyncio.TaskGroup() as group:
+        async with Client(url, key, ca_file=own_authority()) as client, asyncio.TaskGroup() as group:
             for batch in batch_files(files):
                 progress.show(f"sending {batch[0][0]}")
                 answer = await client.upload(batch, fields)

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from api.cli.arguments import positive
 from api.cli.benchmark import describe_event
-from api.cli.chat import dim, server_and_key, step
+from api.cli.chat import dim, own_authority, server_and_key, step
 from api.local.http_client import Client, StreamEvent
 from schema.job_kinds import Kind
 from schema.states import PublicState
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def show_jobs(url: str, key: str, asked: Mapping[str, Any], *, as_json: bool = False) -> int:
     """Print a page of jobs, newest first. Raises LocalError."""
     query = urlencode({name: value for name, value in asked.items() if value is not None})
-    async with Client(url, key) as client:
+    async with Client(url, key, ca_file=own_authority()) as client:
         jobs = (await client.get(f"/api/jobs?{query}"))["items"]
     for job in jobs:
         print(json.dumps(job) if as_json else describe_job(job))
@@ -58,7 +58,7 @@ def describe_job(job: Mapping[str, Any]) -> str:
 async def follow(url: str, key: str, job_id: str, *, as_json: bool = False) -> int:
     """Print a job's events as they come; return 0 if it succeeds. Raises LocalError."""
     last = ""
-    async with Client(url, key) as client:
+    async with Client(url, key, ca_file=own_authority()) as client:
         async for event in client.follow(job_id):
             last = event.type
             if as_json:

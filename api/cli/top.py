@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from api.cli.chat import server_and_key
+from api.cli.chat import own_authority, server_and_key
 from api.local.errors import LocalError
 from api.local.home import read_text
 from api.local.http_client import Client
@@ -87,7 +87,10 @@ class Look:
 
 async def top(url: str, key: str, token: str, *, every_s: float, once: bool, out: TextIO | None = None) -> int:
     """Show what is seen until Ctrl-C. Raises LocalError if the first look fails; later ones are tried again."""
-    async with Client(url, key) as jobs, Client(url, token) as metrics:
+    async with (
+        Client(url, key, ca_file=own_authority()) as jobs,
+        Client(url, token, ca_file=own_authority()) as metrics,
+    ):
         before = await _look(jobs, metrics)
         while True:
             await asyncio.sleep(every_s)

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from api.cli.arguments import port, positive
-from api.cli.chat import dim, server_and_key
+from api.cli.chat import dim, own_authority, server_and_key
 from api.local.errors import LocalError
 from api.local.http_client import Client
 from api.local.webhook_receiver import ReceivedMessage, WebhookReceiver, free_webhook_port
@@ -75,7 +75,7 @@ async def listen(port: int | None, secret: str, events: list[str], *, count: int
     async with AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(WebhookReceiver(port or free_webhook_port(), secret))
         if not secret:
-            client = await stack.enter_async_context(Client(*server_and_key()))
+            client = await stack.enter_async_context(Client(*server_and_key(), ca_file=own_authority()))
             await delete_left_behind(client, receiver.url)
             wanted = {"url": receiver.url, "events": events, "description": MADE_HERE}
             made = await client.post("/api/webhooks", wanted)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,15 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 """What may stand in the name of a file, but not in a header."""
 
 
+def _trusted(ca_file: str | None) -> ssl.SSLContext | bool:
+    """Return whom a client trusts: the operator's own authority too, if there is one."""
+    if ca_file is None:
+        return True
+    from tools.egress.trust import client_context  # which loads what most commands don't need
+
+    return client_context(ca_file)
+
+
 @dataclass(frozen=True)
 class StreamEvent:
     """One event as it came over the wire: its number in the job's stream, its type, and its JSON fields."""
@@ -40,10 +50,11 @@ class StreamEvent:
 
 
 class Client:
-    """Calls one headrace server with one API key. Use it as `async with Client(url, key) as client`."""
+    """Calls one headrace server with one API key. Use it as `async with Client(url, key) as client`. `ca_file`: authorities
+    that are trusted besides the usual ones."""
 
-    def __init__(self, url: str, key: str) -> None:
-        self._url, self._key = url.rstrip("/"), key
+    def __init__(self, url: str, key: str, *, ca_file: str | None = None) -> None:
+        self._url, self._key, self._ca_file = url.rstrip("/"), key, ca_file
         self._http: aiohttp.ClientSession
         self.reconnections = 0
         """How often a broken stream was resumed."""
@@ -52,6 +63,7 @@ class Client:
         self._http = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {self._key}"},
             timeout=aiohttp.ClientTimeout(total=None, connect=5, sock_read=READ_TIMEOUT_S),
+            connector=aiohttp.TCPConnector(ssl=_trusted(self._ca_file)),
         )
         return self
 
@@ -166,6 +178,10 @@ class Client:
         """The JSON answer to a POST."""
         return await self._call("POST", path, body)
 
+    async def put(self, path: str, body: Any) -> Any:
+        """The JSON answer to a PUT."""
+        return await self._call("PUT", path, body)
+
     async def delete(self, path: str) -> None:
         """DELETE something."""
         with self._reaching():
@@ -273,6 +289,8 @@ def _refused_files(files: Sequence[tuple[str, Path]], problem: dict[str, Any]) -
 def _why(error: Exception) -> str:
     """Why a server could not be reached, for people: aiohttp's own words name its objects."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its certificate is not trusted here, or not for this name; HEADRACE_CA_FILE names more authorities to trust"
     if isinstance(error, aiohttp.ClientSSLError):
         return "no encrypted connection can be made"
     if isinstance(cause, socket.gaierror):

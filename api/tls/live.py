@@ -72,8 +72,8 @@ class LiveCertificates:
         return any(one.row.not_after > now for one in self._serving.values())
 
     def find(self, host: str | None) -> Serving | None:
-        """Return what a client is served that asks for this host: of those for it the newest that hasn't expired; without
-        any for it, the oldest of all. None if there is none."""
+        """Return what a client is served that asks for this host: of those for it that haven't expired one that an authority
+        has issued before self-signed ones, then the newest; without any for it, the oldest. None if there is none."""
         host = (host or "").lower()
         fitting = self._by_name.get(host) or self._by_name.get(f"*.{host.partition('.')[2]}") or []
         fitting = [one for one in fitting if any(covers(name, host) for name in one.row.names)]
@@ -129,7 +129,7 @@ class LiveCertificates:
                 if self._unusable.get(row.id) != unusable[row.id]:
                     log.error("certificate_unusable", name=row.name, reason=reason, kept=had is not None)
         by_name: dict[str, list[Serving]] = defaultdict(list)
-        for one in sorted(serving.values(), key=lambda one: one.row.updated_at, reverse=True):
+        for one in sorted(serving.values(), key=_preference, reverse=True):
             for name in one.row.names:
                 by_name[name].append(one)
         self._serving, self._by_name, self._unusable = serving, dict(by_name), unusable
@@ -139,6 +139,10 @@ class LiveCertificates:
         context = server_context(row.chain, key, minimum=self._minimum)
         log.info("certificate_served", name=row.name, names=row.names, not_after=row.not_after.isoformat())
         return Serving(row, context)
+
+
+def _preference(one: Serving) -> tuple[bool, datetime]:
+    return one.row.origin != "self_signed", one.row.updated_at
 
 
 def _first_valid(found: list[Serving]) -> Serving | None:

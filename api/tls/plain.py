@@ -1,6 +1,7 @@
 """What a request learns of TLS: over plain HTTP that it should come by TLS, over TLS that it should go on doing so (HSTS).
 
-Probes, scrapers and certificate authorities are always answered over plain HTTP.
+Probes, scrapers and certificate authorities are always answered over plain HTTP, and so is this machine itself, whose requests
+cross no network: the commands of `./headrace` go on working.
 """
 
 import re
@@ -34,10 +35,15 @@ class TlsMiddleware:
             await self._app(scope, receive, send)
         elif scope["scheme"] == "https":
             await self._app(scope, receive, _with_hsts(send, settings.hsts_s) if settings.hsts_s else send)
-        elif settings.plain == "redirect" and not scope["path"].startswith(ALWAYS_PLAIN) and self._usable():
+        elif settings.plain == "redirect" and _may_be_sent_away(scope) and self._usable():
             await _send_away(scope, send, settings.port)
         else:
             await self._app(scope, receive, send)
+
+
+def _may_be_sent_away(scope: Any) -> bool:
+    address = scope["client"][0] if scope.get("client") else "127.0.0.1"
+    return not scope["path"].startswith(ALWAYS_PLAIN) and not address.startswith("127.") and address != "::1"
 
 
 async def _send_away(scope: Any, send: Send, port: int) -> None:

@@ -84,6 +84,7 @@ class ServedCertificate(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     name: str
+    origin: Origin
     names: list[str]
     chain: str
     key_id: str
@@ -175,7 +176,7 @@ async def read_version(db: Db) -> str:
 
 async def list_served(db: Db) -> list[ServedCertificate]:
     """Return those that can be served, the oldest first."""
-    sql = """SELECT id, name, names, chain, key_id, sealed, not_after, updated_at FROM certificates
+    sql = """SELECT id, name, origin, names, chain, key_id, sealed, not_after, updated_at FROM certificates
       WHERE chain IS NOT NULL ORDER BY created_at, id"""
     return await fetch_all(db, sql, {}, into=ServedCertificate)
 

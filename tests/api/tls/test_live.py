@@ -32,7 +32,9 @@ def none_are_left(database_url: str) -> None:
         db.execute("DELETE FROM certificates")
 
 
-async def store(core: JobCore, name: str, *names: str, vault: Vault = VAULT) -> None:
+async def store(
+    core: JobCore, name: str, *names: str, vault: Vault = VAULT, origin: queries.Origin = "uploaded"
+) -> None:
     """Store a certificate, in place of one with this name."""
     checked = check_pair(*AUTHORITY.issue(*names))
     async with tenant_tx(core.pool, PLATFORM) as db:
@@ -42,7 +44,7 @@ async def store(core: JobCore, name: str, *names: str, vault: Vault = VAULT) -> 
         if was:
             assert await queries.replace_certificate(db, was, sealed=sealed, **checked.columns)
         else:
-            await queries.add_certificate(db, owner, name=name, origin="uploaded", sealed=sealed, **checked.columns)
+            await queries.add_certificate(db, owner, name=name, origin=origin, sealed=sealed, **checked.columns)
 
 
 @asynccontextmanager
@@ -82,6 +84,7 @@ async def test_each_name_gets_its_certificate(core: JobCore) -> None:
     await store(core, "first", "a.example")
     await store(core, "second", "b.example", "*.b.example")
     await store(core, "exact", "x.b.example")
+    await store(core, "own", "x.b.example", "own.example", origin="self_signed")
     live = LiveCertificates(core.pool, VAULT)
     await live.refresh()
     async with listening(live) as port:
@@ -89,6 +92,7 @@ async def test_each_name_gets_its_certificate(core: JobCore) -> None:
         assert ["a.example"] == await served(port, "A.Example")
         assert ["b.example", "*.b.example"] == await served(port, "any.b.example")
         assert ["x.b.example"] == await served(port, "x.b.example")
+        assert ["x.b.example", "own.example"] == await served(port, "own.example")
         assert ["a.example"] == await served(port, "unknown.example")  # the oldest
         assert ["a.example"] == await served(port, None)
 

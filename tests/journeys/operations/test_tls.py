@@ -2,6 +2,8 @@
 
 import asyncio
 import ssl
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import httpx
@@ -10,6 +12,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from api.__main__ import main
+from api.cli.doctor import certificates
 from schema.identity.api_keys import new_api_key
 from schema.installation.bootstrap import ensure_api_key
 from schema.vault import PLATFORM
@@ -29,11 +33,12 @@ STREAMS, WORDS = 50, 60  # at each of two processes
 @pytest.fixture
 async def tls_ports(system: System) -> dict[str, int]:
     """Two more API processes that serve TLS, with their ports."""
+    system.env["HEADRACE_TRUSTED_PROXIES"] = "127.0.0.1"
     ports = {name: free_port() for name in ("api2", "api3")}
     for name, port in ports.items():
         system.env["HEADRACE_TLS_PORT"] = str(port)
         system.start(name)
-    del system.env["HEADRACE_TLS_PORT"]
+    del system.env["HEADRACE_TLS_PORT"], system.env["HEADRACE_TRUSTED_PROXIES"]
     await asyncio.gather(*map(system.ready, ports))
     return ports
 
@@ -112,7 +117,8 @@ async def test_plain_http_sends_clients_to_tls_once_there_is_a_certificate(
     system: System, admin: httpx.AsyncClient, tls_ports: dict[str, int]
 ) -> None:
     port, plain = tls_ports["api2"], system.url_of("api2").replace("127.0.0.1", "localhost")
-    async with httpx.AsyncClient(verify=TRUST) as http:
+    from_elsewhere = {"X-Forwarded-For": "203.0.113.7"}
+    async with httpx.AsyncClient(verify=TRUST, headers=from_elsewhere) as http:
         assert 200 == (await http.get(f"{plain}/.well-known/jwks.json")).status_code
         made = await admin.post(f"{PATH}/self-signed", json={"name": "own", "names": ["chat.example.com"]})
         certificate, key = AUTHORITY.issue("localhost")
@@ -127,6 +133,8 @@ async def test_plain_http_sends_clients_to_tls_once_there_is_a_certificate(
         told = await http.get(f"{plain}/api/me", headers={"Authorization": "Bearer hr_x"})
         assert (403, "tls_required") == (told.status_code, told.json()["code"])
         assert 200 == (await http.get(f"{plain}/health/live")).status_code
+        here_itself = await http.get(f"{plain}/.well-known/jwks.json", headers={"X-Forwarded-For": "127.0.0.1"})
+        assert 200 == here_itself.status_code
         assert 404 == (await http.get(f"{plain}/.well-known/acme-challenge/{'t' * 43}")).status_code
         here = await http.get(f"https://localhost:{port}/.well-known/jwks.json")
         assert (200, "max-age=31536000") == (here.status_code, here.headers["strict-transport-security"])
@@ -134,3 +142,43 @@ async def test_plain_http_sends_clients_to_tls_once_there_is_a_certificate(
     own = ssl.create_default_context(cadata=made.json()["chain"])
     _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=own, server_hostname="chat.example.com")
     writer.close()
+
+
+async def test_the_command_line_does_all_of_it(
+    system: System, admin: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("HEADRACE_URL", system.url)
+    monkeypatch.setenv("HEADRACE_ADMIN_KEY", admin.headers["authorization"].removeprefix("Bearer "))
+    paths = {name: tmp_path / name for name in ("chain", "key", "other", "signed")}
+    certificate, key = AUTHORITY.issue("cli.example")
+    for name, content in (("chain", certificate), ("key", key), ("other", AUTHORITY.issue("x.example")[1])):
+        paths[name].write_text(content)
+
+    async def headrace(*arguments: object) -> tuple[int, str, str]:
+        status = await asyncio.to_thread(main, ["certificates", *map(str, arguments)])
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    pair = ("--certificate", paths["chain"], "--key", paths["key"])
+    assert "there are no certificates" in (await headrace("list"))[1].lower()
+    assert "for      cli.example" in (await headrace("check", *pair))[1]
+    for action in (("check",), ("upload", "public")):
+        status, _, why = await headrace(*action, "--certificate", paths["chain"], "--key", paths["other"])
+        assert (1, True) == (status, "does not belong to the certificate for cli.example" in why)
+    assert 0 == (await headrace("upload", "public", *pair))[0]
+    assert certificate == (await headrace("show", "public"))[1]
+
+    csr = (await headrace("request", "asked", "asked.example"))[1]
+    paths["signed"].write_text(AUTHORITY.issue(csr=csr)[0])
+    assert 0 == (await headrace("replace", "asked", "--certificate", paths["signed"]))[0]
+    assert 0 == (await headrace("self-signed", "own", "chat.internal", "--days", 30))[0]
+    assert 0 == (await headrace("renew", "own"))[0]
+    assert "agree to its terms" in (await headrace("acme", "le", "le.example"))[2]
+    listed = (await headrace("list"))[1]
+    assert ["asked", "own", "public"] == [line.split()[0] for line in listed.splitlines()]
+    assert "self_signed  ends 20" in listed
+    told = list(map(str, await asyncio.to_thread(list, certificates())))
+    assert 3 == len(told)
+    assert all(line.startswith("ok") for line in told)
+    assert 0 == (await headrace("delete", "own"))[0]
+    assert (1, "", True) == ((again := await headrace("delete", "own"))[0], again[1], "no such certificate" in again[2])
