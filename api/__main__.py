@@ -33,7 +33,7 @@ COMMANDS = {
     "rotate-keys": ("rotate_keys", "re-encrypt stored secrets with the newest key; --new creates one"),
     "backup": ("backup", "write the database and the stored files to one file, while everything runs"),
     "restore": ("restore", "put a backup into an empty installation, all of it or nothing"),
-    "import": ("imports", "import conversations of other programs as sessions of a tenant"),
+    "import": ("imports", "import conversations and people of other programs into a tenant"),
     "certificates": ("certificates", "list, upload, make, order and renew what the API serves TLS with"),
     "lock": ("lock", "regenerate constraints.txt"),
 }

@@ -2,6 +2,8 @@
 
 A hash takes 19 MiB and about 50 ms of a core, so at most two are computed at a time, in their own threads. Unknown users take
 as long as known ones: their password is compared with a dummy hash.
+Imported people have bcrypt's hashes until they first sign in, which takes longer: 0.3 s for a cost of 12. Who measures that
+learns that such a person hasn't signed in yet.
 """
 
 import asyncio
@@ -10,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
+import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
@@ -24,6 +27,9 @@ HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 # The hash of a password that nobody knows.
 DUMMY_HASH = "$argon2id$v=19$m=19456,t=2,p=1$5emnT9qu7Ih/a0LHH4BiXw$xevrnpzAqK4vHTfXZfMGAJCWuP1WqbzoWjzvzj+E95s"
 
+BCRYPT_PREFIX = "$2"
+BCRYPT_BYTES = 72  # of a password; those who made the hash ignored the rest, which bcrypt refuses today
+
 MAX_CONCURRENT = 2
 MAX_WAITING = 64  # further ones would wait longer than a client does, so they get 503
 MIN_LENGTH, MAX_LENGTH = 10, 200
@@ -36,6 +42,8 @@ def hash_password(password: str) -> str:
 
 def verify_password(hashed: str | None, password: str) -> bool:
     """Whether a password matches `hashed`. None never matches, and takes as long as a real hash."""
+    if hashed is not None and hashed.startswith(BCRYPT_PREFIX):
+        return _matches_bcrypt(hashed, password)
     try:
         matches = HASHER.verify(hashed or DUMMY_HASH, password)
     except (VerificationError, InvalidHashError):
@@ -43,9 +51,16 @@ def verify_password(hashed: str | None, password: str) -> bool:
     return matches and hashed is not None
 
 
+def _matches_bcrypt(hashed: str, password: str) -> bool:
+    try:
+        return bcrypt.checkpw(password.encode()[:BCRYPT_BYTES], hashed.encode())
+    except ValueError:  # it is no such hash
+        return False
+
+
 def is_outdated(hashed: str) -> bool:
-    """Whether a hash was made with other parameters than the current ones."""
-    return HASHER.check_needs_rehash(hashed)
+    """Whether a hash was made in another way, or with other parameters, than today's."""
+    return hashed.startswith(BCRYPT_PREFIX) or HASHER.check_needs_rehash(hashed)
 
 
 def check_password(password: str, *, email: str, field: str = "password") -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, cast
 
-from api.local.imports.conversations import ROLE_NAMES, TIME_NAMES, Conversation, Unknown, first, read_messages, time_of
+from api.imports.conversations import ROLE_NAMES, TIME_NAMES, Conversation, Unknown, first, read_messages, time_of
 
 SOURCE = "json"
 ID_NAMES = ("session_id", "conversation_id", "thread_id", "id")

@@ -30,7 +30,8 @@ class Said:
 
 @dataclass(frozen=True)
 class Conversation:
-    """A conversation and its id where it comes from, by which it is known again; `user` is whose it is, as the source says."""
+    """A conversation and its id where it comes from, by which it is known again; `user` is whose it is, as the source says.
+    Ids that `ids_are_global` are nobody else's conversation's, so whose it is need not be known."""
 
     source: str
     id: str
@@ -38,11 +39,17 @@ class Conversation:
     title: str
     said: tuple[Said, ...]
     created_at: datetime | None = None
+    ids_are_global: bool = False
 
     @property
-    def key(self) -> tuple[str, str, str, datetime]:
+    def origin(self) -> str:
+        """What it is known by, with its first moment."""
+        return f"{self.source}/{'' if self.ids_are_global else self.user or ''}/{self.id}"
+
+    @property
+    def key(self) -> tuple[str, datetime]:
         """What it is known by."""
-        return self.source, self.user or "", self.id, self.first_at
+        return self.origin, self.first_at
 
     @property
     def first_at(self) -> datetime:
