@@ -52,7 +52,13 @@ async def _decide(run: AgentRun, state: AgentState, emitter: Emitter) -> tuple[R
 
     async def call(request: ModelRequest) -> str:
         said = await call_model(
-            run, run.chat_agent, emitter, list(request.messages), stream_text=False, max_tokens=request.max_tokens
+            run,
+            run.chat_agent,
+            emitter,
+            list(request.messages),
+            response_format=request.response_format,
+            stream_text=False,
+            max_tokens=request.max_tokens,
         )
         replies.append(said)
         return said.text

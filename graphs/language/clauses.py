@@ -7,7 +7,7 @@ alone: it begins like a request, asks something, or has a code. Not for: which a
 import re
 import unicodedata
 
-from graphs.language.patterns import CODES, codes_in, mark_codes
+from graphs.language.patterns import CODE, mark_codes
 from graphs.language.tokenization import fold, normalise, word_set
 
 MAX_CLAUSES = 6
@@ -72,7 +72,7 @@ def _stands_alone(text: str) -> bool:
     words = re.findall(r"\w+", marked)
     if len(words) < 2:
         return False
-    return words[0] in _REQUEST_WORDS or bool(codes_in(marked) & CODES) or bool(_QUESTION_WORDS.search(fold(marked)))
+    return words[0] in _REQUEST_WORDS or CODE in marked or bool(_QUESTION_WORDS.search(fold(marked)))
 
 
 def _word_count(text: str) -> int:

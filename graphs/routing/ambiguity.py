@@ -97,8 +97,8 @@ def _is_ambiguous_in(language: str, words: list[str]) -> bool:
 
 
 def is_only_codes(text: str) -> bool:
-    """Whether it consists of numbers or codes and nothing else."""
-    return bool(re.fullmatch(r"\s*(?:‹\w+›\s*)+", mark_codes(clean_utterance(text))))
+    """Whether it consists of codes, numbers or names of files and nothing else."""
+    return bool(re.fullmatch(r"[\s,;]*(?:(?:‹\w+›|\d{3,})[\s,;]*)+", mark_codes(clean_utterance(text))))
 
 
 def is_afterthought(text: str) -> bool:

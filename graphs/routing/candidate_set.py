@@ -15,11 +15,11 @@ import numpy as np
 from graphs.routing.ambiguity import AMBIGUOUS, is_afterthought, is_ambiguous
 from graphs.routing.classifiers import Array, Classifier, train
 from graphs.routing.contract import Candidate, Scored
-from graphs.routing.frames import GLANCE_FILE, LIVE, NOBODY, PICTURE, FrameModel, centre, frame_model
+from graphs.routing.fitted import Fitted, fitted
+from graphs.routing.frames import LIVE, NOBODY, PICTURE, centre
 from graphs.routing.scoring import Evidence, Features, features, probabilities
 from graphs.routing.signals import MAX_EXAMPLES, Item, LexicalIndex, LexicalSignals, prepare, training_items
 from graphs.routing.small_talk import GREETINGS, SMALL_TALK, SMALL_TALK_NAME
-from graphs.routing.weights import GLANCE_WEIGHTS, LEXICAL_WEIGHTS, SEMANTIC_WEIGHTS
 
 MIN_EXAMPLE_WORDS = 3
 """A shorter example is only a hint and doesn't decide the route alone."""
@@ -45,13 +45,9 @@ class CandidateSet:
     """The agents, and what competes with them: "ambiguous" and "small talk" (last). Predicts by words alone until
     `train_on_vectors` has been called. `glance` is the same set with vectors of words, if there are any."""
 
-    def __init__(
-        self,
-        candidates: Sequence[Candidate],
-        frames: FrameModel | None = None,
-        weights: Sequence[float] = SEMANTIC_WEIGHTS,
-    ) -> None:
-        self._frames, self._weights = frames or frame_model(), weights
+    def __init__(self, candidates: Sequence[Candidate], known: Fitted | None = None) -> None:
+        self._fitted = known or fitted()
+        self._frames, self._weights = self._fitted.frames, self._fitted.semantic
         self.glance: CandidateSet | None = None
         self.agents = tuple(c for c in candidates if c.name != SMALL_TALK_NAME)
         self.all_candidates = (*self.agents, AMBIGUOUS, small_talk_candidate(candidates))
@@ -75,7 +71,7 @@ class CandidateSet:
     def add_glance(self, vectors: Array) -> None:
         """Make `glance` of the vectors of words of `items`. What is known of their words is shared."""
         made = copy.copy(self)
-        made._frames, made._weights = frame_model(GLANCE_FILE), GLANCE_WEIGHTS
+        made._frames, made._weights = self._fitted.glance_frames, self._fitted.glance
         made.train_on_vectors(vectors)
         self.glance = made
 
@@ -101,7 +97,7 @@ class CandidateSet:
     ) -> Prediction:
         """Return the probabilities of a text; by words alone without its vector (`meaning`). `whole` is the text that it is a
         part of: whether it says what it is about, and continues what was said before, is seen there."""
-        weights = self._weights if self._uses(meaning) else LEXICAL_WEIGHTS
+        weights = self._weights if self._uses(meaning) else self._fitted.lexical
         found = probabilities(self.features(text, meaning, last_agent, whole=whole), weights)
         scored = (Scored(c.name, p) for c, p in zip(self.agents, found, strict=False))
         ranked = tuple(sorted(scored, key=lambda item: -item.score))

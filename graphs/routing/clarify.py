@@ -7,6 +7,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import msgspec
 import structlog
@@ -15,7 +16,7 @@ from graphs.data_marks import DataMark
 from graphs.language.detection import Language, detect_language
 from graphs.language.tokenization import head_and_tail
 from graphs.providers.contract import Message, ModelRequest
-from graphs.routing.contract import Candidate, Context, Intent, Route, Scored
+from graphs.routing.contract import Candidate, Context, Intent, Route
 from schema.errors import HeadraceError
 from schema.ttl_cache import TtlCache
 
@@ -24,6 +25,7 @@ CallModel = Callable[[ModelRequest], Awaitable[str]]
 Choices = TtlCache[tuple[str, Context | None, tuple[Candidate, ...]], str]
 """What a model has chosen, by what it was asked: the question, what was said before, and the agents."""
 UNCLEAR = "unclear"
+SEVERAL = "several"
 NONE = "none"
 MAX_HINT_CHARS = 60
 MAX_MESSAGE_CHARS, MAX_EARLIER_CHARS = 1000, 200
@@ -74,34 +76,61 @@ async def ask_model(
         return route
     asked = (text, context, tuple(candidates))
     if chosen is not None and (known := chosen.get(asked)) is not None:
-        return apply_choice(route, known)
+        return apply_choice(text, route, known)
     request = build_request(text, route, candidates, model=model, context=context)
     try:
         async with asyncio.timeout(TIMEOUT_S):
             reply = await call(request)
     except (HeadraceError, TimeoutError) as exc:
         log.warning("routing_model_failed", code=getattr(exc, "code", "timeout"))
-        return apply_choice(route, fallback)
-    choice = parse_reply(reply, [one.agent for one in route.best])
+        return apply_choice(text, route, fallback)
+    choice = parse_reply(reply, _choices(route))
     if chosen is not None and choice is not None:
         chosen.put(asked, choice)
-    return apply_choice(route, choice or fallback)
+    return apply_choice(text, route, choice or fallback)
 
 
 def build_request(
     text: str, route: Route, candidates: Sequence[Candidate], *, model: str, context: Context | None = None
 ) -> ModelRequest:
     """Return the request that asks `model` (the vendor's own name) to choose among `route.best`."""
-    messages = build_prompt(text, route.best, candidates, context)
-    return ModelRequest(model=model, messages=messages, temperature=0.0, max_tokens=MAX_REPLY_TOKENS)
+    messages = build_prompt(text, route, candidates, context)
+    return ModelRequest(
+        model=model,
+        messages=messages,
+        temperature=0.0,
+        max_tokens=MAX_REPLY_TOKENS,
+        response_format=_reply_format(_choices(route)),
+    )
+
+
+def _choices(route: Route) -> list[str]:
+    """Return what a model may choose besides NONE and UNCLEAR: the agents, and all of them for what may be for several."""
+    return [*(one.agent for one in route.best), *([SEVERAL] if len(route.intents) > 1 else [])]
+
+
+def _reply_format(names: Sequence[str]) -> dict[str, Any]:
+    """Return the schema of a reply, for vendors that hold a model to one."""
+    schema = {
+        "type": "object",
+        "properties": {"agent": {"type": "string", "enum": [*names, NONE, UNCLEAR]}},
+        "required": ["agent"],
+        "additionalProperties": False,
+    }
+    return {"type": "json_schema", "json_schema": {"name": "route", "strict": True, "schema": schema}}
 
 
 def build_prompt(
-    text: str, best: Sequence[Scored], candidates: Sequence[Candidate], context: Context | None = None
+    text: str, route: Route, candidates: Sequence[Candidate], context: Context | None = None
 ) -> tuple[Message, ...]:
     """Return the messages of that request; what the user said is marked as data and truncated."""
     by_name = {c.name: c for c in candidates}
-    agents = "\n".join(_candidate_line(by_name[one.agent]) for one in best if one.agent in by_name)
+    lines = [_candidate_line(by_name[one.agent]) for one in route.best if one.agent in by_name]
+    if len(route.intents) > 1:
+        lines.append(
+            f"- {SEVERAL}: {', then '.join(intent.agent for intent in route.intents)}, each for a part of the message"
+        )
+    agents = "\n".join(lines)
     context = context or Context()
     mark = DataMark.new()
     before = "".join(f"{mark.wrap(head_and_tail(m, MAX_EARLIER_CHARS))}\n" for m in context.last_messages[-2:])
@@ -131,21 +160,26 @@ def parse_reply(reply: str, names: Sequence[str]) -> str | None:
 
 
 AGENT_BY_MODEL = "The model chose this agent."
+AGENTS_BY_MODEL = "The model found that the message is for these agents, one after the other."
 NO_AGENT_BY_MODEL = "The model found that no agent is meant, so it answers alone."
 
 
-def apply_choice(route: Route, chosen: str | None) -> Route:
-    """Return the route after the model's choice: that agent, plain chat (`NONE`), or the question to the user."""
+def apply_choice(text: str, route: Route, chosen: str | None) -> Route:
+    """Return the route of a message after the model's choice: that agent, all of them (`SEVERAL`), plain chat (`NONE`), or the
+    question to the user."""
     change = msgspec.structs.replace
     if chosen is None or chosen == UNCLEAR:
         reason = (
             "The model can't tell which agent is meant." if chosen else "The model named no agent that can be used."
         )
         return change(route, agent=None, intents=(), needs_model=False, reason=reason)
+    if chosen == SEVERAL and len(route.intents) > 1:
+        return change(route, needs_model=False, clarify=None, reason=AGENTS_BY_MODEL)
     if chosen == NONE:
         return change(route, agent=None, intents=(), needs_model=False, clarify=None, reason=NO_AGENT_BY_MODEL)
-    intents = tuple(Intent(chosen, intent.text) for intent in route.intents[:1])
-    return change(route, agent=chosen, intents=intents, needs_model=False, clarify=None, reason=AGENT_BY_MODEL)
+    return change(
+        route, agent=chosen, intents=(Intent(chosen, text),), needs_model=False, clarify=None, reason=AGENT_BY_MODEL
+    )
 
 
 def clarifying_question(candidates: Sequence[Candidate], language: Language) -> str:

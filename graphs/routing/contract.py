@@ -10,12 +10,13 @@ from graphs.language.detection import Language
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An agent that may answer. `examples` are utterances that belong to it, including corrected routes, newest last.
-    `keywords` are words or phrases that point to it."""
+    `keywords` are words or phrases that point to it, `patterns` are those of the codes that its tools take."""
 
     name: str
     description: str
     examples: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Route(msgspec.Struct, frozen=True):
     `agent` is the first intent's, None for plain chat. With `needs_model`, the decision is the router's best guess and `best`
     are the choices for the model (`clarify.py`). `clarify` is a question in the user's language, asked instead of an answer;
     with `needs_model`, only if there is no model or it can't tell either. `confidence` is that of the decision, plain chat
-    included. `reason` is a sentence for people, in English.
+    included: how often such decisions are right. `reason` is a sentence for people, in English.
     """
 
     agent: str | None

@@ -8,7 +8,7 @@ import re
 from typing import Literal
 
 from graphs.language.clauses import split_clauses
-from graphs.language.patterns import CODES, mark_codes
+from graphs.language.patterns import codes_in
 from graphs.language.tokenization import clean_utterance, fold, normalise
 from graphs.routing.contract import Route
 
@@ -43,7 +43,7 @@ def choose_graph(utterance: str) -> Graph:
         return "plan_execute"
     if _ORDERED.search(text):
         return "react"
-    codes = sum(mark_codes(clean_utterance(utterance)).count(kind) for kind in CODES)
+    codes = len(codes_in(clean_utterance(utterance)))
     clauses = split_clauses(clean_utterance(utterance))
     is_parallel = bool(_PARALLEL.search(text)) or codes >= 2 or len(clauses) >= 2
     return "plan_execute" if is_parallel else "react"

@@ -16,19 +16,22 @@ for: calling a model (`clarify.py`), or requests that name an agent.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import structlog
 
 from graphs.language.detection import Language, detect_language
 from graphs.language.foreground import requests_in
-from graphs.language.patterns import codes_in, mark_codes
+from graphs.language.patterns import codes_in
 from graphs.language.tokenization import MAX_UTTERANCE_CHARS, clean_utterance
 from graphs.routing import ambiguity
 from graphs.routing.candidate_set import CandidateSet, Prediction
 from graphs.routing.clarify import Choices, clarifying_question
 from graphs.routing.classifiers import Array
 from graphs.routing.contract import Candidate, Context, Intent, Route, Scored
+from graphs.routing.fitted import Fitted
+from graphs.routing.scoring import confidence
 from graphs.routing.semantic import TextEmbedder, TextGlance, VectorCache, VectorStore, glance_at
 from schema.errors import HeadraceError
 from schema.ttl_cache import TtlCache
@@ -38,11 +41,13 @@ MAX_CACHED_ITEMS = 20_000
 MAX_CHOICES = 3
 MAX_CHOOSERS, MAX_CHOSEN, CHOSEN_S = 64, 200, 3600.0
 """What models have chosen where the router was unsure: of so many tenants' models, so many questions of the last hour."""
+MAX_LIKENED = 512
+"""Descriptions of tools whose words' vectors are remembered."""
 MAX_LOOKED_BACK = 3
 """Earlier messages that are routed to find who answered, where nobody says it."""
-VECTORS_WAIT_S = 10.0
-"""How long a question waits for the vectors of its agents' texts, which new agents have to compute (20 ms each) and a new
-process reads; words decide until they are there, and know much less."""
+VECTORS_WAIT_S = 0.3
+"""How long a question waits for the vectors of its agents' texts: as long as a new process reads those that are kept. Texts
+that nobody has embedded take longer (20 ms each, idle); until they are there, the vectors of words decide."""
 
 log = structlog.get_logger(__name__)
 
@@ -52,13 +57,14 @@ CONTINUED = "The message continues the conversation with this agent."
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Probabilities. From `sure` on, nobody is asked; a part of a message is an intent of its own from `part` on. What is less
-    likely than `choice` is not offered as a choice. What is `clear` at a glance, an agent's or nobody's, needs no vector of the
-    whole text. Fitted by `tests/routing`."""
+    """Probabilities. From `sure` on, nobody is asked, and from `vague` on the user is, without a model; a part of a message is
+    an intent of its own from `part` on. What is less likely than `choice` is not offered as a choice. What is `clear` at a
+    glance, an agent's or nobody's, needs no vector of the whole text. Fitted by `tests/routing`."""
 
-    sure: float = 0.88
+    sure: float = 0.85
+    vague: float = 0.7
     clear: float = 0.93
-    clear_nobody: float = 0.75
+    clear_nobody: float = 0.8
     part: float = 0.4
     choice: float = 0.08
 
@@ -74,19 +80,23 @@ class Router:
         *,
         store: VectorStore | None = None,
         glance: TextGlance | None = None,
+        known: Fitted | None = None,
     ) -> None:
         self.thresholds = thresholds or Thresholds()
-        self._glance = glance
+        self._glance, self._fitted = glance, known
         self._vectors = VectorCache(embedder, store) if embedder else None
         self._candidate_sets: TtlCache[tuple[Candidate, ...], CandidateSet] = TtlCache(
             MAX_CACHED_ITEMS, weigh=lambda candidate_set: len(candidate_set.items)
         )
         self._chosen: TtlCache[str, Choices] = TtlCache(MAX_CHOOSERS)
+        self._glanced: TtlCache[str, Array] = TtlCache(MAX_LIKENED)
         self._training: dict[tuple[Candidate, ...], asyncio.Task[None]] = {}
 
     async def prepare(self, candidates: Sequence[Candidate]) -> None:
         """Prepare a set now, vectors included: at start-up, or after a change of agents. Raises what the embedder raises."""
-        await self._train(await self._candidate_set(tuple(candidates)))
+        made = await self._candidate_set(tuple(candidates))
+        if self._vectors is not None and not made.has_vectors:
+            await asyncio.shield(self._training_of(tuple(candidates), made))
 
     def chosen_by(self, chooser: str) -> Choices:
         """Return what a tenant's model has chosen of late."""
@@ -98,6 +108,18 @@ class Router:
         """Have the embedder loaded, so that no question waits for it. Raises what the embedder raises."""
         if self._vectors is not None:
             await self._vectors.embed_utterances(["ok"])
+
+    def likeness(self, text: str, others: Sequence[str]) -> list[float]:
+        """Return the cosine of a text's words with those of each of `others`, which are remembered; 0 without such vectors."""
+        if self._glance is None:
+            return [0.0] * len(others)
+        found = glance_at(self._glance, [text])[0]
+        return [float(found @ self._glanced_vector(self._glance, one)) for one in others]
+
+    def _glanced_vector(self, glance: TextGlance, text: str) -> Array:
+        if (vector := self._glanced.get(text)) is None:
+            self._glanced.put(text, vector := glance_at(glance, [text])[0])
+        return vector
 
     async def route(self, text: str, candidates: Sequence[Candidate], context: Context | None = None) -> Route:
         """Route one utterance among these candidates. An embedder that fails is logged, and words decide."""
@@ -121,7 +143,7 @@ class Router:
         predictions = await self._predict(
             tuple(candidates), candidate_set, [asked, *parts] if len(parts) > 1 else [asked], last, text
         )
-        if (split_route := self._split_intents(predictions[1:], language)) is not None:
+        if (split_route := self._split_intents(predictions[1:], candidate_set.agents, language)) is not None:
             return split_route
         return _with_full_text(self._decide(predictions[0], candidate_set, language, last), utterance)
 
@@ -149,8 +171,9 @@ class Router:
         agents = candidate_set.agents
         if any(c.name == context.last_agent for c in agents):
             return _route_to(context.last_agent or "", 0.8, language, text, CONTINUED)
-        found = codes_in(mark_codes(text))
-        matching = [c for c, known in zip(agents, candidate_set.lexical.codes, strict=False) if known & found]
+        found = codes_in(text)
+        known = zip(agents, candidate_set.lexical.codes, strict=False)
+        matching = [agent for agent, codes in known if codes.knows_one_of(found)]
         if len(matching) == 1:
             return _route_to(matching[0].name, 0.75, language, text, "Only this agent knows codes of this form.")
         return _ask_user(
@@ -196,8 +219,10 @@ class Router:
             log.warning("routing_embed_failed", code=exc.code)
             return None
 
-    def _split_intents(self, clauses: Sequence[Prediction], language: Language) -> Route | None:
-        """Return several intents if different agents are sure of different clauses; other clauses join the one before."""
+    def _split_intents(
+        self, clauses: Sequence[Prediction], agents: Sequence[Candidate], language: Language
+    ) -> Route | None:
+        """Return several intents if different agents are likely for different clauses; other clauses join the one before."""
         intents: list[Intent] = []
         lead, sure = "", 1.0
         for part in clauses:
@@ -212,13 +237,14 @@ class Router:
                 lead = f"{lead}{part.text}. "
         if len(intents) < 2:
             return None
-        return Route(
-            intents[0].agent,
-            sure,
-            language,
-            tuple(intents),
-            f"The message contains {len(intents)} requests.",
-        )
+        reason = f"The message contains {len(intents)} requests."
+        found = Route(intents[0].agent, confidence(sure), language, tuple(intents), reason)
+        if sure >= self.thresholds.sure:
+            return found
+        names = dict.fromkeys(intent.agent for intent in intents)
+        best = tuple(Scored(name, sure) for name in names)[:MAX_CHOICES]
+        question = clarifying_question([one for one in agents if one.name in names][:MAX_CHOICES], language)
+        return msgspec.structs.replace(found, needs_model=True, clarify=question, best=best)
 
     def _decide(
         self,
@@ -230,7 +256,7 @@ class Router:
         clear: bool = False,
     ) -> Route:
         first = prediction.ranked[0]
-        if prediction.ambiguous > max(first.score, prediction.small_talk):
+        if prediction.ambiguous >= self.thresholds.vague:
             likely = tuple(s for s in prediction.ranked[:MAX_CHOICES] if s.score >= self.thresholds.choice)
             by_name = {c.name: c for c in candidate_set.agents}
             return _ask_user([by_name[s.agent] for s in likely], language, likely)
@@ -238,11 +264,13 @@ class Router:
             return self._route_to_model(prediction, candidate_set.agents, language)
         if prediction.small_talk > first.score:
             reason = f"The {prediction.basis} of the message fit no agent, so the model answers alone."
-            return Route(None, prediction.small_talk, language, (), reason, best=prediction.ranked[:MAX_CHOICES])
+            return Route(
+                None, confidence(prediction.small_talk), language, (), reason, best=prediction.ranked[:MAX_CHOICES]
+            )
         reason = f"The {prediction.basis} of the message fit this agent."
         if first.agent == last and ambiguity.is_short(prediction.text):
             reason = CONTINUED
-        return _route_to(first.agent, first.score, language, prediction.text, reason, prediction.ranked)
+        return _route_to(first.agent, confidence(first.score), language, prediction.text, reason, prediction.ranked)
 
     def _route_to_model(self, prediction: Prediction, agents: Sequence[Candidate], language: Language) -> Route:
         """Return the best guess, plain chat included, with the choices for a model and a question for the user."""
@@ -252,15 +280,15 @@ class Router:
         question = clarifying_question([by_name[s.agent] for s in best], language)
         reason = f"The {prediction.basis} of the message fit several agents."
         if prediction.small_talk > best[0].score:
-            return Route(None, prediction.small_talk, language, (), reason, True, question, best)
+            return Route(None, confidence(prediction.small_talk), language, (), reason, True, question, best)
         intents = (Intent(best[0].agent, prediction.text),)
-        return Route(best[0].agent, best[0].score, language, intents, reason, True, question, best)
+        return Route(best[0].agent, confidence(best[0].score), language, intents, reason, True, question, best)
 
     async def _candidate_set(self, candidates: tuple[Candidate, ...]) -> CandidateSet:
         return await self._candidate_sets.load(candidates, lambda: asyncio.to_thread(self._make_set, candidates))
 
     def _make_set(self, candidates: tuple[Candidate, ...]) -> CandidateSet:
-        made = CandidateSet(candidates)
+        made = CandidateSet(candidates, self._fitted)
         if self._glance is not None:
             made.add_glance(glance_at(self._glance, [item.text for item in made.items]))
         return made
@@ -269,24 +297,25 @@ class Router:
         """Whether vectors can be used. Missing ones are computed, in the background if that takes long."""
         if candidate_set.has_vectors or self._vectors is None:
             return candidate_set.has_vectors
-        if (training := self._training.get(candidates)) is None:
-            training = self._training[candidates] = asyncio.create_task(self._train_in_background(candidate_set))
-            training.add_done_callback(lambda _: self._training.pop(candidates, None))
-        await asyncio.wait({training}, timeout=VECTORS_WAIT_S)
+        await asyncio.wait({self._training_of(candidates, candidate_set)}, timeout=VECTORS_WAIT_S)
         return candidate_set.has_vectors
 
-    async def _train_in_background(self, candidate_set: CandidateSet) -> None:
-        try:
-            await self._train(candidate_set)
-        except HeadraceError as exc:
-            log.warning("routing_embed_failed", code=exc.code)
+    def _training_of(self, candidates: tuple[Candidate, ...], candidate_set: CandidateSet) -> asyncio.Task[None]:
+        """Return the task that trains a set on its vectors, one for all who wait for it."""
+        if (training := self._training.get(candidates)) is None:
+            training = self._training[candidates] = asyncio.create_task(self._train(candidate_set))
+            training.add_done_callback(partial(self._trained, candidates))
+        return training
+
+    def _trained(self, candidates: tuple[Candidate, ...], training: asyncio.Task[None]) -> None:
+        self._training.pop(candidates, None)
+        if not training.cancelled() and (error := training.exception()) is not None:
+            log.warning("routing_embed_failed", code=getattr(error, "code", type(error).__name__))
 
     async def _train(self, candidate_set: CandidateSet) -> None:
-        if self._vectors and not candidate_set.has_vectors:
-            await asyncio.to_thread(
-                candidate_set.train_on_vectors,
-                await self._vectors.embed_examples([item.text for item in candidate_set.items]),
-            )
+        assert self._vectors is not None, "only asked for with an embedder"
+        vectors = await self._vectors.embed_examples([item.text for item in candidate_set.items])
+        await asyncio.to_thread(candidate_set.train_on_vectors, vectors)
 
 
 def _language(text: str, context: Context) -> Language:

@@ -10,11 +10,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphs.routing.frames import NOBODY, VAGUE
+from graphs.routing.frames import DOCUMENTS, NOBODY, PICTURE, VAGUE
 from graphs.routing.signals import LexicalSignals
+from graphs.routing.weights import CALIBRATION
 
 Features = tuple[float, ...]
-AGENT_FEATURES, VAGUE_FEATURES, NOBODY_FEATURES = 13, 6, 6
+AGENT_FEATURES, VAGUE_FEATURES, NOBODY_FEATURES = 13, 6, 7
 FLOOR = 0.02
 """Added to a probability before its logarithm."""
 
@@ -66,12 +67,26 @@ def _nobody_features(found: Evidence) -> Features:
     best = max(found.scores[:-2], default=0.0)
     return (
         *[0.0] * (AGENT_FEATURES + VAGUE_FEATURES),
-        *(1.0, _log(share), share, found.scores[-1], nearest, best),
+        *(1.0, _log(share), share, found.scores[-1], nearest, best, _unanswered(found)),
+    )
+
+
+def _unanswered(found: Evidence) -> float:
+    """Return how far a text asks for documents or a picture, where no agent answers these."""
+    return sum(
+        found.frame[at] * (1 - max((kind[at] for kind in found.kinds), default=0.0)) for at in (DOCUMENTS, PICTURE)
     )
 
 
 def _log(share: float) -> float:
     return math.log(share + FLOOR)
+
+
+def confidence(probability: float) -> float:
+    """Return how often a decision of this probability is right where nothing like it was learned."""
+    slope, shift = CALIBRATION
+    odds = math.log(max(probability, 1e-6) / max(1 - probability, 1e-6))
+    return 1 / (1 + math.exp(-(slope * odds + shift)))
 
 
 def probabilities(found: Sequence[Features], weights: Sequence[float]) -> list[float]:

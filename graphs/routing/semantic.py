@@ -141,5 +141,5 @@ def text_to_embed(text: str, *, english_only: bool) -> str:
 def marked_text(text: str) -> str:
     """Return the text to embed: numbers and codes are replaced by their kind, and names inside a sentence are left out, because
     they say who is meant and not what."""
-    marked = re.sub(r"‹(\w+)›", lambda kind: f"{kind[1].replace('_', ' ')} number", mark_codes(_NAMES.sub("", text)))
+    marked = re.sub(r"‹(\w+)›", r"\1", mark_codes(_NAMES.sub("", text)))
     return " ".join(marked.split())

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from graphs.language.patterns import codes_in, mark_codes
 from graphs.language.tokenization import FOLDED_STOP_WORDS, fold, has_diacritics, normalise, tokenize
+from graphs.routing.codes import KnownCodes
 from graphs.routing.contract import Candidate
 
 MAX_EXAMPLES = 200
@@ -81,8 +82,8 @@ class LexicalIndex:
     def __init__(self, candidates: Sequence[Candidate], items: Sequence[Item]) -> None:
         owners: list[list[str]] = [[] for _ in candidates]
         for item in items:
-            owners[item.owner].append(mark_codes(item.text))
-        self.codes = [codes_in(" ".join(texts)) for texts in owners]
+            owners[item.owner].append(item.text)
+        self.codes = [KnownCodes(one.patterns, texts) for one, texts in zip(candidates, owners, strict=True)]
         self._views = {folded: _View(candidates, items, folded=folded) for folded in (True, False)}
 
     def compute_signals(self, text: str) -> LexicalSignals:
@@ -90,8 +91,8 @@ class LexicalIndex:
         folded = not has_diacritics(text)
         prepared = prepare(text)
         words = self._views[folded].corrected_words(prepared)
-        found = codes_in(prepared)
-        known = tuple(float(bool(found & codes)) for codes in self.codes)
+        found = codes_in(text)
+        known = tuple(float(codes.knows_one_of(found)) for codes in self.codes)
         return LexicalSignals(
             self._views[folded].vector(words), folded, self._views[folded].keyword_scores(words), known
         )

@@ -1,4 +1,5 @@
-"""`python -m tests.routing [words]`: how often the router is right, and how long it takes. `… fit`: new weights.
+"""`python -m tests.routing [words]`: how often the router is right, and how long it takes. `… fit`: new weights. `… crosswise`:
+the half of others that may be looked at, each business by a router that has learned nothing of it (`crosswise.py`).
 
 `words` runs without an embedder; `fitting` cross-validates the fitting half and lists its mistakes. Those of the held-out half
 are never listed, so that it stays a fair measure.
@@ -15,6 +16,7 @@ from graphs.embeddings.registry import open_embedder, routing_embedder, routing_
 from graphs.routing.contract import Candidate
 from graphs.routing.frames import FILE, GLANCE_FILE
 from graphs.routing.router import Router
+from tests.routing.crosswise import print_crosswise
 from tests.routing.fitting import fit, write
 from tests.routing.labelled import Labelled, read_agents, read_half, read_utterances, with_learned_examples
 from tests.routing.measurement import RoutingResults, measure, measure_crosswise
@@ -25,10 +27,13 @@ LANGUAGES, STYLES = ("en", "vi", "other"), ("plain", "typo", "bare", "mixed")
 async def main(arguments: Sequence[str]) -> None:
     """Measure the router, or fit its weights."""
     if "fit" in arguments:
-        frames, glance, weights = await fit()
-        write(frames, FILE)
-        write(glance, GLANCE_FILE)
-        print(weights)
+        found = await fit()
+        write(found.frames, FILE)
+        write(found.glance_frames, GLANCE_FILE)
+        print(found.lines)
+        return
+    if "crosswise" in arguments:
+        await print_crosswise()
         return
     embedder = None if "words" in arguments else routing_embedder(open_embedder())
     if "fitting" in arguments:

@@ -2,11 +2,13 @@
 the weights of the features (`weights.py`), on the halves that may be looked at.
 
 The features are cross-fitted: an utterance gets its frame from a model that has not learned it; else it would count too much.
-The utterances of others weigh the most, for they are the least like the agents' rows. Those with several intents are left out.
-The ridge keeps sparse data from producing large weights.
+The utterances of others, and those of businesses that were made up for this, weigh the most, for they are the least like the
+agents' rows. Those with several intents are left out. The ridge keeps sparse data from producing large weights. `without` is a
+business of others that is to be measured: none of its utterances is learned (`crosswise.py`).
 """
 
 import asyncio
+import copy
 import hashlib
 import json
 from collections import Counter
@@ -23,17 +25,22 @@ from graphs.language.foreground import requests_in
 from graphs.routing.ambiguity import AMBIGUOUS
 from graphs.routing.candidate_set import CandidateSet
 from graphs.routing.contract import Candidate
+from graphs.routing.fitted import Fitted
 from graphs.routing.frames import FRAMES, FrameModel, centre, frame_words
 from graphs.routing.scoring import Features
 from graphs.routing.semantic import VectorCache, glance_at
 from tests.routing.labelled import DATA, read_agents, read_half, read_utterances
-from tests.routing.others import Utterance, read_others
+from tests.routing.others import Utterance, read_businesses, read_others
 
 RIDGE, ROUNDS, FOLDS = 1.0, 20, 3
-INVERSE_RIDGE_OF_FRAMES = 3.0
+INVERSE_RIDGE_OF_FRAMES = 10.0
 OWN_WEIGHT, OTHERS_WEIGHT = 0.1, 2.0
-FRAME_OF_AGENT = {"AgentAnalysis": "documents", "AgentOCR": "picture"}
-"""The demo's agents that don't answer with live figures."""
+FRAME_OF_AGENT = {
+    **dict.fromkeys(("AgentAnalysis", "AgentManual", "AgentRules", "AgentPapers", "AgentHandbook"), "documents"),
+    **dict.fromkeys(("AgentHygiene", "AgentArchive"), "documents"),
+    **dict.fromkeys(("AgentOCR", "AgentScan", "AgentReceipts"), "picture"),
+}
+"""The agents that don't answer with live figures."""
 NOT_FRAMED = ("several", "background", "negated")
 Embed = Callable[[Sequence[str]], Awaitable[Any]]
 """Returns vectors of texts, (texts, dimensions)."""
@@ -73,36 +80,86 @@ class Rows:
     weights: list[float] = field(default_factory=list)
 
 
-async def fit() -> tuple[dict[str, Any], dict[str, Any], str]:
-    """Return the model of frames, the one for vectors of words, and the three lines of `weights.py`."""
-    words, vectors = WordVectors(), VectorCache(open_embedder("e5")).embed_examples
+@dataclass(frozen=True)
+class Fit:
+    """The models of frames as they are written, and the weights in the order of `weights.py`."""
+
+    frames: dict[str, Any]
+    glance_frames: dict[str, Any]
+    lexical: list[float]
+    glance: list[float]
+    semantic: list[float]
+
+    @property
+    def fitted(self) -> Fitted:
+        """What a router takes."""
+        frames, glance = FrameModel(self.frames), FrameModel(self.glance_frames)
+        return Fitted(frames, glance, self.lexical, self.glance, self.semantic)
+
+    @property
+    def lines(self) -> str:
+        """The lines of `weights.py`."""
+        rows = {"LEXICAL": self.lexical, "GLANCE": self.glance, "SEMANTIC": self.semantic}
+        written = {name: ", ".join(f"{weight:.2f}" for weight in row) for name, row in rows.items()}
+        return "\n".join(f"{name}_WEIGHTS = ({row})  # fmt: skip  # noqa: E501" for name, row in written.items())
+
+
+class View:
+    """A way to embed texts, and the sets of candidates that are trained on its vectors."""
+
+    def __init__(self, embed: Embed) -> None:
+        self.embed = embed
+        self._sets: dict[tuple[Candidate, ...], CandidateSet] = {}
+        self._vectors: dict[tuple[Candidate, ...], Any] = {}
+
+    async def prepared(self, candidates: Sequence[Candidate], model: FrameModel) -> CandidateSet:
+        """Return the candidates, trained, with this model of frames."""
+        key = tuple(candidates)
+        if key not in self._sets:
+            made = await asyncio.to_thread(CandidateSet, candidates)
+            self._vectors[key] = await self.embed([item.text for item in made.items])
+            made.train_on_vectors(self._vectors[key])
+            self._sets[key] = made
+        found = copy.copy(self._sets[key])
+        found._frames = model
+        found._kinds, found._claims = found._frames_of_agents(self._vectors[key])
+        return found
+
+
+def open_views() -> tuple[View, View]:
+    """Return the view of whole texts, and the one of words."""
+    words = WordVectors()
 
     async def glance(texts: Sequence[str]) -> Any:
         return glance_at(words, texts)
 
-    framed = list(read_framed())
+    return View(VectorCache(open_embedder("e5")).embed_examples), View(glance)
+
+
+async def fit(without: str = "", views: tuple[View, View] | None = None) -> Fit:
+    """Fit everything, without what others asked of one business."""
+    by_texts, by_words = views or open_views()
+    framed = list(read_framed(without))
     framed_at_a_glance = [*framed, *read_frames("frames_at_a_glance")]
-    whole, quick = await _collect_rows(framed, vectors), await _collect_rows(framed_at_a_glance, glance)
-    found = {
-        "LEXICAL_WEIGHTS": (whole, whole.by_words),
-        "GLANCE_WEIGHTS": (quick, quick.by_meaning),
-        "SEMANTIC_WEIGHTS": (whole, whole.by_meaning),
-    }
-    lines = (
-        f"{name} = ({', '.join(f'{w:.2f}' for w in solve(features, rows.right, rows.weights))})"
-        for name, (rows, features) in found.items()
+    whole = await _collect_rows(framed, by_texts, without)
+    quick = await _collect_rows(framed_at_a_glance, by_words, without)
+    return Fit(
+        await fit_frames(framed, by_texts.embed),
+        await fit_frames(framed_at_a_glance, by_words.embed),
+        lexical=solve(whole.by_words, whole.right, whole.weights),
+        glance=solve(quick.by_meaning, quick.right, quick.weights),
+        semantic=solve(whole.by_meaning, whole.right, whole.weights),
     )
-    return await fit_frames(framed, vectors), await fit_frames(framed_at_a_glance, glance), "\n".join(lines)
 
 
-async def _collect_rows(framed: Sequence[Framed], embed: Embed) -> Rows:
+async def _collect_rows(framed: Sequence[Framed], view: View, without: str) -> Rows:
     others = [[one for one in framed if _fold(one.text) != k] for k in range(FOLDS)]
-    models = [FrameModel(await fit_frames(rest, embed)) for rest in others]
+    models = [FrameModel(await fit_frames(rest, view.embed)) for rest in others]
     rows = Rows()
-    for candidates, asked, weight in plans():
+    for candidates, asked, weight in plans(without):
         for number, model in enumerate(models):
             own = [one for one in asked if _fold(one.text) == number]
-            await _collect(rows, await prepared(candidates, model, embed), own, weight, embed)
+            await _collect(rows, await view.prepared(candidates, model), own, weight, view.embed)
     return rows
 
 
@@ -113,13 +170,14 @@ def read_frames(folder: str) -> Iterator[Framed]:
         yield from (Framed(line, path.stem) for line in path.read_text().splitlines() if line.strip())
 
 
-def read_framed() -> Iterator[Framed]:
-    """Yield texts with their frame: those of `data/frames`, of the fitting halves, and of others."""
+def read_framed(without: str = "") -> Iterator[Framed]:
+    """Yield texts with their frame: those of `data/frames`, of the fitting halves, of others, and of made-up businesses."""
     yield from read_frames("frames")
     for one in (*read_half("fitting"), *read_utterances("office")):
         if one.kind not in ("several", "follow") and one.clarify != "ok":
             yield Framed(one.text, _frame(one.agents, asks=one.clarify == "wanted"))
-    for _, _, utterances in read_others("seen"):
+    seen = (utterances for name, _, utterances in read_others("seen") if name != without)
+    for utterances in (*seen, *(utterances for _, _, utterances in read_businesses())):
         for other in utterances:
             if not other.history and other.clarify != "ok" and other.kind not in NOT_FRAMED and len(other.answers) == 1:
                 yield Framed(other.text, _frame(other.agents, asks=other.clarify == "wanted"))
@@ -161,7 +219,7 @@ def _word_rows(texts: Sequence[str], rarity: dict[str, float]) -> Any:
     return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
 
 
-def plans() -> Iterator[tuple[Sequence[Candidate], list[Asked], float]]:
+def plans(without: str = "") -> Iterator[tuple[Sequence[Candidate], list[Asked], float]]:
     """Yield candidates, the utterances to fit them on, and what each of these weighs."""
     demo = read_agents()
     sparse = tuple(replace(c, examples=(*c.examples[:2], *c.examples[6:8]), keywords=()) for c in demo)
@@ -174,7 +232,8 @@ def plans() -> Iterator[tuple[Sequence[Candidate], list[Asked], float]]:
     yield sparse, half, OWN_WEIGHT
     office = [one for one in read_utterances("office") if one.clarify == "no" and len(one.agents) == 1]
     yield read_agents("office"), [Asked(one.text, one.agents[0]) for one in office], OTHERS_WEIGHT
-    for name, candidates, utterances in read_others("seen"):
+    seen = [one for one in read_others("seen") if one[0] != without]
+    for name, candidates, utterances in (*seen, *read_businesses()):
         asked = [
             _asked(one) for one in utterances if len(one.answers) == 1 and len(one.agents) < 2 and one.clarify != "ok"
         ]
@@ -191,13 +250,6 @@ def _asked(one: Utterance) -> Asked:
     return Asked(
         one.text, _owner(one.agents, asks=one.clarify == "wanted"), None, "".join(one.context.last_messages[-1:])
     )
-
-
-async def prepared(candidates: Sequence[Candidate], model: FrameModel, embed: Embed) -> CandidateSet:
-    """Return the candidates, trained, with this model of frames."""
-    candidate_set = await asyncio.to_thread(CandidateSet, candidates, model)
-    candidate_set.train_on_vectors(await embed([item.text for item in candidate_set.items]))
-    return candidate_set
 
 
 async def _collect(
@@ -223,11 +275,10 @@ async def _likely_agent(candidate_set: CandidateSet, text: str, embed: Embed) ->
 def solve(rows: list[list[Features]], right: list[int], importance: Sequence[float]) -> list[float]:
     """Return the maximum-likelihood weights with ridge regularisation."""
     size = len(rows[0][0])
-    weights = np.zeros(size)
+    weights, arrays = np.zeros(size), [np.array(one) for one in rows]
     for _ in range(ROUNDS):
         slope, curve = RIDGE * weights, RIDGE * np.eye(size)
-        for one, place, counts in zip(rows, right, importance, strict=True):
-            found = np.array(one)
+        for found, place, counts in zip(arrays, right, importance, strict=True):
             total = found @ weights
             p = np.exp(total - total.max())
             p /= p.sum()

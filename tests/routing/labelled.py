@@ -27,8 +27,11 @@ from typing import Literal
 
 import msgspec
 
+from api.local.demo.agents import AGENTS
+from graphs.routing.codes import patterns_of
 from graphs.routing.contract import Candidate, Language
 from graphs.routing.small_talk import SMALL_TALK_NAME
+from tools.erp.definitions import definitions
 
 DATA = Path(__file__).parent / "data"
 DEMO_AGENTS = Path(__file__).parents[2] / "api" / "local" / "demo" / "agents.json"
@@ -55,9 +58,12 @@ class Labelled(msgspec.Struct, frozen=True):
 def read_agents(name: str = "demo") -> tuple[Candidate, ...]:
     """Return the candidates of `data/<name>/agents.json`, or the demo's agents except EXCLUDED_AGENT."""
     file = DEMO_AGENTS if name == "demo" else DATA / name / "agents.json"
-    return tuple(
-        one for one in msgspec.json.decode(file.read_bytes(), type=list[Candidate]) if one.name != EXCLUDED_AGENT
-    )
+    found = msgspec.json.decode(file.read_bytes(), type=list[Candidate])
+    if name == "demo":
+        schemas = {one["name"]: one["parameters"] for one in definitions("http://erp")}
+        tools = {agent: [schemas[tool] for tool in row["tools"] if tool in schemas] for agent, row in AGENTS.items()}
+        found = [replace(one, patterns=patterns_of(tools[one.name])) for one in found]
+    return tuple(one for one in found if one.name != EXCLUDED_AGENT)
 
 
 @lru_cache

@@ -3,6 +3,8 @@
     data/others/seen      may be looked at: mistakes are listed, weights and thresholds are fitted on it
     data/others/unseen    is scored once per release, in totals; its lines and single mistakes are never read or listed
 
+`data/businesses` was written for fitting, like them in kinds, by somebody who knew the seen half: nothing is measured on it.
+
 Each half has the demo's agents (`demo.jsonl`) and businesses of its own (`<name>/agents.json`, `said.jsonl`). `labels2_<file>`
 beside a file has a second person's labels, who knew neither the first ones nor the router. Where both disagree, the line is
 left out, or, where one of them would ask, either is right.
@@ -53,6 +55,13 @@ class SecondLabel(msgspec.Struct, frozen=True):
     line: int
     agents: tuple[str, ...]
     clarify: Asks
+
+
+def read_businesses() -> Iterator[tuple[str, tuple[Candidate, ...], list[Utterance]]]:
+    """Yield the name of each business that is for fitting alone, its agents, and its utterances."""
+    for path in sorted((DATA / "businesses").glob("*/said.jsonl")):
+        name = path.parent.name
+        yield name, read_agents(name if name == "demo" else f"businesses/{name}"), _read(path)
 
 
 def read_others(half: OthersHalf) -> Iterator[tuple[str, tuple[Candidate, ...], list[Utterance]]]:

@@ -49,11 +49,12 @@ async def measure_others(router: Router, half: OthersHalf, *, every: int = 1) ->
             started = time.perf_counter()
             route = await router.route(one.text, agents, one.context)
             results.milliseconds.append((time.perf_counter() - started) * 1000)
-            _count(results, one, route)
+            count(results, one, route)
     return results
 
 
-def _count(results: OthersResults, one: Utterance, route: Route) -> None:
+def count(results: OthersResults, one: Utterance, route: Route) -> bool:
+    """Count a route; return whether it is right."""
     got = tuple(intent.agent for intent in route.intents)
     asks = route.clarify is not None and (not route.needs_model or one.clarify != "no")
     right = one.clarify != "no" if asks else one.clarify != "wanted" and got in one.answers
@@ -68,3 +69,4 @@ def _count(results: OthersResults, one: Utterance, route: Route) -> None:
         results.counts["with an ideal model", kind] += ideal
     if not asks:
         results.confidences.append((route.confidence, right))
+    return right

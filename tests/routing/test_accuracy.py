@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-from collections.abc import Callable
 from functools import lru_cache
 
 import pytest
@@ -123,10 +122,10 @@ def test_what_the_router_is_sure_of_is_right():
 
 @pytest.mark.skipif(not FULL, reason="fits for two minutes")
 def test_the_weights_are_those_that_the_fitting_halves_give():
-    _, _, printed = asyncio.run(fit())
-    read: Callable[[str], list[float]] = lambda line: [float(w) for w in re.findall(r"-?\d+\.\d+", line)]  # noqa: E731
-    for line, weights in zip(printed.splitlines(), (LEXICAL_WEIGHTS, GLANCE_WEIGHTS, SEMANTIC_WEIGHTS), strict=True):
-        assert list(weights) == pytest.approx(read(line), abs=0.05)
+    found = asyncio.run(fit())
+    fitted = (found.lexical, found.glance, found.semantic)
+    for weights, anew in zip((LEXICAL_WEIGHTS, GLANCE_WEIGHTS, SEMANTIC_WEIGHTS), fitted, strict=True):
+        assert list(weights) == pytest.approx(anew, abs=0.05)
 
 
 def _share(one: frozenset[str], other: frozenset[str]) -> float:

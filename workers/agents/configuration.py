@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from graphs.routing.codes import patterns_of
 from graphs.routing.contract import Candidate
 from schema import redis_names
 from schema.identity.tenancy import matches
@@ -162,9 +163,20 @@ def routing_candidates(configuration: Configuration) -> tuple[Candidate, ...]:
     for one in configuration.learned:
         learned.setdefault(one.agent, []).append(one.question)
     return tuple(
-        Candidate(agent.name, agent.description, (*agent.examples, *learned.get(agent.name, ())))
+        Candidate(
+            agent.name,
+            agent.description,
+            (*agent.examples, *learned.get(agent.name, ())),
+            patterns=patterns_of(_schemas(agent, configuration)),
+        )
         for agent in configuration.agents.values()
     )
+
+
+def _schemas(agent: AgentConfig, configuration: Configuration) -> list[dict[str, Any]]:
+    """Return the schemas of an agent's configured tools."""
+    tools = [configuration.tools[name] for name in agent.tools if name in configuration.tools]
+    return [schema for tool in tools if isinstance(schema := tool.definition.get("parameters"), dict)]
 
 
 def parse_configuration(stored: StoredConfiguration, tenant_id: UUID) -> Configuration:

@@ -1,8 +1,8 @@
-"""What a worker routes with is loaded before its first question: the embedder, and the agents of the tenants whose questions
-were routed of late. Where no tenant has agents that are asked for, nothing is loaded and nobody waits.
+"""What a worker routes with is loaded while it starts: the embedder, and the agents of the tenants whose questions were routed
+of late. Where no tenant has agents that are asked for, nothing is loaded.
 
-Other tenants' first question waits for their agents' vectors (`VECTORS_WAIT_S` of the router). If the embedder can't be loaded,
-the worker starts all the same, routes by words, says so in its log and in `/health`, and tries again once a minute.
+No question waits for it: the vectors of words decide until it is there. If the embedder can't be loaded, the worker routes by
+words, says so in its log and in `/health`, and tries again once a minute.
 """
 
 import asyncio
@@ -27,8 +27,7 @@ MAX_TENANTS = 32
 NOTED_FOR_S = 3600.0
 """How long a process doesn't note the same tenant again."""
 REMEMBERED_FOR_S = 7 * 86400.0
-PREPARE_S = 8.0
-"""Most seconds that a worker's start takes longer for it."""
+PREPARE_S = 60.0
 AGAIN_S = 60.0
 
 
@@ -73,7 +72,7 @@ async def prepare_routing(router: Router, configurations: Configurations, routed
                     prepared += 1
             if prepared:
                 await router.warm()
-    except (TimeoutError, Unavailable) as error:  # the rest waits for its first question
+    except (TimeoutError, Unavailable) as error:  # the rest is prepared by its first question
         log.warning("routing_partly_prepared", tenants=prepared, error=type(error).__name__)
     except HeadraceError as error:
         log.error("routing_by_words", code=error.code, reason=error.message)
@@ -87,25 +86,25 @@ async def prepare_routing(router: Router, configurations: Configurations, routed
 async def routing_ready(
     router: Router, configurations: Configurations, routed: RoutedTenants, address: RedisAddress
 ) -> AsyncGenerator[None]:
-    """Enter when the router is prepared, or can't be; within, it is tried again until it is."""
-    if await prepare_routing(router, configurations, routed):
-        yield
-        return
-    told = Subscriber(address, lambda *_: None)
-    told.start()
-    await told.subscribe(redis_names.ROUTES_BY_WORDS)
+    """Prepare the router within; if it can't be, say so and try again until it is."""
 
-    async def try_again() -> None:
-        while True:
-            await asyncio.sleep(AGAIN_S)
-            if await prepare_routing(router, configurations, routed):
-                await told.close()
-                return
+    async def prepare() -> None:
+        if await prepare_routing(router, configurations, routed):
+            return
+        told = Subscriber(address, lambda *_: None)
+        told.start()
+        try:
+            await told.subscribe(redis_names.ROUTES_BY_WORDS)
+            while True:
+                await asyncio.sleep(AGAIN_S)
+                if await prepare_routing(router, configurations, routed):
+                    return
+        finally:
+            await told.close()
 
-    trying = asyncio.get_running_loop().create_task(try_again(), name="prepare routing")
+    preparing = asyncio.get_running_loop().create_task(prepare(), name="prepare routing")
     try:
         yield
     finally:
-        trying.cancel()
-        await asyncio.wait({trying})
-        await told.close()
+        preparing.cancel()
+        await asyncio.wait({preparing})

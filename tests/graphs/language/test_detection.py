@@ -52,7 +52,7 @@ def test_with_diacritics_a_word_without_any_is_meant_so():
 
 
 def test_numbers_are_embedded_as_their_kind_and_names_are_left_out():
-    assert "does pay for tax code number" == text_to_embed("does Hoa Binh pay for 0104985841", english_only=True)
+    assert "does pay for code" == text_to_embed("does Hoa Binh pay for 0104985841", english_only=True)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Asking a model where the router is unsure: what it is shown, what is made of its reply."""
 
+import msgspec
 import pytest
 
 from graphs.providers.contract import ModelRequest
@@ -69,19 +70,40 @@ def test_a_reply_is_read_with_care_and_never_gives_a_name_that_was_not_offered(r
 
 
 def test_a_chosen_agent_gets_the_message():
-    route = apply_choice(UNSURE, "AgentShipment")
+    route = apply_choice("what of Minh Long", UNSURE, "AgentShipment")
     assert ("AgentShipment", (Intent("AgentShipment", "what of Minh Long"),)) == (route.agent, route.intents)
     assert (False, None) == (route.needs_model, route.clarify)
 
 
 @pytest.mark.parametrize("chosen", [UNCLEAR, None])
 def test_a_model_that_can_not_tell_leaves_the_question(chosen: str | None):
-    route = apply_choice(UNSURE, chosen)
+    route = apply_choice("what of Minh Long", UNSURE, chosen)
     assert (None, (), "Debts or goods?") == (route.agent, route.intents, route.clarify)
 
 
+def test_an_agent_that_is_chosen_where_nobody_was_likely_gets_the_message():
+    guess = msgspec.structs.replace(UNSURE, agent=None, intents=())
+    assert (Intent("AgentDebt", "x"),) == apply_choice("x", guess, "AgentDebt").intents
+
+
+def test_a_message_that_may_be_for_several_can_be_found_to_be():
+    both = (Intent("AgentDebt", "what they owe"), Intent("AgentShipment", "where it is"))
+    unsure = msgspec.structs.replace(UNSURE, intents=both)
+    request = build_request("x", unsure, (DEBT, SHIPMENT), model="m")
+    assert "- several: AgentDebt, then AgentShipment" in request.messages[0].text
+    found = apply_choice("x", unsure, "several")
+    assert (both, None, False) == (found.intents, found.clarify, found.needs_model)
+    assert "several" not in build_request("x", UNSURE, (DEBT, SHIPMENT), model="m").messages[0].text
+
+
+def test_the_reply_is_held_to_a_schema_where_the_vendor_can():
+    form = build_request("x", UNSURE, (DEBT, SHIPMENT), model="m").response_format
+    assert form is not None
+    assert [*NAMES, "none", "unclear"] == form["json_schema"]["schema"]["properties"]["agent"]["enum"]
+
+
 def test_nobodys_is_plain_chat_without_a_question():
-    route = apply_choice(UNSURE, NONE)
+    route = apply_choice("what of Minh Long", UNSURE, NONE)
     assert (None, (), None, False) == (route.agent, route.intents, route.clarify, route.needs_model)
 
 
@@ -121,9 +143,8 @@ def test_the_prompt_of_three_long_agents_is_small():
         Candidate(f"Agent{n}", "It knows everything of this. " * 90, ("What is the state of it? " * 40,))
         for n in range(3)
     ]
-    system, user = build_prompt(
-        "x" * 9000, [Scored(one.name, 0.3) for one in long], long, Context(None, ("y" * 9000,) * 5)
-    )
+    unsure = msgspec.structs.replace(UNSURE, best=tuple(Scored(one.name, 0.3) for one in long))
+    system, user = build_prompt("x" * 9000, unsure, long, Context(None, ("y" * 9000,) * 5))
     assert (len(system.text) // 4, len(user.text) // 4) <= (300, 500)
 
 

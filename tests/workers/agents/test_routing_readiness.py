@@ -1,5 +1,6 @@
 """What a worker has loaded before its first question, and what it says when it can't."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 from unittest.mock import AsyncMock
@@ -8,6 +9,7 @@ import pytest
 
 from graphs.providers.errors import ProviderUnknown
 from graphs.routing.router import Router
+from graphs.routing.semantic import VectorCache
 from schema import redis_names
 from schema.events import AgentRouted
 from tests.conftest import TestTenant, make_tenant
@@ -79,7 +81,7 @@ async def test_the_first_question_after_a_start_is_routed_by_meaning(
     assert ("Debt", "The words and meaning of the message fit this agent.") == (routed.agent, routed.reason)
 
 
-async def test_a_worker_is_ready_when_it_can_route_for_those_who_asked_of_late(
+async def test_a_worker_prepares_while_it_works_for_those_who_asked_of_late(
     core: JobCore, database_url: str, redis_url: str, debtors: TestTenant
 ) -> None:
     other = make_tenant(database_url)
@@ -87,7 +89,7 @@ async def test_a_worker_is_ready_when_it_can_route_for_those_who_asked_of_late(
     async with open_agent_worker(database_url, redis_url) as worker:
         await worker.asker(debtors).ask(QUESTION, agent="auto")
     async with worker_context(database_url, redis_url) as worker:
-        assert await has_vectors(worker, debtors)
+        await wait_for(lambda: has_vectors(worker, debtors), "what was asked for of late is prepared")
         assert not await has_vectors(worker, other)
     assert 0 == await by_words(core)
 
@@ -124,6 +126,19 @@ async def test_only_workers_that_answer_chats_prepare(
         assert not is_loaded(opened)
 
 
+async def test_a_question_waits_for_no_vectors_that_are_still_made(
+    database_url: str, redis_url: str, debtors: TestTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = asyncio.Event()
+    monkeypatch.setattr("graphs.routing.router.VECTORS_WAIT_S", 0.01)
+    monkeypatch.setattr(VectorCache, "embed_examples", AsyncMock(side_effect=lambda texts: never.wait()))
+    async with worker_context(database_url, redis_url) as worker:
+        router = worker.agents.router
+        candidates = routing_candidates(await worker.agents.configurations.get_latest(debtors.id))
+        assert "Debt" == (await router.route(QUESTION, candidates)).agent
+        never.set()
+
+
 async def test_a_worker_without_its_embedder_starts_and_says_so_until_it_has_it(
     core: JobCore, database_url: str, redis_url: str, debtors: TestTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,7 +148,11 @@ async def test_a_worker_without_its_embedder_starts_and_says_so_until_it_has_it(
     with monkeypatch.context() as broken:
         broken.setattr(Router, "prepare", AsyncMock(side_effect=missing))
         async with worker_context(database_url, redis_url) as opened:
-            assert 1 == await by_words(core)
+
+            async def says_so() -> bool:
+                return 1 == await by_words(core)
+
+            await wait_for(says_so, "the worker says that it routes by words")
             assert not is_loaded(opened)
             broken.undo()
 

@@ -3,6 +3,7 @@
 from graphs.routing.contract import Candidate
 from schema.queries.agents.agent_config import read_run_inputs
 from schema.queries.jobs.attempts import ClaimedJob
+from workers.agents.configuration import routing_candidates
 from workers.agents.context import AgentContext
 from workers.benchmarks.quality.items import NO_AGENT, Item
 from workers.benchmarks.quality.outcome import Outcome
@@ -12,11 +13,7 @@ async def list_candidates(context: AgentContext, job: ClaimedJob) -> list[Candid
     """Return the agents that the caller of a job may be routed to."""
     inputs = await read_run_inputs(context.pool, job.tenant_id, job_id=job.id, session_id=None, user_id=job.user_id)
     configuration = await context.configurations.get(job.tenant_id, inputs.version)
-    found: list[Candidate] = []
-    for name, agent in configuration.agents.items():
-        learned = [one.question for one in configuration.learned if one.agent == name]
-        found.append(Candidate(name, agent.description, (*agent.examples, *learned)))
-    return found
+    return list(routing_candidates(configuration))
 
 
 async def judge_route(context: AgentContext, candidates: list[Candidate], item: Item) -> Outcome:
