@@ -74,6 +74,8 @@ class Passage:
     heading: str | None = None
     score: float = 0.0
     chunk_id: str = ""
+    near_miss: bool = False
+    """Whether it is only the nearest, since nothing in the documents answers the query."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ class DocumentSearch(Protocol):
     """Searches the documents that the caller may read."""
 
     async def search(self, query: str, *, collection: str | None, k: int) -> Sequence[Passage]:
-        """Return up to `k` passages, best first. Raises NotFound for a collection that isn't the caller's."""
+        """Return up to `k` passages, best first; the nearest ones as near misses if none answers. Raises NotFound for a
+        collection that isn't the caller's."""
         ...
 
 

@@ -13,7 +13,7 @@ from graphs.agents.contract import AgentRun, CallResult
 from schema.events import CitationAdded
 from tools.builtin.search_documents import format_passages
 
-_CITATION = re.compile(r"\[(\d{1,3}(?:\s*(?:,|;|and|và|&)\s*\d{1,3})*)\]")
+CITATION = re.compile(r"\[(\d{1,3}(?:\s*(?:,|;|and|và|&)\s*\d{1,3})*)\]")
 _NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"\w+")
 MATCHING_WORDS = 6
@@ -49,7 +49,7 @@ def find_citations(text: str, sources: Sequence[Mapping[str, Any]]) -> list[Cita
     if not sources:
         return []
     by_number = {source["number"]: source for source in sources}
-    marks = [int(number) for mark in _CITATION.finditer(text) for number in _NUMBER.findall(mark[1])]
+    marks = [int(number) for mark in CITATION.finditer(text) for number in _NUMBER.findall(mark[1])]
     named = [by_number[number] for number in dict.fromkeys(marks) if number in by_number]
     return [_citation(source) for source in named or _sources_quoted_by(text, sources)]
 

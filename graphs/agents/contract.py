@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from graphs.agents.tool_offer import Likeness, choose_offered
 from graphs.providers.breakers import Breakers
 from graphs.providers.contract import Message, ModelRequest
 from graphs.providers.fallback import ChainModel
@@ -63,7 +64,8 @@ class Ledger(Protocol):
 @dataclass(kw_only=True)
 class AgentRun:
     """The run of one job. `history` is what is shown of the conversation before the question, `chain` returns an agent's
-    models, `route` chooses among `agents`, `priorities` rank tools (lower first) when there are more than `max_tools`."""
+    models, `route` chooses among `agents`, `priorities` (100 if missing) and `likeness` rank tools when there are more than
+    `max_tools`."""
 
     agents: Mapping[str, AgentSpec]
     tools: Mapping[str, Tool]
@@ -88,12 +90,16 @@ class AgentRun:
     """Messages after the question: calls of the client's own tools, and their results."""
     sources: Sequence[dict[str, Any]] | None = None
     """Numbered passages that were retrieved for the question. Empty: none is relevant; None: no search was made."""
+    nearest: Sequence[dict[str, Any]] = ()
+    """Passages that are nearest to the question where none is relevant."""
     saw_no_images: Collection[str] = ()
     """Models that were asked about images and not shown them; it grows while the run runs."""
     routed: Route | None = None
     """What the router found, if it was asked before the graph was run."""
     chosen: Choices | None = None
     """What the model has chosen of late where the router was unsure."""
+    likeness: Likeness = lambda text, others: [0.0] * len(others)
+    _offered: dict[str, list[Tool]] = field(default_factory=dict, init=False, repr=False)
     chat_agent: AgentSpec = field(default_factory=lambda: AgentSpec(name=CHAT_AGENT, graph="chat"))
 
     def agent(self, name: str) -> AgentSpec:
@@ -101,6 +107,17 @@ class AgentRun:
         return self.agents.get(name, self.chat_agent)
 
     def offered_tools(self, agent: AgentSpec) -> list[Tool]:
-        """Return the tools that `agent` is offered: those of its own that exist, the highest-ranked `max_tools`."""
+        """Return the tools that `agent` is offered: those of its own that exist, the `max_tools` that fit the question best."""
+        if (offered := self._offered.get(agent.name)) is None:
+            offered = self._offered[agent.name] = self._choose_tools(agent)
+        return offered
+
+    def _choose_tools(self, agent: AgentSpec) -> list[Tool]:
         tools = [self.tools[name] for name in agent.tools if name in self.tools]
-        return sorted(tools, key=lambda tool: -self.priorities.get(tool.spec.name, 100))[: self.max_tools]
+        if len(tools) <= self.max_tools:
+            return sorted(tools, key=self._priority, reverse=True)
+        earlier = next((message.text for message in reversed(self.history) if message.role == "user"), "")
+        return choose_offered(self.question.text, earlier, tools, self._priority, self.likeness)[: self.max_tools]
+
+    def _priority(self, tool: Tool) -> float:
+        return self.priorities.get(tool.spec.name, 100)

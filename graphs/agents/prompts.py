@@ -14,7 +14,7 @@ from graphs.data_marks import DataMark
 from graphs.messages import with_file_texts
 from graphs.providers.contract import FilePart, Message, TextPart, ToolResultPart
 from schema.errors import InputError
-from tools.builtin.search_documents import NOTHING_FOUND_BEFORE, format_passages
+from tools.builtin.search_documents import NOTHING_FOUND_BEFORE, format_nearest, format_passages
 
 PROMPT_FIELDS = ("agent", "language", "date")
 _DATA_INSTRUCTIONS = (
@@ -87,7 +87,7 @@ def _has_text_from_outside(run: AgentRun, agent: AgentSpec) -> bool:
     may_call_tools = bool(run.offered_tools(agent) or run.client_tools)
     results = any(message.role == "tool" for message in (*run.history, *run.continued))
     files = any(isinstance(part, FilePart) for message in (run.question, *run.history) for part in message.parts)
-    return may_call_tools or results or files or bool(run.memories or run.summary or run.sources)
+    return may_call_tools or results or files or bool(run.memories or run.summary or run.sources or run.nearest)
 
 
 def _fill(template: str, values: dict[str, str]) -> str:
@@ -129,9 +129,8 @@ def _source_messages(run: AgentRun, mark: DataMark) -> list[Message]:
     """The retrieved passages, if the chat named collections."""
     if run.sources is None:
         return []
-    found = (
-        PASSAGES_PROMPT.format(passages=mark.wrap(format_passages(run.sources)))
-        if run.sources
-        else NOTHING_FOUND_BEFORE
-    )
-    return [Message.of("system", found)]
+    if run.sources:
+        return [Message.of("system", PASSAGES_PROMPT.format(passages=mark.wrap(format_passages(run.sources))))]
+    heading, *lines = format_nearest(run.nearest) or [""]
+    nearest = f" {heading}\n{mark.wrap(chr(10).join(lines))}" if lines else ""
+    return [Message.of("system", f"{NOTHING_FOUND_BEFORE}{nearest}")]

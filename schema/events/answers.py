@@ -51,7 +51,7 @@ class MessageCompleted(Event, frozen=True):
     answered; `data` is the answer as an object, if the agent's output format has one, and `renderer` a hint how to show it.
     `cached`: an earlier answer was reused. `citations` are the passages that the answer is based on, as in
     `citation.added`. `notice` has what to know of the answer besides its text: its codes are `no_language_model`,
-    `agents_off`, `output_format_missed` and `images_not_shown`; its message says what to do."""
+    `agents_off`, `output_format_missed`, `images_not_shown` and `not_in_sources`; its message says what to do."""
 
     type = "message.completed"
     text: Annotated[str, Meta(description="The complete answer.")]

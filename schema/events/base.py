@@ -35,10 +35,11 @@ class Notice(msgspec.Struct, frozen=True):
     """Information about an answer besides its text: a stable code and a message. `no_language_model`: no language model is
     connected, so the answer only quotes documents and tool results. `agents_off`: the request named a model, so no agent
     took part. `output_format_missed`: the answer doesn't have the required format, also after its correction.
-    `images_not_shown`: the agent's model isn't known to see images, so it was shown their names."""
+    `images_not_shown`: the agent's model isn't known to see images, so it was shown their names. `not_in_sources`: the answer
+    has figures or quotations that are in none of its sources and tools' results."""
 
     code: Annotated[
-        Literal["no_language_model", "agents_off", "output_format_missed", "images_not_shown"],
+        Literal["no_language_model", "agents_off", "output_format_missed", "images_not_shown", "not_in_sources"],
         Meta(description="A stable code."),
     ]
     message: Annotated[str, Meta(description="What it means, and how to change it.")]

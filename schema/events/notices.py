@@ -1,9 +1,12 @@
 """Notices about an answer besides its text: that no language model is connected, that a named model turned agents off, that the
-answer doesn't have the format that was asked for, or that the model didn't see the question's images.
+answer doesn't have the format that was asked for, that the model didn't see the question's images, or that it has figures
+which are in none of its sources.
 
 The first is shown by the commands, `/health` and `GET /v1/models`, and in the field `notice` of each answer; never in an
 answer's text.
 """
+
+from collections.abc import Sequence
 
 from schema.events.base import Notice
 
@@ -47,6 +50,14 @@ def images_not_shown(model: str) -> Notice:
         code="images_not_shown",
         message=f"The model {model} was shown the names of the question's images, and not the images: it is not known to see "
         f'any. If it does, an admin says so with PUT /api/admin/models/{model} {{"images": true}}.',
+    )
+
+
+def not_in_sources(unsupported: Sequence[str]) -> Notice:
+    """Return the notice for an answer with figures or quotations that nothing it rests on has."""
+    return Notice(
+        code="not_in_sources",
+        message=f"In none of the answer's sources and tools' results: {', '.join(unsupported)}. Check it before you use it.",
     )
 
 

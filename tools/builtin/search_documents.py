@@ -12,6 +12,8 @@ NOTHING_FOUND_BEFORE = (
     "The user's documents were searched and nothing in them fits. Say that it is not in the documents."
 )
 """Used instead of `NO_PASSAGES` if the documents were searched before the model was called."""
+NEAREST = "Nearest to it in them, without answering it; name it in the user's language:"
+MAX_NEAREST, MAX_NEAREST_CHARS = 2, 400
 
 SPEC = ToolSpec(
     name="search_documents",
@@ -51,10 +53,13 @@ async def search(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
 
 
 def to_citations(passages: Sequence[Passage]) -> ToolResult:
-    """The passages as a result, numbered for citation."""
-    if not passages:
-        return ToolResult(NO_PASSAGES, {"passages": []}, renderer="citations")
-    data = [{"number": number, **asdict(passage)} for number, passage in enumerate(passages, 1)]
+    """The passages as a result, numbered for citation. Near misses are named, and no sources of an answer."""
+    answering = [passage for passage in passages if not passage.near_miss]
+    if not answering:
+        data = [asdict(passage) for passage in passages[:MAX_NEAREST]]
+        text = "\n".join([NO_PASSAGES, *format_nearest(data)])
+        return ToolResult(text, {"passages": []} | ({"nearest": data} if data else {}), renderer="citations")
+    data = [{"number": number, **asdict(passage)} for number, passage in enumerate(answering, 1)]
     return ToolResult(format_passages(data), {"passages": data}, renderer="citations")
 
 
@@ -64,6 +69,12 @@ def format_passages(passages: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join(
         f"[{passage['number']}] ({_source(passage)})\n{_without_blank_lines(passage['text'])}" for passage in passages
     )
+
+
+def format_nearest(passages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Format near misses for a model, a line each below a heading; nothing without any."""
+    lines = [f"- ({_source(one)}) {' '.join(one['text'].split())[:MAX_NEAREST_CHARS]}" for one in passages]
+    return [NEAREST, *lines] if lines else []
 
 
 def _without_blank_lines(text: str) -> str:

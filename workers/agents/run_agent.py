@@ -1,5 +1,6 @@
 """Runs an agent for a chat job: prepares the run, runs the graph, emits the result."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -12,15 +13,16 @@ from graphs.agents.checkpointer import LeaseHolder, UnstoredState, lease_holder
 from graphs.agents.citations import find_citations
 from graphs.agents.contract import CHAT_AGENT, AgentRun, AgentSpec, GraphName
 from graphs.agents.graphs import Thread
-from graphs.agents.state import AgentState, read_used_key
-from graphs.providers.contract import ImagePart, Message
+from graphs.agents.grounding import find_unsupported
+from graphs.agents.state import AgentState, load_messages, read_used_key
+from graphs.providers.contract import FilePart, ImagePart, Message, TextPart, ToolResultPart
 from graphs.routing.contract import Context, Route
 from graphs.runner import ChatRun, read_chat, read_options
 from graphs.tool_calls import as_openai
 from schema.errors import InputError, UnknownAgent
 from schema.events import CitationAdded, Event, MessageCompleted, UsageRecorded
 from schema.events.base import ModelUsage, Notice
-from schema.events.notices import OFFLINE_MODEL, format_missed, images_not_shown
+from schema.events.notices import OFFLINE_MODEL, format_missed, images_not_shown, not_in_sources
 from schema.postgres.outages import outlast
 from schema.queries.agents.agent_config import RunInputs, read_run_inputs
 from schema.queries.jobs.attempts import ClaimedJob
@@ -128,6 +130,7 @@ async def prepare_run(
     history = asked.shown(before, await models.window())
     shown = sum(message.role in ("user", "assistant") for message in history)  # as summaries count
     summary = await summary_for(context, job, inputs, models, before, shown)
+    sources, nearest = await _search_documents(context.searcher, job, question.text)
     run = AgentRun(
         agents=agents,
         tools=tool_contexts.tools(),
@@ -148,20 +151,24 @@ async def prepare_run(
         last_agent=inputs.last_agent,
         max_tools=int(configuration.settings.get("offered_tools") or 5),
         priorities=tool_contexts.priorities(),
+        likeness=context.router.likeness,
         client_tools=client_tools,
-        sources=await _search_documents(context.searcher, job, question.text),
+        sources=sources,
+        nearest=nearest,
         saw_no_images=models.saw_no_images,
         chat_agent=_chat_agent(job, asked),
     )
     return run, summary
 
 
-async def _search_documents(searcher: Searcher, job: ClaimedJob, text: str) -> list[dict[str, Any]] | None:
-    """Return numbered passages from the collections that the chat names; None if it names none. Raises NotFound if one
-    was deleted in the meantime."""
+async def _search_documents(
+    searcher: Searcher, job: ClaimedJob, text: str
+) -> tuple[list[dict[str, Any]] | None, list[dict[str, Any]]]:
+    """Return numbered passages from the collections that the chat names, None if it names none; and the nearest ones if none
+    is relevant. Raises NotFound if one was deleted in the meantime."""
     collections = job.payload.get("collections")
     if not collections:
-        return None
+        return None, []
     documents = TenantDocuments(
         searcher,
         tenant_id=job.tenant_id,
@@ -169,7 +176,9 @@ async def _search_documents(searcher: Searcher, job: ClaimedJob, text: str) -> l
         collections=collections,
     )
     passages = await documents.search(text, collection=None, k=MAX_PASSAGES)
-    return [{"number": number, **asdict(passage)} for number, passage in enumerate(passages, 1)]
+    nearest = [asdict(passage) for passage in passages if passage.near_miss]
+    found = [passage for passage in passages if not passage.near_miss]
+    return [{"number": number, **asdict(passage)} for number, passage in enumerate(found, 1)], nearest
 
 
 async def _route(
@@ -295,8 +304,23 @@ def _notice(run: AgentRun, state: AgentState) -> Notice | None:
     model = state.get("model", "")
     if missed := state.get("missed"):
         return format_missed(*missed)
+    if unsupported := _find_unsupported(run, state):
+        return not_in_sources(unsupported)
     has_images = any(isinstance(part, ImagePart) for part in run.question.parts)
     return images_not_shown(model) if has_images and model in run.saw_no_images and model != OFFLINE_MODEL else None
+
+
+def _find_unsupported(run: AgentRun, state: AgentState) -> list[str]:
+    """Return the figures and quotations of an answer that rests on tools or documents, and that are not in them. Of several
+    answers only the last one's results are known, so these are not checked."""
+    rests = state.get("asked_tools") or state.get("sources")
+    if not rests or len(state.get("intents") or ()) > 1 or state.get("model") == OFFLINE_MODEL:
+        return []
+    seen = [message for message in load_messages(state["messages"]) if message.role != "assistant"]
+    parts = [part for message in (*seen, *run.history) for part in message.parts]
+    texts = [part.text for part in parts if isinstance(part, (TextPart, FilePart, ToolResultPart))]
+    results = [json.dumps(result, ensure_ascii=False) for result in (state.get("results") or {}).values()]
+    return find_unsupported(state.get("said", ""), [*texts, *results])
 
 
 COUNTS = (

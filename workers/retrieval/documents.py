@@ -6,6 +6,7 @@ from uuid import UUID
 from schema.errors import NotFound
 from schema.postgres.connections import tenant_tx
 from schema.queries.documents.search import list_searchable
+from tools.builtin.search_documents import MAX_NEAREST
 from tools.contract import Passage
 from workers.retrieval.request import FoundPassage, SearchRequest
 from workers.retrieval.scope import describe_collections, select_collections
@@ -14,7 +15,7 @@ from workers.retrieval.search import Searcher
 
 class TenantDocuments:
     """`tools.contract.DocumentSearch` for one job. `collections` (names or ids) are those that the chat is limited to; None
-    is all. Results are re-ranked if the searcher has a cross-encoder. Without a relevant passage the result is empty."""
+    is all. Results are re-ranked if the searcher has a cross-encoder."""
 
     def __init__(
         self,
@@ -28,7 +29,8 @@ class TenantDocuments:
         self._tenant_id, self._user_id, self._collections = tenant_id, user_id, collections
 
     async def search(self, query: str, *, collection: str | None, k: int) -> Sequence[Passage]:
-        """Return up to `k` passages, best first. Raises NotFound for a collection that doesn't exist or is not the chat's."""
+        """Return up to `k` passages, best first, or the nearest ones as near misses. Raises NotFound for a collection that
+        doesn't exist or is not the chat's."""
         names = self._collections if collection is None else [await self._resolve_collection(collection)]
         request = SearchRequest(
             tenant_id=self._tenant_id,
@@ -40,7 +42,8 @@ class TenantDocuments:
             rerank=self._searcher.reranker is not None,
         )
         result = await self._searcher.search(request)
-        return [to_passage(found) for found in result.passages] if result.found else []
+        found = result.passages if result.found else result.passages[:MAX_NEAREST]
+        return [to_passage(one, near_miss=not result.found) for one in found]
 
     async def _resolve_collection(self, collection: str) -> str:
         """Return the id of a collection that the chat may search."""
@@ -53,7 +56,7 @@ class TenantDocuments:
             raise NotFound(f"No such collection: {collection[:100]!r}. {describe_collections(allowed)}") from None
 
 
-def to_passage(found: FoundPassage) -> Passage:
+def to_passage(found: FoundPassage, *, near_miss: bool = False) -> Passage:
     """Return what the model is shown and answers cite."""
     return Passage(
         text=found.text,
@@ -63,4 +66,5 @@ def to_passage(found: FoundPassage) -> Passage:
         heading=found.heading or None,
         score=round(found.score, 4),
         chunk_id=str(found.chunk_id),
+        near_miss=near_miss,
     )

@@ -26,8 +26,12 @@ class Thresholds:
     unrelated: float
 
 
-THRESHOLDS = {"all-MiniLM-L6-v2": Thresholds(cosine=0.70, lead=0.18, words=0.60, unrelated=0.12)}
-"""By model name, the last part of a vector space's name."""
+THRESHOLDS = {
+    "all-MiniLM-L6-v2": Thresholds(cosine=0.70, lead=0.18, words=0.60, unrelated=0.12),
+    "multilingual-e5-small": Thresholds(cosine=0.83, lead=0.03, words=1.50, unrelated=0.76),
+}
+"""By model name, the last part of a vector space's name. Near misses, which have the documents' names and subject and ask for
+what isn't said, are no less near than answers: only who reads the passages can tell these."""
 MIN_WORD_SHARE = 0.5
 """Used when no vectors could be compared."""
 

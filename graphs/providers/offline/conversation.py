@@ -4,6 +4,7 @@ text. Rules 1, 2, 9 and 10 of `provider.py`."""
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -42,14 +43,19 @@ class CalledTool:
 @dataclass(frozen=True)
 class Conversation:
     """`question` by rule 2; `parts` are its requests; `earlier` are messages in which codes may be found; `quotable` are
-    sentences to quote; `instructions` are the system messages without the data in them."""
+    sentences to quote; `system` are the system messages."""
 
     question: str
     parts: tuple[str, ...]
     earlier: tuple[str, ...]
     quotable: tuple[str, ...]
-    instructions: str
+    system: str
     called: tuple[CalledTool, ...]
+
+    @cached_property
+    def instructions(self) -> str:
+        """The system messages without the data in them."""
+        return BLOCK.sub("", self.system)
 
     @property
     def answered(self) -> list[CalledTool]:
@@ -83,7 +89,7 @@ def read_conversation(messages: Sequence[Message]) -> Conversation:
             for one in (*(s for text in texts for s in sentences_with_sources(text)), *context)
             if not MARK.search(one)
         ),
-        instructions="\n".join(BLOCK.sub("", m.text) for m in messages if m.role in ("system", "developer")),
+        system="\n".join(m.text for m in messages if m.role in ("system", "developer")),
         called=_called(messages[last_user + 1 :]),
     )
 

@@ -7,16 +7,22 @@ from typing import Any, Literal
 
 from graphs.language.tokenization import fold
 from graphs.providers.offline import values
-from graphs.providers.offline.formulas import find_formulas, requested_operation
+from graphs.providers.offline.formulas import find_bounds, find_formulas, requested_operation
 from graphs.providers.offline.texts import word_set
 
-Kind = Literal["formula", "query", "place", "zone", "code", "name", "url", "email", "date", "source", "words", "other"]
+Kind = Literal[
+    *("formula", "lower", "upper", "table", "query", "place", "zone", "code", "name", "url", "email", "date", "source"),
+    *("words", "other"),
+]
 
 MAX_CALLS_PER_TOOL = 4
 """For one part of a question, such as one call for each city that it names."""
 
 _KIND_WORDS: tuple[tuple[Kind, frozenset[str]], ...] = (
     ("formula", word_set("expression formula equation")),
+    ("lower", word_set("lower")),
+    ("upper", word_set("upper")),
+    ("table", word_set("data table csv")),
     ("zone", word_set("timezone tz zone")),
     ("place", word_set("city location place town country region address origin destination port province dia thanh")),
     ("url", word_set("url link uri website")),
@@ -35,12 +41,19 @@ _SEARCH_FOR = re.compile(
     r"(?:search|look|google|tìm(?: kiếm)?|tra cứu)\b.*?\b(?:for|up|about|on|về|cho|thông tin)\s+(.+)",
     re.IGNORECASE | re.DOTALL,
 )
+_ENCYCLOPEDIA = re.compile(
+    r"\b(?:wikipedia|encyclopa?edia|article|entry)\b(?:\s+\w+){0,3}?\s+(?:on|about|về)\s+(?:the )?(.+)"
+    r"|^google\s+(?!for\b|about\b)(.+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_IN_ENCYCLOPEDIA = re.compile(r"\s+(?:in|on|trên)\s+(?:the\s+)?(?:wikipedia|encyclopa?edia)\b.*$", re.IGNORECASE)
 _WHO_IS = re.compile(
     r"^(?:(?:who|what)(?:'s| is| are| was| were)|tell me about|define|explain)\s+(?:an? |the )?(.+)|^(.+?)\s+(?:là ai|là gì)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _REMEMBER_THAT = re.compile(
-    r"\b(?:remember|note|memori[sz]e|nhớ|ghi nhớ|ghi chú)\b(?:\s+(?:that|rằng|là|giúp tôi|cho tôi))*[:,]?\s+(.+)|:\s+(.+)",
+    r"\b(?:remember|note|memori[sz]e|keep in mind|don't forget|đừng quên|nhớ|ghi nhớ|ghi chú)\b"
+    r"(?:\s+(?:that|rằng|là|(?:giúp|cho|hộ) (?:tôi|mình|em)))*[:,]?\s+(.+)|:\s+(.+)",
     re.IGNORECASE | re.DOTALL,
 )
 _ZONES = {
@@ -118,7 +131,7 @@ def _fill_once(
 def _is_distinctive(name: str, schema: Mapping[str, Any], value: Any) -> bool:
     """Whether a value is specific enough to point to the tool: it matches a pattern or an enum, is a formula, or has the shape
     of a code in the description, as SHP-1029 has that of SHP-0001."""
-    if schema.get("pattern") or schema.get("enum") or _kind(name, schema) in ("formula", "source"):
+    if schema.get("pattern") or schema.get("enum") or _kind(name, schema) in ("formula", "source", "table"):
         return True
     shown = values.find_codes(" ".join([str(schema.get("description", "")), *map(str, schema.get("examples") or ())]))
     return isinstance(value, str) and _code_shape(value) in {_code_shape(code) for code in shown}
@@ -149,6 +162,8 @@ def _value(name: str, schema: Mapping[str, Any], sources: Sources, used: set[str
         case "array":
             inner = schema.get("items")
             found = _strings(name, inner, sources.part) if isinstance(inner, dict) and required_here else []
+            if not found and isinstance(inner, dict) and required_here and _kind(name, inner) == "place":
+                found = next((places for text in sources.earlier[:1] if (places := _strings(name, inner, text))), [])
             return [one for one in found if one not in used] or None
         case "string":
             return _text(name, schema, sources, used, required_here=required_here)
@@ -156,8 +171,9 @@ def _value(name: str, schema: Mapping[str, Any], sources: Sources, used: set[str
 
 
 def _text(name: str, schema: Mapping[str, Any], sources: Sources, used: set[str], *, required_here: bool) -> str | None:
-    search_earlier = schema.get("pattern") or _kind(name, schema) == "source"
-    for text in (sources.part, *sources.earlier) if search_earlier else (sources.part,):
+    kind = _kind(name, schema)
+    reach = len(sources.earlier) if schema.get("pattern") or kind == "source" else int(kind == "place")
+    for text in (sources.part, *sources.earlier[:reach]):
         if found := [one for one in _strings(name, schema, text, required_here=required_here) if one not in used]:
             return _prefer_destination(name, sources.part, found)
     return None
@@ -171,6 +187,8 @@ def choose_enum(options: Sequence[Any], text: str) -> Any:
         if words and f" {words} " in words_in_text:
             return option
     operation = requested_operation(text)
+    if "correlate" in options and values.find_tables(text):
+        return "correlate" if re.search(r"correlat|tuong quan", fold(text.casefold())) else "describe"
     return operation if operation in options and "evaluate" in options else None
 
 
@@ -190,13 +208,16 @@ def _strings(name: str, schema: Mapping[str, Any], text: str, *, required_here: 
             if text.rstrip().endswith("?")
             else [m[1] or m[2] for m in _REMEMBER_THAT.finditer(text)][:1] or values.find_quoted(text)
         )
-    if required_here or kind in ("code", "name"):
+    if required_here or (kind in ("code", "name") and not values.find_tables(text)):
         return _named(name, kind, text)
     return []
 
 
 _FINDERS = {
     "formula": find_formulas,
+    "lower": lambda text: [bounds[0]] if (bounds := find_bounds(text)) else [],
+    "upper": lambda text: [bounds[1]] if (bounds := find_bounds(text)) else [],
+    "table": values.find_tables,
     "place": values.find_places,
     "zone": lambda text: (
         _ZONE.findall(text) or [z for place in values.find_places(text) if (z := _ZONES.get(fold(place.casefold())))]
@@ -219,6 +240,8 @@ def search_query(text: str) -> str:
     """Return what to search for: quoted words, what follows "search for" or "who is", or the whole text."""
     if found := values.find_quoted(text):
         return found[0]
+    if match := _ENCYCLOPEDIA.search(text.strip(" ?.!")):
+        return _IN_ENCYCLOPEDIA.sub("", next(group for group in match.groups() if group)).strip(" ?.!")
     for pattern in (_SEARCH_FOR, _WHO_IS):
         if match := pattern.search(text.strip(" ?.!")):
             return next(group for group in match.groups() if group).strip(" ?.!")

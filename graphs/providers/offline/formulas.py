@@ -11,6 +11,14 @@ _SIGNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, sign in (
         (r"(?<=\d),(?=\d{3}\b)", ""),
         (r"(\d+(?:\.\d+)?)\s*(?:%|percent|per cent|phần trăm)\s*(?:of|của)\s*(\d+(?:\.\d+)?)", r"\1/100*\2"),
+        (
+            r"(\d+(?:\.\d+)?)\s*(?:%|percent)\s+\w+\s+on\s+(?:an?\s+|the\s+)?(?:\w+\s+of\s+)?(\d+(?:\.\d+)?)",
+            r"\1/100*\2",
+        ),
+        (
+            r"(?:logarithm|logarit|log)\s+(?:to\s+)?(?:the\s+)?(?:base|cơ số)\s+(\d+)\s+(?:of|của)\s+(\d+(?:\.\d+)?)",
+            r"log(\2, \1)",
+        ),
         (r"(?:the\s+)?square root of\s+(\d+(?:\.\d+)?)|căn bậc hai của\s+(\d+(?:\.\d+)?)", r"sqrt(\1\2)"),
         (r"\s(?:squared|bình phương)\b", "**2"),
         (r"\s(?:cubed|lập phương)\b", "**3"),
@@ -30,9 +38,15 @@ _NOT_A_FORMULA = re.compile(
 )
 _PIECE = re.compile(
     r"\d+(?:\.\d+)?|(?:sqrt|sin|cos|tan|asin|acos|atan|log|ln|exp|abs)(?=\s*\()|\b(?:pi|[xyznt])\b|(?<=\d)[xyznt]\b"
+    r"|\b[a-z]\b(?=\s?(?:\*\*|[-+*/^=)]))|(?:(?<=[-+*/^=(])|(?<=[-+*/^=(] ))[a-z]\b"  # another letter, beside a sign
     r"|\*\*|[-+*/^=(),!;]|[\[\]]"
 )
 _OPERATOR = re.compile(r"\*\*|[-+*/^=!]|[a-z]{2,}\(|\[")
+_BOUNDS = re.compile(
+    r"\b(?:from|between|từ)\s+(-?(?:\d+(?:\.\d+)?|pi|oo))\s+(?:to|and|đến|tới)\s+"
+    r"(-?(?:\d+(?:\.\d+)?|pi|oo|infinity))\b",
+    re.IGNORECASE,
+)
 _RANGE_OR_DATE = re.compile(r"\d+\s*[-/]\s*\d+")
 _ASKS_FOR_RESULT = re.compile(
     r"what(?:'s| is)|how much|calculat|comput|evaluat|equals|=\s*\?|\bsum\b|solve|tính|bằng bao nhiêu|là bao nhiêu|kết quả"
@@ -70,8 +84,14 @@ def find_formulas(text: str) -> list[str]:
     return [
         one
         for one in cleaned
-        if _OPERATOR.search(one) and re.search(r"\d|[xyznt]", one) and (asks_for_result or not _is_range(one))
+        if _OPERATOR.search(one) and re.search(r"\d|\b[a-z]\b", one) and (asks_for_result or not _is_range(one))
     ]
+
+
+def find_bounds(text: str) -> tuple[str, str] | None:
+    """Return the ends of a definite integral, lower and upper."""
+    match = _BOUNDS.search(text) if requested_operation(text) == "integrate" else None
+    return (match[1], match[2].replace("infinity", "oo")) if match else None
 
 
 def requested_operation(text: str) -> str:

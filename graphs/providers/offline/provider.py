@@ -21,13 +21,15 @@ Quoting:
 
 Tools, where some are offered:
 9. The last user message is cut into parts (`graphs/language/clauses.py`); of one longer than 600 characters its question is.
+    One with a table or a fenced program stays whole.
 10. Each part gets the tool that scores best, if that is 1.5 or more (3 if only its description fits): words that the
     part shares with the tool's name (3 each) or with its description and arguments (1 each), rarer ones among the tools
     weighing more; concepts likewise (3 and 1.5); 3 for a value that fits the `pattern` of an argument or has the shape of a
     code in its description, 1.5 for one of an `enum`; 1 if no argument is missing; 0.5 for the tool of the part before.
 11. A concept is a row of words in English and Vietnamese that mean the same (`concepts.py`); diacritics don't count.
 12. A tool with an argument `expression`, `formula` or `equation` scores 6 for a part with a formula and 0 for any other.
-    "plus", "times", "12% of", "cộng", "chia" are signs; the operation is the one that a word names, else "evaluate".
+    "plus", "times", "12% of", "cộng", "chia" are signs; the operation is the one that a word names, else "evaluate"; "from 0
+    to 1" are the ends of an integral. So does one with `data` and `operation` for lines of a table, or five numbers in a row.
 13. Arguments come from the part by their JSON Schema: a token that fits the `pattern` (in earlier messages of the user
     too), a value of the `enum` that is named, else by format and by the words of their names and descriptions: places and
     names (capitals, or words after "in", "ở"), codes with digits, dates, numbers, addresses, quoted words, what is to be

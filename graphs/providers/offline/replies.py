@@ -12,7 +12,7 @@ from graphs.providers.offline.conversation import CalledTool, Conversation, read
 from graphs.providers.offline.fill_arguments import normalise_name
 from graphs.providers.offline.fill_schema import FillContext, asks_for_agent, fill_response_format
 from graphs.providers.offline.phrases import fixed_phrase
-from graphs.providers.offline.results import show_results
+from graphs.providers.offline.results import not_in_documents, show_results
 from graphs.providers.offline.texts import pick_sentences
 from graphs.providers.offline.tool_choice import Plan, Tool, plan_calls, read_tools, tools_in_prompt
 from tools.builtin.search_documents import NOTHING_FOUND_BEFORE
@@ -92,7 +92,7 @@ def _answer_text(conversation: Conversation, plan: Plan) -> str:
     if blocks:
         return "\n\n".join(blocks)
     if NOTHING_FOUND_BEFORE in conversation.instructions:
-        return fixed_phrase("nowhere", conversation.question)
+        return not_in_documents(conversation.question, conversation.system)
     if quotes := pick_sentences(conversation.question, conversation.quotable):
         return "\n\n".join(f"> {quote}" for quote in quotes)
     if not conversation.question.strip():

@@ -10,7 +10,7 @@ from graphs.providers.offline.concepts import extract_terms, find_concepts
 from graphs.providers.offline.conversation import CalledTool
 from graphs.providers.offline.phrases import fixed_phrase
 from graphs.providers.offline.texts import pick_sentences, sentences_with_sources
-from tools.builtin.search_documents import NO_PASSAGES
+from tools.builtin.search_documents import NEAREST, NO_PASSAGES
 
 MAX_ROWS, MAX_COLUMNS, MAX_FIELDS, MAX_LINES = 10, 6, 12, 6
 MAX_CELL_CHARS = 120
@@ -31,10 +31,18 @@ def _show_result(question: str, call: CalledTool, *, is_only: bool) -> str:
     data = unwrap(call.data)
     if reason := failure_reason(data):
         return fixed_phrase("failed", question, tool=label, why=reason)
-    body = fixed_phrase("nowhere", question) if data == NO_PASSAGES else _body(question, data, call.arguments)
+    missing = isinstance(data, str) and data.startswith(NO_PASSAGES)
+    body = not_in_documents(question, data) if missing else _body(question, data, call.arguments)
     if not body:
         return fixed_phrase("empty", question, tool=label)
     return body if is_only else f"{fixed_phrase('from', question, tool=label)}\n\n{body}"
+
+
+def not_in_documents(question: str, said: str) -> str:
+    """Return that it is not in the documents, and the nearest passages if they are named."""
+    nearest = [f"> {line[2:]}" for line in said.partition(NEAREST)[2].split("\n") if line.startswith("- ")]
+    parts = [fixed_phrase("nowhere", question), *([fixed_phrase("nearest", question), *nearest] if nearest else [])]
+    return "\n".join(parts)
 
 
 def unwrap(data: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from graphs.providers.offline.concepts import extract_terms, find_concepts
 from graphs.providers.offline.conversation import CalledTool, Conversation
 from graphs.providers.offline.fill_arguments import FilledArguments, Sources, fill_arguments
-from graphs.providers.offline.values import find_code_blocks
+from graphs.providers.offline.values import find_code_blocks, find_tables
 
 MIN_SCORE, MIN_SCORE_NAMED = 3.0, 1.5
 """The minimum score of a tool that matches only by its description, and of one that matches by name or values."""
@@ -26,6 +26,11 @@ _IS_QUESTION = re.compile(
     r"|tóm tắt|giải thích)\b",
     re.IGNORECASE,
 )
+_ASKS = re.compile(
+    r"\?$|^(?:what|who|when|where|which|how|why|do|does|did|can|could|have|has|is|are)\b"
+    r"|\b(?:không|gì|nào|chưa|đâu|mấy|khong|gi|nao|chua|dau|may)$",
+    re.IGNORECASE,
+)
 _WHO = re.compile(
     r"^(?:who|what)(?:'s| is| are| was| were)\s+(?!the\b|my\b|our\b|your\b)|\b(?:là ai|là gì)\b", re.IGNORECASE
 )
@@ -33,6 +38,9 @@ _TALK = re.compile(
     r"\b(?:do you (?:think|like|prefer|believe)|your favou?rite|slept well|how are you|bạn (?:thấy|nghĩ|thích)"
     r"|nói chuyện|tâm sự|ban (?:thay|nghi|thich)|noi chuyen)\b",
     re.IGNORECASE,
+)
+_REFERS = re.compile(
+    r"(?:how|what|where|who|when|why)(?: much| many)? (?:is|are|was|were) (?:it|that|this|they|those)", re.IGNORECASE
 )
 _GREETING = re.compile(
     r"^\W*(?:hi|hello|hey|thanks?|thank you|xin chào|chào|cảm ơn|ok|bye|how are you)\b", re.IGNORECASE
@@ -81,6 +89,11 @@ class Tool:
         """Whether it takes a formula, without which it is useless."""
         return bool({"expression", "formula", "equation"} & set(self.properties))
 
+    @property
+    def is_analyser(self) -> bool:
+        """Whether it takes a table and says what to do with it."""
+        return {"data", "operation"} <= set(self.properties)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -110,9 +123,9 @@ def plan_calls(conversation: Conversation, tools: Sequence[Tool], *, forced: boo
     calls: list[tuple[str, CalledTool]] = []
     incomplete: list[tuple[Tool, tuple[str, ...]]] = []
     previous: Tool | None = None
-    for part in conversation.parts:
+    for part in _parts(conversation):
         tool = choose_tool(part, tools, previous)
-        if tool is None:
+        if tool is None or (tool is previous and tool.is_search and not _IS_QUESTION.search(part)):
             continue
         previous = tool
         for filled in fill_arguments(tool.parameters, Sources(part, conversation.earlier, conversation.fields)):
@@ -124,6 +137,12 @@ def plan_calls(conversation: Conversation, tools: Sequence[Tool], *, forced: boo
         calls = [(conversation.question, _forced_call(conversation, tools))]
     unique = {call.identity: (part, call) for part, call in reversed(calls)}
     return Plan(tuple(reversed(unique.values()))[:MAX_CALLS], tuple(incomplete))
+
+
+def _parts(conversation: Conversation) -> tuple[str, ...]:
+    """Return the parts of the question; a message with a table or a program is one, which must not be cut."""
+    whole = conversation.earlier[0] if conversation.earlier else ""
+    return (whole,) if "```" in whole or find_tables(whole) else conversation.parts
 
 
 def choose_tool(part: str, tools: Sequence[Tool], previous: Tool | None = None) -> Tool | None:
@@ -150,8 +169,10 @@ def score_tool(part: str, tool: Tool, tools: Sequence[Tool]) -> float:
     if tool.is_calculator:
         is_program = bool(find_code_blocks(part))
         return 6.0 if _has_distinctive(filled, tool, "code") and not is_program else 0.0
-    if part.rstrip().endswith("?") and _stores_facts(tool):
+    if _ASKS.search(part.strip()) and _stores_facts(tool):
         return 0.0
+    if tool.is_analyser:
+        return 6.0 if _has_distinctive(filled, tool, "code") else 0.0
     words_said, concepts_meant = extract_terms(part), find_concepts(part)
     total = 0.0
     for word in words_said & (tool.name_words | tool.description_words):
@@ -180,7 +201,12 @@ def _has_distinctive(filled: FilledArguments, tool: Tool, what: str) -> bool:
 
 def _fallback_search(part: str, tools: Sequence[Tool]) -> Tool | None:
     """Return a tool for a question that matches none: one that searches documents, or Wikipedia for "who is" and "what is"."""
-    if _GREETING.match(part) or not _IS_QUESTION.search(part) or _is_only_talk(part):
+    if (
+        _GREETING.match(part)
+        or not _IS_QUESTION.search(part)
+        or _is_only_talk(part)
+        or _REFERS.fullmatch(part.strip(" ?.!"))
+    ):
         return None
     about = _WIKIPEDIA if _WHO.search(part.strip()) else frozenset()
     for concepts in (about, _DOCUMENTS):

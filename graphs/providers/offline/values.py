@@ -25,16 +25,17 @@ _WORD_NUMBERS = {
     **{"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10},
     **{"một": 1, "hai": 2, "ba": 3, "bốn": 4, "năm": 5, "sáu": 6, "bảy": 7, "tám": 8, "chín": 9, "mười": 10},
 }
-_BEFORE_PLACE = word_set("in at for of near from to around ở tại cho của về từ đến o tai")
+_BEFORE_PLACE = word_set("in at for of near from to around ở tại cho của về từ đến bên o tai ben")
 _AFTER_PLACE = word_set(
     "today now tomorrow tonight right please this next is are was like and or with hôm bây ngày như thế có bao thì và "
-    "không ra sao nào lúc hiện đang nhé ạ vậy the it be will"
+    "không ra sao nào lúc hiện đang nhé ạ vậy the it be will weekend week"
 )
 _SENTENCE_STARTS = word_set(
     "what what's how which who where when is are can could would please tell show give check find get look search calculate "
     "compute list compare i and also then if does do did will has have my the thời cho hãy xem tìm tra cứu kiểm khách công "
-    "tính giúp tôi mã số bao có và mst"
+    "tính giúp tôi mã số bao có và mst bên chiều sáng tối trưa"
 )
+MAX_KEYWORDS = 4
 _TOKENS = re.compile(r"[^\W_][\w'’.-]*[\w]|[^\W_]|[,?!;:]")
 
 
@@ -109,6 +110,7 @@ def number_near(text: str, hints: frozenset[str]) -> str | None:
 
 _ONE_LINE = re.compile(r"\b(?:import \w+;\s*)?print\(.*\)")
 """A program of one line, without a fence."""
+_COMPREHENSION = re.compile(r"[\[({][^\n]*\bfor\s+\w+\s+in\b[^\n]*[\])}]")
 
 
 def find_code_blocks(text: str) -> list[str]:
@@ -117,7 +119,30 @@ def find_code_blocks(text: str) -> list[str]:
         return found
     if called := _ONE_LINE.search(text):
         return [called[0].strip()]
+    if listed := _COMPREHENSION.search(text):
+        return [f"print({listed[0]})"]
     return [inner for inner in find_quoted(text) if re.search(r"[()=]", inner)]
+
+
+_ROW = re.compile(r"[^,;\t|\n]*(?:[,;\t|][^,;\t|\n]*)+")
+_LIST = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:(?:\s*[,;]\s*|\s+)-?\d+(?:\.\d+)?){4,}(?![\w])")
+
+
+def find_tables(text: str) -> list[str]:
+    """Return a table in a text: at least two lines that follow each other, cut by the same sign into as many cells, the second
+    with a number; or a list of five numbers or more, as a table of one column."""
+    rows: list[str] = []
+    for line in [*text.split("\n"), ""]:
+        sign = next((sign for sign in (";", "\t", "|", ",") if sign in line), "")
+        if _ROW.fullmatch(line.strip()) and (not rows or line.count(sign) == rows[0].count(sign)):
+            rows.append(line.strip())
+        elif len(rows) > 1:
+            break
+        else:
+            rows = [line.strip()] if _ROW.fullmatch(line.strip()) else []
+    if len(rows) > 1 and any(char.isdigit() for char in rows[1]):
+        return ["\n".join(rows)]
+    return ["\n".join(["value", *re.findall(r"-?\d+(?:\.\d+)?", match[0])]) for match in _LIST.finditer(text)][:1]
 
 
 def find_names(text: str) -> list[str]:
@@ -162,4 +187,12 @@ def find_places(text: str) -> list[str]:
                 run.append(token)
             if run and run[0] not in ("the", "a", "me"):
                 return [" ".join(run)]
-    return []
+    return _place_in_keywords(tokens_in_text)
+
+
+def _place_in_keywords(tokens: list[str]) -> list[str]:
+    """Return the place in a few words without a sentence ("weather oslo weekend")."""
+    if not find_concepts(tokens[0] if tokens else "") or len(tokens) > MAX_KEYWORDS or "?" in tokens:
+        return []
+    rest = [token for token in tokens if not find_concepts(token) and token not in _AFTER_PLACE and token.isalpha()]
+    return [" ".join(rest)] if rest else []

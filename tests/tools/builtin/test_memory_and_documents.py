@@ -1,6 +1,7 @@
 """Tools over what the caller has here: memories, documents, the machine."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from schema.errors import NotFound
 from tests.tools.tool_contexts import call, failure, make_context
@@ -84,6 +85,18 @@ async def test_documents_that_say_nothing_about_it_are_said_to() -> None:
     )
     error = await failure(search_documents.build(), context, query="due", collection="others")
     assert "There is no such collection." == error.message
+
+
+async def test_what_is_nearest_is_named_and_is_no_source() -> None:
+    class Nearest(Documents):
+        async def search(self, query: str, *, collection: str | None, k: int) -> Sequence[Passage]:
+            return [replace(DEBT, near_miss=True)]
+
+    result = await call(search_documents.build(), make_context(documents=Nearest()), query="cats")
+    first, heading, line = result.text.split("\n")
+    assert (search_documents.NO_PASSAGES, search_documents.NEAREST) == (first, heading)
+    assert "- (terms.pdf, page 3, Payment) Invoices are due after 30 days." == line
+    assert ([], ["d1"]) == (result.data["passages"], [one["document_id"] for one in result.data["nearest"]])
 
 
 async def test_the_machine_is_shown_to_admins_only() -> None:

@@ -16,7 +16,7 @@ from graphs.providers.contract import (
 from graphs.providers.offline.provider import Offline
 from graphs.providers.offline.replies import reply
 from graphs.routing.clarify import build_prompt
-from graphs.routing.contract import Candidate, Scored
+from graphs.routing.contract import Candidate, Route, Scored
 from tests.graphs.model_requests import collect, text_of
 
 
@@ -326,7 +326,8 @@ def test_the_choice_of_tools_is_honoured():
 
 def test_a_request_to_choose_an_agent_is_declined_in_words():
     agents = [Candidate("AgentDebt", "Debts of customers"), Candidate("AgentShipment", "Shipments")]
-    prompt = build_prompt("debt?", [Scored(agent.name, 0.5) for agent in agents], agents)
+    unsure = Route(None, 0.5, "en", (), "", best=tuple(Scored(agent.name, 0.5) for agent in agents))
+    prompt = build_prompt("debt?", unsure, agents)
 
     question = reply(ModelRequest(model="extractive", messages=prompt)).text
 
