@@ -10,10 +10,13 @@ from graphs.providers.offline import values
 from graphs.providers.offline.formulas import find_bounds, find_formulas, requested_operation
 from graphs.providers.offline.texts import word_set
 
-Kind = Literal[
-    *("formula", "lower", "upper", "table", "query", "place", "zone", "code", "name", "url", "email", "date", "source"),
-    *("words", "other"),
-]
+Bound = Literal["lower", "upper"]
+Kind = (
+    Literal[
+        "formula", "table", "query", "place", "zone", "code", "name", "url", "email", "date", "source", "words", "other"
+    ]
+    | Bound
+)
 
 MAX_CALLS_PER_TOOL = 4
 """For one part of a question, such as one call for each city that it names."""

@@ -22,7 +22,7 @@ def offered(question: str, earlier: str = "", **priorities: int) -> list[str]:
     return [tool.spec.name for tool in found[:LIMIT]]
 
 
-def wanted(one: dict) -> str:
+def wanted(one: dict) -> str | None:
     if one["tool"] == "memory":
         return one["arguments"]["action"]
     return {"documents": "search_documents", **NAMES}.get(one["tool"], one["tool"])

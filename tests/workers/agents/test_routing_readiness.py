@@ -1,7 +1,7 @@
 """What a worker has loaded before its first question, and what it says when it can't."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -129,14 +129,19 @@ async def test_only_workers_that_answer_chats_prepare(
 async def test_a_question_waits_for_no_vectors_that_are_still_made(
     database_url: str, redis_url: str, debtors: TestTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    never = asyncio.Event()
+    made = asyncio.Event()
+
+    async def embed_slowly(self: VectorCache, texts: Sequence[str]) -> None:
+        await made.wait()
+        raise ProviderUnknown("The test is over.")
+
     monkeypatch.setattr("graphs.routing.router.VECTORS_WAIT_S", 0.01)
-    monkeypatch.setattr(VectorCache, "embed_examples", AsyncMock(side_effect=lambda texts: never.wait()))
+    monkeypatch.setattr(VectorCache, "embed_examples", embed_slowly)
     async with worker_context(database_url, redis_url) as worker:
         router = worker.agents.router
         candidates = routing_candidates(await worker.agents.configurations.get_latest(debtors.id))
         assert "Debt" == (await router.route(QUESTION, candidates)).agent
-        never.set()
+        made.set()
 
 
 async def test_a_worker_without_its_embedder_starts_and_says_so_until_it_has_it(
