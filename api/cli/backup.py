@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.keys:
         _check_copy(arguments.keys.absolute(), target, keys)
     with as_sentences(target.parent), _database(settings) as database_url, whole_file(target) as out:
-        manifest, missing = asyncio.run(back_up(database_url, settings, out, arguments.files))
+        manifest, missing = asyncio.run(back_up(database_url, settings, out, arguments.files, keys))
     if arguments.keys:
         write_copy(arguments.keys.absolute(), keys)
     size, took_s = target.stat().st_size, time.monotonic() - began
@@ -64,14 +64,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def back_up(
-    database_url: str, settings: StackSettings, out: IO[bytes], with_files: bool | None
+    database_url: str, settings: StackSettings, out: IO[bytes], with_files: bool | None, keys: Sequence[str]
 ) -> tuple[Manifest, list[str]]:
     """Write the backup; `with_files` None stands for what fits the storage."""
     described = storage_settings(settings)
     included = described.s3 is None if with_files is None else with_files
     where = place_of(described)
     async with open_storage(described) as storage:
-        return await write_backup(database_url, storage, where, out, os.environ, with_files=included)
+        return await write_backup(database_url, storage, where, out, os.environ, with_files=included, keys=keys)
 
 
 def storage_settings(settings: StackSettings) -> StorageSettings:

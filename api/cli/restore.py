@@ -9,10 +9,10 @@ from pathlib import Path
 from api.cli.backup import describe, place_of, storage_settings
 from api.local.backup.archive import Backup
 from api.local.backup.failures import as_sentences
-from api.local.backup.keys import joined, keep, keys_at_hand, read_copy
+from api.local.backup.keys import are_foreign, joined, keep, keys_at_hand, read_copy
 from api.local.backup.restore import Restored, check_restorable, look_after, restore_backup
 from api.local.errors import LocalError
-from api.local.stack import refuse_second
+from api.local.stack import find_running
 from api.local.stack_settings import StackSettings, settings_from
 from api.local.stores.local_stores import LOCK_WAIT_S, Stores, open_stores
 from schema import redis_names
@@ -41,14 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     require_valid(os.environ, settings_from, StorageSettings.from_env)
     settings = settings_from(os.environ)
+    if not arguments.check:
+        _refuse_running(settings.home)
     keys = _keys(arguments.keys, settings)
     backup = Backup.open(arguments.file.absolute())
     check_restorable(backup.manifest, keys)
     if arguments.check:
         print(f"{backup.path} is whole and can be restored here.")
         print("\n".join(describe(backup.manifest)))
+        _warn_of_keys(backup, keys)
         return 0
-    refuse_second(settings.home)
     with (
         as_sentences(settings.home),
         open_stores(
@@ -57,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     ):
         restored = asyncio.run(restore(backup, stores, settings, arguments, keys))
     report(backup, restored, settings)
+    _warn_of_keys(backup, keys)
     return 1 if restored.unreadable else 0
 
 
@@ -109,6 +112,25 @@ def report(backup: Backup, restored: Restored, settings: StackSettings) -> None:
         print(f"headrace: {line}", file=sys.stderr)
     if restored.unreadable:
         print(f"headrace: {len(restored.unreadable)} secrets can't be opened. Store them again.", file=sys.stderr)
+
+
+def _refuse_running(home: Path) -> None:
+    """Raise LocalError, before anything else is looked at, if a stack works on this folder."""
+    if running := find_running(home):
+        raise LocalError(
+            f"headrace is running at {running.url} (process {running.pid}, data in {home}). Stop it first, with Ctrl-C where "
+            "it runs, and restore then. Nothing was changed."
+        )
+
+
+def _warn_of_keys(backup: Backup, keys: list[str]) -> None:
+    """Say so where the keys are another installation's. With secrets in the backup it would not have come so far."""
+    if are_foreign(keys, backup.manifest.keys):
+        print(
+            "headrace: The keys here are none of those that the backed up installation had. The backup holds no secret, so "
+            "nothing in it is lost; but check that you named the right keys, if you mean to go on with that installation's.",
+            file=sys.stderr,
+        )
 
 
 def _keys(copy: Path | None, settings: StackSettings) -> list[str]:

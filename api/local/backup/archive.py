@@ -36,7 +36,8 @@ class StoredFiles(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a backup holds; `programs` is the major version of the pg_dump that made it, `sum` of all that comes before."""
+    """What a backup holds; `programs` is the major version of the pg_dump that made it, `sum` of all that comes before.
+    `keys` are the ids of the keys that were at hand, whether or not a secret was sealed; older backups don't have them."""
 
     format: int
     made_at: str
@@ -44,6 +45,7 @@ class Manifest(msgspec.Struct, frozen=True):
     programs: int
     files: StoredFiles
     sum: str
+    keys: tuple[str, ...] = ()
 
 
 class BackupWriter:

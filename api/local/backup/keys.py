@@ -48,9 +48,19 @@ def joined(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
     return [*ours, *(key for key in theirs if key not in ours)]
 
 
+def ids_of(keys: Sequence[str]) -> tuple[str, ...]:
+    """Return the ids of keys, which stand beside everything that they sealed and tell nothing of them."""
+    return tuple(Vault(keys).key_ids) if keys else ()
+
+
+def are_foreign(keys: Sequence[str], ids: Sequence[str]) -> bool:
+    """Whether none of these keys is among those that were at hand at a backup; False if that can't be known."""
+    return bool(keys and ids) and not set(ids_of(keys)) & set(ids)
+
+
 def require_keys(vault_keys: Sequence[str], key_ids: Mapping[str, int]) -> None:
     """Raise LocalError unless the keys open all that was sealed with keys of these ids."""
-    known = Vault(vault_keys).key_ids if vault_keys else ()
+    known = ids_of(vault_keys)
     missing = [f"{key_id} ({rows} secrets)" for key_id, rows in sorted(key_ids.items()) if key_id not in known]
     if missing:
         raise LocalError(

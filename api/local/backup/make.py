@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import DictRow
 
 from api.local.backup.archive import DATABASE, FILES, FORMAT, BackupWriter, Manifest, StoredFiles
+from api.local.backup.keys import ids_of
 from api.local.backup.programs import find_programs
 from api.local.errors import LocalError
 from schema.errors import NotFound
@@ -44,12 +45,19 @@ def whole_file(target: Path) -> Generator[IO[bytes]]:
 
 
 async def write_backup(
-    database_url: str, storage: Storage, where: str, out: IO[bytes], environ: Mapping[str, str], *, with_files: bool
+    database_url: str,
+    storage: Storage,
+    where: str,
+    out: IO[bytes],
+    environ: Mapping[str, str],
+    *,
+    with_files: bool,
+    keys: Sequence[str] = (),
 ) -> tuple[Manifest, list[str]]:
     """Write a backup to `out`, and return what is in it and the names of files that were missing.
 
-    `where` says where the storage is; its files are in the backup `with_files` only. Raises LocalError, psycopg's errors,
-    Unavailable of the storage.
+    `where` says where the storage is; its files are in the backup `with_files` only. Of `keys` it holds the ids. Raises
+    LocalError, psycopg's errors, Unavailable of the storage.
     """
     writer = BackupWriter(out)
     with connect(database_url) as db:
@@ -67,7 +75,7 @@ async def write_backup(
             number, size, missing = await _write_files(writer, storage, names) if with_files else (len(names), 0, [])
     files = StoredFiles(with_files, where, number, size)
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
-    manifest = Manifest(FORMAT, made_at, moment.contents, programs.major, files, writer.sum)
+    manifest = Manifest(FORMAT, made_at, moment.contents, programs.major, files, writer.sum, ids_of(keys))
     writer.finish(manifest)
     return manifest, missing
 

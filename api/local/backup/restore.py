@@ -59,14 +59,14 @@ def check_target(db: psycopg.Connection[DictRow], *, replace: bool) -> bool:
     """Return whether the database holds something that is to be replaced. Raises LocalError if it may not be, or is in use."""
     require_all_rows(db)
     tables = list_tables(db)
+    if connected := count_connected(db):
+        raise LocalError(
+            f"Processes of headrace use this database ({connected} connections). Nothing was changed; stop them first."
+        )
     if tables and not replace:
         raise LocalError(
             f"The database is not empty: it has {len(tables)} tables{_tenants(db, tables)}. Nothing was changed. Name an empty "
             "database, or add --replace, which deletes what is there."
-        )
-    if connected := count_connected(db):
-        raise LocalError(
-            f"Processes of headrace use this database ({connected} connections). Nothing was changed; stop them first."
         )
     db.rollback()
     return bool(tables)

@@ -4,6 +4,7 @@ whole drill, with processes, is in `tests/journeys/operations/test_restore.py`.
 
 import hashlib
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from api.__main__ import main
 from api.local.backup.archive import DATABASE, FILES, Backup, BackupWriter, Manifest
 from api.local.backup.programs import connection_environment
+from api.local.home import Home
 from api.local.stores.local_stores import Stores
 from api.local.stores.postgres import binaries
 from schema.ids import new_id
@@ -181,6 +183,34 @@ def test_keys_that_do_not_open_the_secrets_are_refused(
     (tmp_path / "odd.keys").write_text("not a key\n")
     assert "is no file of keys" in refused(capsys, "restore", made.file, "--keys", tmp_path / "odd.keys")
     assert (0, False) == (tables(empty), home.exists())
+
+
+def without_secrets(manifest: Manifest) -> Manifest:
+    return msgspec.structs.replace(manifest, database=msgspec.structs.replace(manifest.database, key_ids={}))
+
+
+def test_keys_of_another_installation_are_told_also_when_there_is_no_secret(
+    made: Made, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = rewritten(made, tmp_path / "plain.tar", without_secrets)
+    assert (0, "") == (main(["restore", str(plain), "--check"]), capsys.readouterr().err)
+    monkeypatch.setenv("HEADRACE_SECRET_KEYS", new_secret_key())
+    assert 0 == main(["restore", str(plain), "--check"])
+    assert "none of those that the backed up installation had" in capsys.readouterr().err
+    older = rewritten(made, tmp_path / "older.tar", lambda m: msgspec.structs.replace(without_secrets(m), keys=()))
+    assert (0, "") == (main(["restore", str(older), "--check"]), capsys.readouterr().err)
+
+
+def test_a_running_stack_is_told_before_anything_else(
+    home: Path, empty: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Home(home).locked():
+        state = {"pid": os.getpid(), "url": "http://127.0.0.1:8000", "flower_url": "http://127.0.0.1:5555"}
+        (home / "state.json").write_text(json.dumps(state))
+        said = refused(capsys, "restore", tmp_path / "no such backup.tar", "--keys", tmp_path / "none.keys")
+    assert said.startswith("headrace: headrace is running at http://127.0.0.1:8000")
+    assert "Stop it first" in said
+    assert 0 == tables(empty)
 
 
 def rewritten(made: Made, target: Path, change: Callable[[Manifest], Manifest]) -> Path:
