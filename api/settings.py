@@ -183,7 +183,7 @@ def _read_origins(env: Mapping[str, str]) -> tuple[str, ...]:
 
 def _read_front_end_prompts(env: Mapping[str, str]) -> str:
     setting = env.get("HEADRACE_FRONT_END_PROMPTS", "").strip()
-    if setting == AUTO or setting.startswith("agent/"):
+    if setting.lower() == AUTO or setting.startswith("agent/"):
         raise ValueError(
             f"HEADRACE_FRONT_END_PROMPTS is {setting[:80]!r}; it must be plain (the chat's model alone), agent (the chat's "
             "agent), or a model, such as ollama/llama3.2:3b."

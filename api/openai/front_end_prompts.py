@@ -108,7 +108,7 @@ async def check_front_end_prompts(resources: Resources, principal: Principal, se
     agents and is no model."""
     if setting is None or setting in (PLAIN, AGENT):
         return
-    if setting == AUTO:
+    if setting.lower() == AUTO:
         message = (
             "front_end_prompts must be plain (the chat's model alone), agent (the chat's agent), or a model. auto is none of "
             "them: it chooses an agent."

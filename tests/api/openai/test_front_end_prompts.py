@@ -111,7 +111,7 @@ async def test_a_key_says_who_answers_a_front_ends_prompt(running: Running, data
 
     assert ["Clerk", None, None, None] == agents
     assert [None, None] == [item["front_end_prompts"] for item in listed]
-    for wrong in ("", "nowhere/model", "agent/Clerk", "auto", 5):
+    for wrong in ("", "nowhere/model", "agent/Clerk", "auto", "Auto", 5):
         for method, where in (("POST", "/api/auth/keys"), ("PATCH", path)):
             body = {"front_end_prompts": wrong} | ({"name": "k"} if method == "POST" else {})
             refused = await http.request(method, where, json=body, headers=owner.headers)
