@@ -50,6 +50,7 @@ export const build = {
     versions: "Versions",
     version: (number: number) => `Version ${number}`,
     what: "Changed",
+    byKey: (name: string) => `API key “${name}”`,
     made: "made",
     current: "now",
     compare: "Compare",

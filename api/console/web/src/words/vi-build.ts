@@ -52,6 +52,7 @@ export const build: typeof english = {
     versions: "Các phiên bản",
     version: (number: number) => `Phiên bản ${number}`,
     what: "Đã đổi",
+    byKey: (name: string) => `khoá API “${name}”`,
     made: "tạo mới",
     current: "hiện tại",
     compare: "So sánh",

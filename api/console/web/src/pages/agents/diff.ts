@@ -5,7 +5,7 @@ const MOST = 500;
 
 /** The lines of both, in order: those of the first only with `-`, those of the second only with `+`. Very long texts are shown one after the other. */
 export function linesBetween(first: string, second: string): Line[] {
-  const [one, other] = [first.split("\n"), second.split("\n")];
+  const [one, other] = [first, second].map((text) => (text ? text.split("\n") : [])) as [string[], string[]];
   if (one.length > MOST || other.length > MOST) return [...one.map((line): Line => ["-", line]), ...other.map((line): Line => ["+", line])];
   const common = lengths(one, other);
   const lines: Line[] = [];

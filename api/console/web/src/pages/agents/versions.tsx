@@ -88,9 +88,15 @@ function textOf(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value, null, 2);
 }
 
-/** The names of people by how records name them. */
+/** The names of people and keys, by how records name them. */
 async function readPeople(): Promise<Map<string, string>> {
-  if (!may("users.read")) return new Map();
-  const { items } = await need(api.GET("/api/users", { params: { query: { limit: 100 } } }));
-  return new Map(items.map((one) => [`user:${one.id}`, one.name || one.email]));
+  const query = { params: { query: { limit: 100 } } };
+  const [people, keys] = await Promise.all([
+    may("users.read") ? need(api.GET("/api/users", query)) : null,
+    may("keys.own") ? need(api.GET("/api/auth/keys", query)) : null,
+  ]);
+  return new Map([
+    ...(people?.items ?? []).map((one): [string, string] => [`user:${one.id}`, one.name || one.email]),
+    ...(keys?.items ?? []).map((one): [string, string] => [`key:${one.id}`, words.value.agentPage.byKey(one.name)]),
+  ]);
 }

@@ -2,8 +2,8 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { api, need, type Schemas } from "../../api";
-import { clock, count, duration, moment, now } from "../../format";
-import { Badge, ErrorNote, Loading, PageTitle } from "../../parts/basics";
+import { clock, count, duration, moment, now, size } from "../../format";
+import { Ago, Badge, ErrorNote, Loading, PageTitle } from "../../parts/basics";
 import { List } from "../../parts/list";
 import { useLoad, usePages } from "../../parts/load";
 import { may } from "../../session";
@@ -74,19 +74,47 @@ async function read(): Promise<Schemas["HealthOut"]> {
   return (data ?? error) as Schemas["HealthOut"];
 }
 
+/** Names of what is said in sentences; all else that a part tells are figures. */
+const SENTENCES = ["error", "hint", "last_error"];
+const TIMES = ["since", "last_error_at"];
+
 function Part({ name, part }: { name: string; part: any }) {
+  const w = words.value.health;
   const { status, latency_ms, detail, ...rest } = part;
-  const told = Object.entries({ ...detail, ...rest }).filter(([, value]) => value !== null && typeof value !== "object");
-  if (latency_ms !== undefined) told.unshift([words.value.health.answers, duration(latency_ms)]);
+  const told: Record<string, any> = Object.fromEntries(Object.entries({ ...detail, ...rest }).filter(([, value]) => value !== null && typeof value !== "object"));
+  const figures = Object.entries(told).filter(([key]) => !SENTENCES.includes(key) && !TIMES.includes(key));
   return (
     <>
-      <dt>{name}</dt>
+      <dt>{name.replaceAll("_", " ")}</dt>
       <dd>
         <State state={String(status)} />{" "}
-        <span class="soft">{told.map(([key, value]) => (key === "hint" ? value : `${key.replaceAll("_", " ")}: ${value}`)).join(" · ")}</span>
+        <span class="soft">
+          {latency_ms != null && `${w.answers} ${duration(latency_ms)}`}
+          {latency_ms != null && told.since && " · "}
+          {told.since && <>{w.since} <Ago at={told.since} /></>}
+        </span>
+        {[told.error, told.hint].filter(Boolean).map((sentence) => <p key={sentence}>{sentence}</p>)}
+        {told.last_error && <p class="soft">{w.lastError}{told.last_error_at && <> (<Ago at={told.last_error_at} />)</>}: {told.last_error}</p>}
+        {figures.length > 0 && (
+          <details class="figures">
+            <summary>{w.figures}</summary>
+            <dl>{figures.map(([key, value]) => <div key={key}><dt>{key.replace(UNIT, "").replaceAll("_", " ")}</dt><dd>{figure(key, value)}</dd></div>)}</dl>
+          </details>
+        )}
       </dd>
     </>
   );
+}
+
+const UNIT = /_(bytes|percent|ms|s)$/;
+
+/** A figure in the unit that its name ends with. */
+function figure(key: string, value: unknown): string {
+  if (typeof value !== "number") return String(value);
+  if (key.endsWith("bytes")) return size(value);
+  if (key.endsWith("percent")) return `${value} %`;
+  if (key.endsWith("_ms")) return `${value} ms`;
+  return key.endsWith("_s") ? duration(value * 1000) : count(value);
 }
 
 function State({ state }: { state: string }) {
