@@ -55,6 +55,7 @@ export const GROUPS: Group[] = [
       page("signin", "sign_in.manage", () => import("./pages/settings/sign-in-providers")),
       page("assistant", "configuration.manage", () => import("./pages/settings/assistant")),
       page("models", "models.manage", () => import("./pages/settings/models")),
+      page("certificates", "certificates.manage", () => import("./pages/settings/certificates")),
       page("tenants", "tenants.manage", () => import("./pages/settings/tenants")),
     ],
   },

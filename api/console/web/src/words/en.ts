@@ -63,6 +63,7 @@ export const en = {
     signin: "Sign-in",
     assistant: "Persona, defaults",
     models: "Models, prices",
+    certificates: "Certificates",
     tenants: "Organisations",
   },
   account: {

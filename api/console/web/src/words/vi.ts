@@ -64,6 +64,7 @@ export const vi: typeof en = {
     signin: "Đăng nhập",
     assistant: "Tính cách, mặc định",
     models: "Mô hình, giá",
+    certificates: "Chứng chỉ",
     tenants: "Tổ chức",
   },
   account: {
