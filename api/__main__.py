@@ -30,6 +30,7 @@ COMMANDS = {
     "doctor": ("doctor", "check this machine and say how to fix what is wrong"),
     "serve": ("serve", "run the API process alone, as the Procfile does"),
     "migrate": ("migrate", "migrate the database at HEADRACE_DATABASE_URL to the current schema"),
+    "upgrade": ("upgrade", "--check: say what a migration of the database would do, and change nothing"),
     "rotate-keys": ("rotate_keys", "re-encrypt stored secrets with the newest key; --new creates one"),
     "backup": ("backup", "write the database and the stored files to one file, while everything runs"),
     "restore": ("restore", "put a backup into an empty installation, all of it or nothing"),

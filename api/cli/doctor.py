@@ -12,11 +12,14 @@ import socket
 import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from api.cli.all_settings import check_all_settings
+from api.cli.diagnosis.backups import newest_backup
+from api.cli.diagnosis.findings import Finding
+from api.cli.diagnosis.production import check_settings, is_production
+from api.cli.diagnosis.servers import check_servers
 from api.local.errors import LocalError
 from api.local.home import is_free
 from api.local.ports import API_PORT, FLOWER_PORT, find_listener
@@ -36,26 +39,19 @@ USER_MODES = {
 }
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report; `advice` is empty when all is well. `hint` marks what isn't wrong, only worth knowing."""
-
-    subject: str
-    state: str
-    advice: str = ""
-    hint: bool = False
-
-    def __str__(self) -> str:
-        mark = "ok   " if not self.advice else ("note " if self.hint else "WRONG")
-        return f"{mark} {self.subject:12} {self.state}" + (f"\n{'':18} → {self.advice}" if self.advice else "")
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Takes none."""
+    parser.add_argument(
+        "--production",
+        action="store_true",
+        help="also look at what is unfit for others than oneself; without it where the settings are of such an installation",
+    )
+    parser.add_argument(
+        "--backups", type=Path, metavar="FOLDER", help="where the backups are, to see how old the newest is"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    findings = list(run_checks(os.environ))
+    findings = list(run_checks(os.environ, production=arguments.production, backups=arguments.backups))
     for finding in findings:
         print(finding)
     wrong = sum(bool(finding.advice) and not finding.hint for finding in findings)
@@ -63,7 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if wrong else 0
 
 
-def run_checks(environ: Mapping[str, str]) -> Iterator[Finding]:
+def run_checks(
+    environ: Mapping[str, str], *, production: bool = False, backups: Path | None = None
+) -> Iterator[Finding]:
     yield python()
     yield embeddings()
     try:
@@ -80,6 +78,10 @@ def run_checks(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield stack(running)
     yield from certificates()
     yield from providers(without_own_exports(environ), running)
+    if production or backups is not None or is_production(environ, settings):
+        yield from check_settings(environ, settings)
+        yield from check_servers(settings)
+        yield newest_backup(backups)
 
 
 def python() -> Finding:

@@ -1,0 +1,7 @@
+"""What `doctor` looks at besides this machine.
+
+findings.py    a line of its report
+production.py  which settings are unfit for others than oneself
+servers.py     Postgres and Redis themselves: versions, clocks, users
+backups.py     how old the newest backup is
+"""
