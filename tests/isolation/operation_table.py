@@ -95,7 +95,8 @@ RESPONSE_PLAIN = f"""{ITEM_FILES}
   body.input[].output[].refusal body.input[].output[].image_url body.input[].output[].image_url.url
   body.input[].output[].detail body.input[].encrypted_content body.input[].status body.instructions
   body.include[] body.tools[] body.tool_choice body.text body.reasoning body.metadata body.prompt body.input[].phase
-  body.input[].content[].prompt_cache_breakpoint body.input[].output[].prompt_cache_breakpoint body.prompt_cache_options
+  body.input[].content[].prompt_cache_breakpoint.mode body.input[].content[].prompt_cache_breakpoint.ttl
+  body.input[].output[].prompt_cache_breakpoint.mode body.input[].output[].prompt_cache_breakpoint.ttl body.prompt_cache_options
   body.user body.safety_identifier body.prompt_cache_key body.prompt_cache_retention body.service_tier"""
 
 HOOK = {"path.endpoint_id": thing("webhook endpoint")}

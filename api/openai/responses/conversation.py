@@ -7,6 +7,8 @@ the outputs of these calls are messages of their own, in which models read only 
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from api.chat.file_parts import require_one_source
 from api.http.vendor_formats.openai_chunks import NOT_EXTRA
 from api.openai.responses.schemas import ContentPartIn, ItemImageIn, ItemIn
@@ -194,7 +196,8 @@ def _image(part: ContentPartIn, place: str) -> Message:
 
 def _mark(part: ContentPartIn) -> Message:
     """Return the client's mark for the provider's cache of prompts."""
-    return {BREAKPOINT: part.prompt_cache_breakpoint} if part.prompt_cache_breakpoint is not None else {}
+    mark = part.prompt_cache_breakpoint
+    return {} if mark is None else {BREAKPOINT: msgspec.to_builtins(mark)}
 
 
 def _detail(part: ContentPartIn) -> Message:

@@ -30,6 +30,13 @@ class ItemImageIn(msgspec.Struct, frozen=True):
     url: ImageUrl
 
 
+class CacheMarkIn(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A mark for a provider's cache: the prompt up to here is kept."""
+
+    mode: Annotated[str, Meta(max_length=32, description="`explicit`.")]
+    ttl: Annotated[Annotated[str, Meta(max_length=16)] | None, Meta(description="How long it is kept.")] = None
+
+
 class ContentPartIn(msgspec.Struct, frozen=True):
     """A part of an item's content: `input_text`, `input_image`, `output_text`, `refusal` and so on."""
 
@@ -55,7 +62,7 @@ class ContentPartIn(msgspec.Struct, frozen=True):
         Annotated[str, Meta(max_length=16)] | None, Meta(description="Resolution at which the model sees the image.")
     ] = None
     prompt_cache_breakpoint: Annotated[
-        Any, Meta(description="A mark for the provider's cache of prompts, passed on to it.", extra=SMALL)
+        CacheMarkIn | None, Meta(description="A mark for the provider's cache of prompts, passed on to it.")
     ] = None
 
 
