@@ -63,8 +63,8 @@ class JobRestarted(Event, frozen=True):
     reason: Annotated[
         str,
         Meta(
-            description="Why the previous attempt did not finish, as an error's code; `retried` if it ended and somebody asked for "
-            "the job again."
+            description="Why the previous attempt did not finish, as an error's code; `retried` if it ended and somebody asked "
+            "for the job again."
         ),
     ]
     discard_after: Annotated[
