@@ -1,4 +1,5 @@
-"""What the console costs in the browser: the bytes of its first load, the time until one can type, the CPU of a stream."""
+"""What the console costs in the browser: the bytes of its first load, the time until one can type, the CPU of a stream. A
+large page is in `console_pages.py`."""
 
 import asyncio
 import os
@@ -8,6 +9,7 @@ from playwright.async_api import Browser, BrowserContext, async_playwright, expe
 
 from api.console.build import build
 from api.local.errors import LocalError
+from tests.bench.benchmarks.console_pages import measure_long_answer
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Line, Measurement
 from tests.bench.reporting.percentiles import median
@@ -50,6 +52,7 @@ async def measure_console(bed: Testbed, _plan: Plan) -> Measurement:
         await _loads(found, browser, signed_in, bed)
         for kind, told in ANSWERS.items():
             await _stream(found, signed_in, bed, kind, told)
+        await measure_long_answer(found, signed_in, bed)
     return found
 
 
