@@ -187,12 +187,13 @@ async def connection(pool: Pool) -> AsyncGenerator[Db, None]:
     """A connection for single statements, without a transaction. Raises Unavailable."""
     if is_frozen(pool):
         raise Unavailable("The database does not answer.", effect="nothing")
-    watch = _watches.get(pool)
+    watch, cancels = _watches.get(pool), _cancels()
     try:
         db = await _take(pool)
         if watch is not None:
             watch.begin(db)
         try:
+            _heed_cancel(cancels)
             yield db
         finally:
             if watch is not None:
@@ -201,13 +202,29 @@ async def connection(pool: Pool) -> AsyncGenerator[Db, None]:
             if db.pgconn.pipeline_status:
                 await db.close()
             await pool.putconn(db)
+        _heed_cancel(cancels)
     except (psycopg.Error, PoolTimeout) as error:
+        _heed_cancel(cancels)
         if is_outage(error):
             _check_idle(pool)
             if (getattr(error, "sqlstate", None) or "")[:2] in REFUSES_WRITES:
                 _refused_at[pool] = time.monotonic()
             raise Unavailable("The database is unavailable.", effect=_effect(error)) from error
         raise
+
+
+def _cancels() -> int:
+    """Return how often the current task was cancelled."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def _heed_cancel(before: int) -> None:
+    """Raise CancelledError if the task was cancelled since `_cancels()` returned `before`. psycopg has the server give up a
+    statement, and its pool waits with Python 3.11's `wait_for`: with bad luck both go on as if nobody had cancelled, or raise
+    what went wrong meanwhile. A task that doesn't end keeps a job, or a whole process, from ending."""
+    if _cancels() > before:
+        raise asyncio.CancelledError
 
 
 def _effect(error: Exception) -> Literal["nothing", "unknown"]:

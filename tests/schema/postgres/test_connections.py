@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import psycopg
 import pytest
 
+from schema.errors import Unavailable
 from schema.postgres.batch import Rows, run_batch
 from schema.postgres.connections import Pool, pool_for, tenant_tx
 from tests.conftest import TestTenant
+from tests.waiting import PATIENCE_S
 
 CURRENT_TENANT = "SELECT current_setting('headrace.tenant_id') AS tenant"
 
@@ -64,3 +68,55 @@ async def test_the_connection_that_was_used_last_is_used_next(database_url: str)
         assert held[::-1] == again
         for db in again:
             await pool.putconn(db)
+
+
+@pytest.mark.parametrize("lost", ["before", "in the middle", "by an error"])
+async def test_a_cancel_that_psycopg_loses_is_heeded_all_the_same(
+    pool: Pool, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    waits, began, getconn = asyncio.Event(), False, pool.getconn
+
+    async def swallow_cancel() -> None:
+        with suppress(asyncio.CancelledError):
+            waits.set()
+            await asyncio.Event().wait()
+
+    async def take() -> Any:
+        if lost == "before":
+            await swallow_cancel()
+        return await getconn()
+
+    async def work() -> None:
+        nonlocal began
+        while True:
+            with suppress(Unavailable):  # as all that runs again and again does
+                async with tenant_tx(pool, tenant.id):
+                    began = True
+                    await swallow_cancel()
+                    if lost == "by an error":
+                        raise psycopg.OperationalError("the connection is closed")
+            waits.clear()
+
+    monkeypatch.setattr(pool, "getconn", take)
+    task = asyncio.create_task(work())
+    await waits.wait()
+    task.cancel()
+    await asyncio.wait({task}, timeout=PATIENCE_S)
+    assert task.cancelled()
+    assert began == (lost != "before")
+    monkeypatch.undo()
+    assert str(tenant.id) == await read_current_tenant(pool, tenant)
+
+
+async def test_who_goes_on_after_a_cancel_is_told_of_outages(pool: Pool, tenant: TestTenant) -> None:
+    async def clean_up() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        async with tenant_tx(pool, tenant.id):
+            raise psycopg.OperationalError("the connection is closed")
+
+    task = asyncio.create_task(clean_up())
+    await asyncio.sleep(0)  # it waits to be cancelled
+    task.cancel()
+    with pytest.raises(Unavailable):
+        await task
