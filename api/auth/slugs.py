@@ -27,6 +27,7 @@ RESERVED_SLUGS = frozenset(
             "datasets",
             "debug",
             "documents",
+            "embed",
             "events",
         ),
         *(
@@ -68,7 +69,7 @@ RESERVED_SLUGS = frozenset(
             "users",
             "v1",
         ),
-        *("webhook-deliveries", "webhooks", "well-known"),
+        *("webhook-deliveries", "webhooks", "well-known", "widgets"),
     }
 )
 """First segments of our own paths, current and planned. A test compares them with the routes."""

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.http.fields import CreatedAt, CreatedBy, NextCursor
+from api.http.fields import CreatedAt, CreatedBy, NextCursor, NoNextCursor
 from api.http.rows import from_row
 from api.usage.caller_budgets import (
     BudgetChangeIn,
@@ -132,6 +132,7 @@ class VisitorMessagesOut(msgspec.Struct, frozen=True):
 
     items: Annotated[list[VisitorMessageOut], Meta(description="What was said, oldest first.")]
     answering: Annotated[bool, Meta(description="Whether an answer is being written: stream `…/events`.")]
+    next_cursor: NoNextCursor = None
 
 
 WIDGET_IN_EXAMPLE: dict[str, Any] = {
@@ -159,6 +160,7 @@ MESSAGES_EXAMPLE: dict[str, Any] = {
         {"role": "assistant", "text": "Yes, 42 bags are in HN01.", "complete": True},
     ],
     "answering": False,
+    "next_cursor": None,
 }
 
 

@@ -6,7 +6,7 @@ The limits fail closed: without Redis strangers get nothing.
 
 import hmac
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address, ip_network
 from uuid import UUID
 
@@ -51,11 +51,8 @@ class NewVisit:
     """A conversation that is to begin: `secret` is for the visitor, `statement` for the transaction that makes the session."""
 
     session_id: UUID
-    secret: str
-    statement: Statement
-
-    def __repr__(self) -> str:
-        return f"NewVisit(session_id={self.session_id})"
+    secret: str = field(repr=False)
+    statement: Statement = field(repr=False)
 
 
 def begin_visit(embedded: Embedded) -> NewVisit:
