@@ -34,7 +34,7 @@ AGENTS = {
     "Fleet": ("Trucks and drivers.", ["Which truck is free tomorrow?", "When is the next inspection of truck 7?"]),
 }
 QUESTIONS = (
-    "Why is the sky blue on day {}?",
+    "Tell me a joke about {} cats.",
     "Write a short poem about {} rivers.",
     "Translate 'good morning {}' into French.",
     "Explain photosynthesis in {} words.",
