@@ -110,7 +110,10 @@ async def test_a_visitor_asks_one_agent_and_reads_only_the_answer(
     (job,) = rows(database_url, "SELECT agent, user_id, session_id FROM jobs WHERE tenant_id = %s", tenant.id)
     assert ("n", None) == (job["agent"], job["user_id"])
     said = (await page.get("/messages")).json()
-    assert ([{"role": "user", "text": "Do you have robusta?", "complete": True}], False) == (said["items"], said["answering"])
+    assert ([{"role": "user", "text": "Do you have robusta?", "complete": True}], False) == (
+        said["items"],
+        said["answering"],
+    )
     assert ["stopped"] == [name for name, _ in await page.ask("And arabica?")]
     assert 204 == (await page.post("/stop")).status_code
 
