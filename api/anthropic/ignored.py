@@ -8,9 +8,7 @@ from msgspec import Raw
 
 from api.anthropic.block_schemas import Block, ToolReferenceBlockIn
 from api.anthropic.options import TOOL_FIELDS
-
-NOTHING = (b"null", b"[]", b"{}", b'""')
-"""Values that SDKs send back because an answer had them; they say nothing."""
+from api.http.bodies.json_body import says_nothing
 
 FIELDS = {
     str(kind.__struct_config__.tag): {"type", *kind.__struct_fields__}
@@ -51,7 +49,7 @@ def _unknown(content: Raw, place: str) -> Iterator[str]:
     for block in _blocks(content):
         known = FIELDS.get(msgspec.json.decode(block["type"]), set())
         for name, value in block.items():
-            if name not in known and bytes(memoryview(value)[:5]) not in NOTHING:
+            if name not in known and not says_nothing(value):
                 yield f"{place}.{name}"
         if "content" in block and place == "messages.content":
             yield from _unknown(block["content"], f"{place}.content")

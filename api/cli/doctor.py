@@ -78,7 +78,7 @@ def run_checks(
     yield stack(running)
     yield from certificates()
     yield from providers(without_own_exports(environ), running)
-    if production or backups is not None or is_production(environ, settings):
+    if production or backups is not None or is_production(settings):
         yield from check_settings(environ, settings)
         yield from check_servers(settings)
         yield newest_backup(backups)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from api.http.bodies.json_body import decode_any
+from api.http.bodies.json_body import decode_any, says_nothing
 from api.http.bodies.malformed_json import explain_malformed, has_nul
 from api.openai.schemas import MessageIn
 from schema.errors import InputError
@@ -18,8 +18,6 @@ MAX_BYTES = 512 * 1024
 MESSAGE_FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 PART_FIELDS = frozenset({"type", "text", "image_url", "refusal", "file"})
 CALL_FIELDS = frozenset({"id", "type", "function"})
-NOTHING = (b"null", b"[]", b"{}", b'""')
-"""Values that clients send back because a vendor's answer had them; some vendors refuse them, and they say nothing."""
 
 Fields = dict[str, Raw]
 
@@ -57,7 +55,7 @@ def _find(sent: list[Fields], read: list[dict[str, Any]]) -> Iterator[tuple[dict
 
 def _beyond(known: frozenset[str], fields: Fields, target: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, Raw]]:
     for name, raw in fields.items():
-        if name not in known and bytes(memoryview(raw)[:5]) not in NOTHING:
+        if name not in known and not says_nothing(raw):
             yield target, name, raw
 
 

@@ -31,6 +31,7 @@ from schema.postgres.connections import tenant_tx
 from schema.queries.jobs.submissions import Idempotency
 from schema.queries.triggers import triggers
 from schema.queries.triggers.triggers import StoredTrigger
+from workers.limits import minutes
 from workers.redis.client import RedisUnavailable
 from workers.redis.connection import ReplyError
 from workers.triggers.filling import FieldsMissing, TooLong, fill
@@ -43,7 +44,6 @@ NO_HOOK = "No such hook, or its secret or signature is wrong."
 MAX_BODY = 1024 * 1024
 DELIVERY_ID = re.compile(r"[\x21-\x7e]{1,200}")
 DELIVERY_HEADERS = ("webhook-id", "x-github-delivery", "idempotency-key")
-WINDOW_S = 60
 MAX_REFUSED, NOTED_REFUSED = 600, 20
 """Calls per minute with a wrong secret or signature: how many are answered, and how many noted."""
 ERRORS = problems(
@@ -142,18 +142,17 @@ async def _read_body(resources: Resources, call: Call) -> bytes:
 async def _count(resources: Resources, call: Call, what: str, most: int) -> int:
     """Return how many calls of this sort there were in this minute. Raises LimitReached for more than `most`. Without Redis
     nothing is counted; the tenant's limits hold."""
-    now = time.time()
-    key = redis_names.trigger_calls(call.tenant_id, call.trigger.id, f"{what}:{int(now) // WINDOW_S}")
+    minute, left_s = minutes.this_minute()
     try:
-        calls = await resources.core.redis.call("INCR", key)
-        await resources.core.redis.call("EXPIRE", key, 2 * WINDOW_S)
+        key = redis_names.trigger_calls(call.tenant_id, call.trigger.id, f"{what}:{minute}")
+        calls = await minutes.count(resources.core.redis, key)
     except (RedisUnavailable, ReplyError):
         return 0
     if calls > most:
         raise LimitReached(
             f"This trigger takes {most} such calls per minute. Retry in the next one.",
             code="rate_limit_exceeded",
-            retry_after_s=WINDOW_S - now % WINDOW_S,
+            retry_after_s=left_s,
         )
     return calls
 

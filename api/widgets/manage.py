@@ -90,7 +90,9 @@ async def list_widgets(
 async def get_widget(widget_id: WidgetId, principal: MayManageKeys, resources: AppResources) -> WidgetDetailOut:
     """Returns a widget with what its visitors spent. `GET /api/sessions?widget=` lists their conversations."""
     async with principal.tx(resources.core.pool) as db:
-        row = _found(await widgets.find_widget(db, principal.tenant_id, widget_id))
+        row = await widgets.find_widget(db, principal.tenant_id, widget_id)
+        if row is None:
+            raise NotFound(NO_WIDGET)
         spent = await read_spent_out(db, principal.tenant_id, "key", widget_id)
     return from_row(WidgetDetailOut, row, spent=spent, **widget_fields(row))
 
@@ -116,10 +118,11 @@ async def change_widget(
     columns = {**budget_columns(data), **({"name": sent["name"]} if "name" in sent else {})}
     async with principal.tx(resources.core.pool) as db:
         row = await widgets.change_widget(db, principal.tenant_id, widget_id, columns=columns, settings=settings)
-        await record(
-            db, principal, principal.tenant_id, "widget.changed", f"key:{widget_id}", msgspec.to_builtins(sent)
-        ) if row else None
-    return widget_out(_found(row))
+        if row is None:
+            raise NotFound(NO_WIDGET)
+        detail = msgspec.to_builtins(sent)
+        await record(db, principal, principal.tenant_id, "widget.changed", f"key:{widget_id}", detail)
+    return widget_out(row)
 
 
 @delete(WIDGET_PATH, responses=problems("not_found"), summary="Remove a widget")
@@ -137,12 +140,6 @@ async def _require_agent(resources: Resources, principal: Principal, agent: str)
     if agent not in principal.tenant.agents and agent not in (await reread_tenant(resources, principal)).tenant.agents:
         known = ", ".join(sorted(principal.tenant.agents)[:20]) or "none"
         raise UnknownAgent(f"No such agent: {agent[:80]!r}. Agents you can use: {known}.", field="agent")
-
-
-def _found(row: widgets.StoredWidget | None) -> widgets.StoredWidget:
-    if row is None:
-        raise NotFound(NO_WIDGET)
-    return row
 
 
 routes = Router(

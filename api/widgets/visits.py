@@ -5,7 +5,6 @@ The limits fail closed: without Redis strangers get nothing.
 """
 
 import hmac
-import time
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address, ip_network
 from uuid import UUID
@@ -23,6 +22,7 @@ from schema.ids import new_id
 from schema.postgres.batch import Statement
 from schema.postgres.connections import tenant_tx
 from schema.queries.identity.widgets import find_visit, visit_statement
+from workers.limits import minutes
 from workers.redis.client import RedisUnavailable
 from workers.redis.connection import ReplyError
 
@@ -31,7 +31,6 @@ log = structlog.get_logger()
 PREFIX = "hrv_"
 MESSAGES_OF_ADDRESS, CALLS_OF_ADDRESS = 20, 120
 """Most messages, and most calls of any sort, of one address in a minute."""
-WINDOW_S = 60
 UNKNOWN_VISIT = "This conversation is unknown here, or over. Begin a new one: send the message without its secret."
 TOO_MANY = "Too many messages at the moment. Please try again in a minute."
 
@@ -90,8 +89,7 @@ async def require_conversation(resources: Resources, embedded: Embedded, headers
 
 async def count_call(resources: Resources, embedded: Embedded, *, message: bool = False) -> None:
     """Count a call of an address, and a `message` for all visitors. Raises LimitReached, and Unavailable without Redis."""
-    now = time.time()
-    minute, address = int(now) // WINDOW_S, network_of(embedded.principal.address)
+    (minute, left_s), address = minutes.this_minute(), network_of(embedded.principal.address)
     counts = {f"calls:{minute}:{address}": CALLS_OF_ADDRESS}
     if message:
         counts |= {
@@ -101,18 +99,15 @@ async def count_call(resources: Resources, embedded: Embedded, *, message: bool 
     for which, most in counts.items():
         if await _count(resources, embedded, which) > most:
             log.info("widget_limited", widget_id=str(embedded.widget.id), which=which.partition(":")[0])
-            raise LimitReached(TOO_MANY, code="rate_limit_exceeded", retry_after_s=WINDOW_S - now % WINDOW_S)
+            raise LimitReached(TOO_MANY, code="rate_limit_exceeded", retry_after_s=left_s)
 
 
 async def _count(resources: Resources, embedded: Embedded, which: str) -> int:
-    key, redis = redis_names.widget_calls(embedded.principal.tenant_id, embedded.widget.id, which), resources.core.redis
+    key = redis_names.widget_calls(embedded.principal.tenant_id, embedded.widget.id, which)
     try:
-        count = await redis.call("INCR", key)
-        if count == 1:
-            await redis.call("EXPIRE", key, 2 * WINDOW_S)
+        return await minutes.count(resources.core.redis, key)
     except (RedisUnavailable, ReplyError) as error:
         raise Unavailable("The assistant is not available now. Please try again shortly.", effect="nothing") from error
-    return int(count)
 
 
 def network_of(address: str | None) -> str:

@@ -216,9 +216,9 @@ class Attempt:
         if history.untouched:
             self._stream.put(JobStarted(attempt=self.number, worker=worker))
             return
-        # Whoever asks for a job again takes its tries and its error away; a lost worker has spent one, and says so.
-        asked_again = self.job.tries == 1 and self.job.error is None and not self.job.is_first
-        reason = "retried" if asked_again else (self.job.error or {}).get("code") or "worker_lost"
+        # A job that lost its worker is a suspect, or its claim is forgotten; who asks for a job again takes its error away.
+        is_lost = self.job.suspect or self.job.is_first
+        reason = (self.job.error or {}).get("code") or ("worker_lost" if is_lost else "retried")
         kept = _events_before_output(history.frames)
         self._stream.put(JobRestarted(attempt=self.number, reason=reason, discard_after=kept, worker=worker))
 

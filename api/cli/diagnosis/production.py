@@ -18,7 +18,7 @@ MIN_NETWORK = {4: 8, 6: 16}
 PRIVATE_FILES = ("*.key", "*.keys", "*.password")
 
 
-def is_production(environ: Mapping[str, str], settings: StackSettings) -> bool:
+def is_production(settings: StackSettings) -> bool:
     """Whether the settings are those of an installation for others: a Postgres of its own, and an open address."""
     return settings.database_url is not None and not is_loopback(settings.host)
 

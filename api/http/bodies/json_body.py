@@ -141,6 +141,14 @@ def decode_any(body: bytes | msgspec.Raw) -> Any:
     return _decoder(Any).decode(body)
 
 
+NOTHING = (b"null", b"[]", b"{}", b'""')
+
+
+def says_nothing(value: msgspec.Raw) -> bool:
+    """Whether a field's value is null or empty, as clients send back what a vendor's answer had; some vendors refuse that."""
+    return bytes(memoryview(value)[:5]) in NOTHING
+
+
 def field_names(body: bytes) -> frozenset[str]:
     """Return the names of the fields of a valid body, known and unknown."""
     return frozenset(_split(body))

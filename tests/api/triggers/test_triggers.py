@@ -175,9 +175,9 @@ async def test_a_bad_template_is_refused_when_it_is_saved(
 async def test_a_trigger_takes_so_many_calls_per_minute(
     api: httpx.AsyncClient, application: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from api.triggers import hooks
+    from workers.limits import minutes
 
-    monkeypatch.setattr(hooks, "WINDOW_S", 10**9)
+    monkeypatch.setattr(minutes, "WINDOW_S", 10**9)
     trigger = await make(api, calls_per_minute=2)
     answers = [await call(application, trigger) for _ in range(3)]
     assert [202, 202, 429] == [answer.status_code for answer in answers]
@@ -236,9 +236,10 @@ async def test_strangers_use_up_nothing_of_the_owners(
     api: httpx.AsyncClient, application: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from api.triggers import hooks
+    from workers.limits import minutes
 
     monkeypatch.setattr(hooks, "MAX_REFUSED", 30)
-    monkeypatch.setattr(hooks, "WINDOW_S", 10**9)
+    monkeypatch.setattr(minutes, "WINDOW_S", 10**9)
     trigger = await make(api, calls_per_minute=1)
     wrong = [(await call(application, trigger, path="/wrong")).status_code for _ in range(32)]
     assert [404] * 30 + [429] * 2 == wrong

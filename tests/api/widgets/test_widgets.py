@@ -32,6 +32,7 @@ from tests.conftest import TestTenant
 from tests.waiting import wait_for
 from tests.workers.jobs import change, rows
 from tests.workers.retained_rows import configure
+from workers.limits import minutes
 
 TENANT_ROLE = "owner"
 
@@ -205,7 +206,7 @@ async def test_a_flood_is_stopped_for_an_address_and_for_all(
     page: Page, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(visits, "MESSAGES_OF_ADDRESS", 2)
-    monkeypatch.setattr(visits.time, "time", lambda: 1_800_000_000.0)
+    monkeypatch.setattr(minutes.time, "time", lambda: 1_800_000_000.0)
     for _ in range(2):
         assert 400 == (await page.post(body={"text": " "})).status_code  # counted, whatever it says
     answer = await page.post(body={"text": "hi"})

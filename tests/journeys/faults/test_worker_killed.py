@@ -43,6 +43,8 @@ async def test_another_worker_takes_over_from_a_killed_one(system: System, clien
     told = await asyncio.gather(*(stream.rest() for stream in streams))
 
     assert [text(WORDS)] * 6 == [assert_complete(events) for events in told]
+    reasons = [event.data["reason"] for events in told for event in events if event.type == "job.restarted"]
+    assert {"worker_lost"} == set(reasons), reasons
 
 
 async def test_a_killed_worker_does_not_end_an_openai_stream(system: System, client: Client):

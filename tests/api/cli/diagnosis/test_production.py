@@ -74,7 +74,7 @@ def test_settings_as_they_should_be_are_all_well(tmp_path: Path) -> None:
 def test_it_looks_when_it_is_told_or_the_settings_are_of_production(tmp_path: Path) -> None:
     ours = {"HEADRACE_HOME": str(tmp_path), "HEADRACE_PORT": "1"}
     for environ, expected in ((OPEN, True), (ours, False), ({**OPEN, "HEADRACE_HOST": "127.0.0.1"}, False)):
-        assert expected == is_production(environ, settings_from(environ))
+        assert expected == is_production(settings_from(environ))
     told = {each.subject for each in run_checks(ours, production=True)}
     assert {"address", "backups"} <= told
     assert "address" not in {each.subject for each in run_checks(ours)}
