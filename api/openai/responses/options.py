@@ -17,14 +17,12 @@ from api.openai.responses.tools import ModelTools, read_choice
 from schema.errors import InputError
 
 FOR_VENDORS = (
-    *(
-        "user",
-        "safety_identifier",
-        "prompt_cache_key",
-        "prompt_cache_options",
-        "prompt_cache_retention",
-        "service_tier",
-    ),
+    "user",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "service_tier",
 )
 FORMAT_FIELDS = ("name", "description", "schema", "strict")
 KNOWN = {"text": ("format", "verbosity"), "reasoning": ("effort", "summary", "generate_summary")}
