@@ -157,7 +157,12 @@ async def respond(
     if submission.kind is KINDS["chat"] and not preferences.respond_async:
         submission = msgspec.structs.replace(submission, payload={**submission.payload, INTERACTIVE: True})
     accepted = await submit_and_follow(
-        resources, principal, submission, input_tokens=input_tokens, max_tokens=max_tokens
+        resources,
+        principal,
+        submission,
+        input_tokens=input_tokens,
+        max_tokens=max_tokens,
+        follows=wants_events(request.headers) or not preferences.respond_async,
     )
     submitted, follower = accepted.submitted, accepted.follower
     headers = {"X-Job-ID": str(submitted.job_id), **accepted.headers}

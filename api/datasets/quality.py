@@ -91,7 +91,12 @@ async def benchmark_quality(
         extra_statements=(row,),
     )
     accepted = await submit_and_follow(
-        resources, principal, submission, input_tokens=estimate_tokens(longest), max_tokens=settings.max_tokens
+        resources,
+        principal,
+        submission,
+        input_tokens=estimate_tokens(longest),
+        max_tokens=settings.max_tokens,
+        follows=False,
     )
     headers = {"X-Job-ID": str(accepted.submitted.job_id), **accepted.headers}
     accepted.follower.close()

@@ -58,12 +58,19 @@ def job_caller(resources: Resources, principal: Principal) -> JobCaller:
 
 
 async def submit_and_follow(
-    resources: Resources, principal: Principal, submission: Submission, *, input_tokens: int, max_tokens: int | None
+    resources: Resources,
+    principal: Principal,
+    submission: Submission,
+    *,
+    input_tokens: int,
+    max_tokens: int | None,
+    follows: bool = True,
 ) -> Accepted:
     """Submit a job within its tenant's limits. The caller must close the follower.
 
     `input_tokens` is an estimate. If the idempotency key was used before, the follower is that of the first job, from its
-    first event. Raises LimitReached and what `submit` raises; then nothing was accepted and nothing stays reserved.
+    first event. With `follows` False the caller closes it at once. Raises LimitReached and what `submit` raises; then nothing
+    was accepted and nothing stays reserved.
     """
     if principal.batch_line is not None:
         submission = _for_batch(submission, principal.batch_line)
@@ -72,7 +79,9 @@ async def submit_and_follow(
     if verdict is not None:
         submission = replace(submission, payload=submission.payload | reserved_payload(verdict, principal.budgets))
     try:
-        submitted, follower = await _submit(resources, submission, visible_user_id=principal.visible_user_id)
+        submitted, follower = await _submit(
+            resources, submission, visible_user_id=principal.visible_user_id, follows=follows
+        )
     except BaseException:
         await _release(resources, submission)
         raise
@@ -88,12 +97,12 @@ def _for_batch(submission: Submission, line: str) -> Submission:
 
 
 async def _submit(
-    resources: Resources, submission: Submission, *, visible_user_id: UUID | None
+    resources: Resources, submission: Submission, *, visible_user_id: UUID | None, follows: bool
 ) -> tuple[Submitted, Follower]:
     hub = resources.core.hub
     async with AsyncExitStack() as stack:
         follower = await stack.enter_async_context(hub.expect(submission.tenant_id, submission.job_id))
-        submitted = await submit(resources.core, submission)
+        submitted = await submit(resources.core, submission, is_followed=follows)
         if submitted.replayed:
             follower.close()
             follower = await hub.join(submission.tenant_id, submitted.job_id, visible_user_id=visible_user_id)

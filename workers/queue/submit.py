@@ -42,8 +42,9 @@ class Submitted:
     replayed: bool = False
 
 
-async def submit(core: JobCore, submission: Submission) -> Submitted:
-    """Commit a job and ring its doorbell; its attempts are traced as a part of this submit.
+async def submit(core: JobCore, submission: Submission, *, is_followed: bool = False) -> Submitted:
+    """Commit a job and ring its doorbell; its attempts are traced as a part of this submit. Who follows it in this process says
+    `is_followed`: then its events come over the process's inbox.
 
     Raises NotFound (session), SessionBusy, IdempotencyReused, QueueFull, Unavailable, and what its extra statements
     raise: StorageFull, NotFound (collection), NothingToRetry. Nothing was accepted then.
@@ -51,15 +52,18 @@ async def submit(core: JobCore, submission: Submission) -> Submitted:
     kind = submission.kind.name
     attributes = {names.JOB: str(submission.job_id), names.JOB_KIND: kind, names.TENANT: str(submission.tenant_id)}
     with entry_span(f"submit {kind}", "producer", attributes) as span:
-        submitted = await _submit(core, submission, span.context or current())
+        submitted = await _submit(core, submission, span.context or current(), is_followed=is_followed)
         span.set({names.SESSION: str(submitted.session_id) if submitted.session_id else None})
         return submitted
 
 
-async def _submit(core: JobCore, submission: Submission, traced: TraceContext | None) -> Submitted:
+async def _submit(
+    core: JobCore, submission: Submission, traced: TraceContext | None, *, is_followed: bool
+) -> Submitted:
     session_id = submission.session_id or (new_id() if submission.new_session else None)
     traceparent = None if traced is None else traced.traceparent
-    job = replace(submission, session_id=session_id, inbox=core.hub.inbox, traceparent=traceparent)
+    inbox = core.hub.inbox if is_followed else None
+    job = replace(submission, session_id=session_id, inbox=inbox, traceparent=traceparent)
     try:
         async with core.throttle.admit(job.tenant_id):
             has_room = core.capacity.has_ample_capacity(job.tenant_id)

@@ -31,7 +31,7 @@ async def test_the_submitter_receives_the_whole_job(
 ) -> None:
     wanted = submission(tenant)
     follower = core.hub.expect(tenant.id, wanted.job_id)
-    done = await submit(core, wanted)
+    done = await submit(core, wanted, is_followed=True)
     follower.start_with(done.queued)
     reading = asyncio.create_task(read_all(follower))
     async with worker_context(database_url, redis_url) as worker:

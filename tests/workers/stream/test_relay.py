@@ -12,6 +12,7 @@ import redis
 from schema import events, redis_names
 from schema.events import read_frames
 from schema.ids import new_id
+from tests.waiting import wait_for
 from workers.redis.client import RedisClient
 from workers.redis.connection import RedisAddress
 from workers.stream import relay as relays
@@ -98,6 +99,43 @@ async def test_events_of_several_streams_are_written_together(
     assert all([await job_stream.flush(5) for job_stream in streams])
     assert ["ab"] * 5 == [text_of(stored(client, job_stream.job_id)) for job_stream in streams]
     assert 1 == redis_client.writes - written
+
+
+async def test_what_nobody_receives_is_written_together_until_somebody_does(
+    redis_client: CountingRedisClient, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "UNREAD_REST_S", 0.2)
+    job_stream = new_stream(redis_client)
+    assert await job_stream.flush(5)  # the first write tells that nobody is there
+    monkeypatch.setattr(relays, "UNREAD_REST_S", 3600)
+    written = redis_client.writes
+    for word in ("one ", "two ", "three "):
+        job_stream.put(events.MessageDelta(text=word))
+        await asyncio.sleep(0.01)  # each comes by itself
+    assert redis_client.writes == written, "it waits"
+    with client.pubsub() as reader:
+        reader.subscribe(redis_names.job_channel(TENANT, job_stream.job_id))
+        assert reader.get_message(timeout=5)["type"] == "subscribe"
+        assert await job_stream.flush(5), "what somebody waits for is written at once"
+        assert redis_client.writes == written + 1
+        assert "one two three " == text_of(stored(client, job_stream.job_id))
+        job_stream.put(events.MessageDelta(text="four"))  # and now there is a reader
+        await wait_for(lambda: redis_client.writes == written + 2, "the word is written without anybody's asking")
+    assert "one two three four" == text_of(stored(client, job_stream.job_id))
+
+
+async def test_what_nobody_receives_is_written_after_a_rest_and_its_end_at_once(
+    redis_client: CountingRedisClient, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "UNREAD_REST_S", 0.05)
+    job_stream = new_stream(redis_client)
+    assert await job_stream.flush(5)
+    job_stream.put(events.MessageDelta(text="one "))
+    await wait_for(lambda: text_of(stored(client, job_stream.job_id)) == "one ", "it is written after its rest")
+    monkeypatch.setattr(relays, "UNREAD_REST_S", 3600)
+    job_stream.put(events.MessageDelta(text="two"))
+    job_stream.end(job_stream.preview([events.JobSucceeded()]))
+    await wait_for(lambda: stored(client, job_stream.job_id)[-1].type == "job.succeeded", "its end is written")
 
 
 async def test_a_tenant_with_many_streams_is_not_written_before_one_with_few(
