@@ -64,7 +64,7 @@ costs nearly as much as writing ten. On a busy machine this saves a fifth of a w
 third of Redis'; on one with time to spare a token hardly waits."""
 
 UNREAD_REST_S = 0.25
-"""A stream that nobody receives is written so often: a thousand jobs that were submitted for later have no reader, and who
+"""A stream that nobody receives is not written again sooner: a thousand jobs that were submitted for later have no reader, and who
 joins one reads what is there at once, and the rest as it comes. Its end, and what somebody waits for, is written at once."""
 
 MAX_STREAMS = 12
@@ -94,6 +94,7 @@ class JobStream:
         self.ended = False
         self.is_received = True
         """Whether anybody received the last write."""
+        self.written_at = 0.0
         self.rest: asyncio.TimerHandle | None = None
         self._id = str(job_id)
         self._origin = history.origin
@@ -181,7 +182,7 @@ class JobStream:
 
     def on_reply(self, last: int, received: int) -> bool:
         """Handle the reply to the last command; True if there is more to write."""
-        self.is_received = received > 0
+        self.is_received, self.written_at = received > 0, asyncio.get_running_loop().time()
         if last == REFUSED:
             self.fenced = True
             self._flushed.set()
@@ -217,10 +218,11 @@ class Relay:
 
     def wake(self, stream: JobStream) -> None:
         """Include `stream` in the next write, or in a later one if nobody receives it."""
-        if stream.is_received or stream.ended:
+        loop = asyncio.get_running_loop()
+        if stream.is_received or stream.ended or loop.time() >= stream.written_at + UNREAD_REST_S:
             self.hurry(stream)
         elif stream.rest is None:
-            stream.rest = asyncio.get_running_loop().call_later(UNREAD_REST_S, self.hurry, stream)
+            stream.rest = loop.call_at(stream.written_at + UNREAD_REST_S, self.hurry, stream)
 
     def hurry(self, stream: JobStream) -> None:
         """Include `stream` in the next write."""

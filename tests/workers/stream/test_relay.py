@@ -104,10 +104,9 @@ async def test_events_of_several_streams_are_written_together(
 async def test_what_nobody_receives_is_written_together_until_somebody_does(
     redis_client: CountingRedisClient, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relays, "UNREAD_REST_S", 0.2)
+    monkeypatch.setattr(relays, "UNREAD_REST_S", 3600)
     job_stream = new_stream(redis_client)
     assert await job_stream.flush(5)  # the first write tells that nobody is there
-    monkeypatch.setattr(relays, "UNREAD_REST_S", 3600)
     written = redis_client.writes
     for word in ("one ", "two ", "three "):
         job_stream.put(events.MessageDelta(text=word))
@@ -133,7 +132,10 @@ async def test_what_nobody_receives_is_written_after_a_rest_and_its_end_at_once(
     job_stream.put(events.MessageDelta(text="one "))
     await wait_for(lambda: text_of(stored(client, job_stream.job_id)) == "one ", "it is written after its rest")
     monkeypatch.setattr(relays, "UNREAD_REST_S", 3600)
-    job_stream.put(events.MessageDelta(text="two"))
+    job_stream.written_at -= 3600  # after a long silence a word is written at once
+    job_stream.put(events.MessageDelta(text="two "))
+    await wait_for(lambda: text_of(stored(client, job_stream.job_id)) == "one two ", "it is written")
+    job_stream.put(events.MessageDelta(text="three"))
     job_stream.end(job_stream.preview([events.JobSucceeded()]))
     await wait_for(lambda: stored(client, job_stream.job_id)[-1].type == "job.succeeded", "its end is written")
 
