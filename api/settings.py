@@ -12,6 +12,7 @@ from schema.errors import InputError
 from schema.installation.settings_check import read_choice
 from schema.metrics.settings import MetricsSettings
 from schema.postgres.logins import url_from
+from schema.postgres.servers import check_primary_wanted
 from schema.tracing.settings import TracingSettings
 from schema.vault import Vault
 from tools.egress import EgressPolicy
@@ -197,7 +198,14 @@ def _read_database_url(env: Mapping[str, str]) -> str:
         own = url_from(env, "headrace_app", "")
     except ValueError as error:
         raise InputError(str(error)) from error
-    return own or _read_url(env, "HEADRACE_DATABASE_URL", DATABASE_SCHEMES)
+    if own:
+        return own
+    url = _read_url(env, "HEADRACE_DATABASE_URL", DATABASE_SCHEMES)
+    try:
+        check_primary_wanted("HEADRACE_DATABASE_URL", url)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return url
 
 
 def _read_url(env: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str:

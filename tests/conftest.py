@@ -29,6 +29,7 @@ from tests.fork_server import ForkServers
 from tests.reporting import Reporting, slow_first
 from tests.selection import choose, is_short, seed_of
 from tests.system import System
+from tests.variants import named_variant, varied
 from tests.waiting import bounded
 from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core
 
@@ -102,8 +103,13 @@ def fork_servers() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
-    with open_stores(Path(tmp_path_factory.mktemp("stores")), durable=False) as running:
-        yield running
+    folder = Path(tmp_path_factory.mktemp("stores"))
+    with (
+        open_stores(folder, durable=False) as running,
+        varied(named_variant(), running, folder.with_name(f"{folder.name}-variant")) as variant,
+    ):
+        System.variant = staticmethod(variant.settings)
+        yield variant.stores
 
 
 @pytest.fixture(scope="session")
@@ -158,4 +164,5 @@ def _create_database(server_url: str, name: str, *, template: str = "template1")
         db.execute(
             f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy'
         )  # without fsync the cheaper way
-    return f"{server_url.rsplit('/', 1)[0]}/{name}"
+    before, _, after = server_url.rpartition("/")
+    return f"{before}/{name}{after[after.index('?') :] if '?' in after else ''}"

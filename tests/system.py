@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,9 @@ class System:
     fork_servers: ForkServers | None = None
     """Set for all systems while pytest runs. With None, as in chaos and benchmarks, each process starts from nothing."""
 
+    variant: Callable[[str], Mapping[str, str]] = staticmethod(lambda database_url: {})
+    """What processes are told of other stores than one Postgres and one Redis (`tests/variants.py`)."""
+
     def __init__(
         self,
         database_url: str,
@@ -72,6 +75,7 @@ class System:
             "HEADRACE_GRACE_S": "5",
             "HEADRACE_STORAGE": str(folder / "files"),
             "OPENAI_BASE_URL": model_url or "",
+            **self.variant(database_url),
             **(settings or {}),
         }
 

@@ -10,6 +10,7 @@ from schema.installation.settings_check import read_choice
 from schema.job_kinds import KINDS
 from schema.metrics.settings import MetricsSettings
 from schema.postgres.logins import URL_SETTINGS, Role, url_from
+from schema.postgres.servers import check_primary_wanted
 from schema.tracing.settings import TracingSettings
 from schema.vault import Vault
 from tools.egress import EgressPolicy
@@ -150,6 +151,7 @@ def _database_urls(env: Mapping[str, str]) -> dict[Role, str]:
     if all(env.get(name, "").strip() for name in URL_SETTINGS.values()):
         return {role: url_from(env, role, "") for role in URL_SETTINGS}
     default = _required_url(env, "HEADRACE_DATABASE_URL", "postgresql://user:password@127.0.0.1:5432/headrace")
+    check_primary_wanted("HEADRACE_DATABASE_URL", default)
     return {role: url_from(env, role, default) for role in URL_SETTINGS}
 
 

@@ -28,6 +28,7 @@ from api.local.stack import RunningStack, find_running, http_status
 from api.local.stack_settings import StackSettings, settings_from, without_own_exports
 from graphs.providers.ollama.addresses import parse_hosts
 from schema.installation.settings_check import SettingsInvalid
+from schema.postgres.servers import list_servers
 
 TESTED_PYTHONS = ((3, 11), (3, 12), (3, 13))
 MIN_FREE_BYTES = 1_000_000_000
@@ -115,7 +116,11 @@ def disk(home: Path) -> Finding:
 
 
 def stores(settings: StackSettings) -> Iterator[Finding]:
-    yield external_store("postgres", settings.database_url, 5432) if settings.database_url else embedded_postgres()
+    if settings.database_url:
+        for host, port in list_servers(settings.database_url):
+            yield reachable("postgres", host, port)
+    else:
+        yield embedded_postgres()
     yield external_store("redis", settings.redis_url, 6379) if settings.redis_url else embedded_valkey()
 
 
@@ -141,7 +146,12 @@ def embedded_valkey() -> Finding:
 def external_store(name: str, url: str, default_port: int) -> Finding:
     """Whether the server of a URL takes connections; its password is not shown."""
     parts = urlsplit(url)
-    host, port = parts.hostname or "127.0.0.1", parts.port or default_port
+    return reachable(name, parts.hostname or "", parts.port or default_port)
+
+
+def reachable(name: str, host: str, port: int) -> Finding:
+    """Whether a server takes connections; without a host, or with a socket's folder, this machine's."""
+    host = "127.0.0.1" if not host or host.startswith("/") else host
     try:
         socket.create_connection((host, port), timeout=3).close()
     except OSError as error:

@@ -33,13 +33,17 @@ class StackSettings:
 def settings_from(environ: Mapping[str, str]) -> StackSettings:
     """Read and check the settings. Raises ValueError that names the wrong one and says what is right."""
     read_choice(environ, "HEADRACE_TORCH", TORCH_CHOICES)
+    if database_url := _url_from(environ, "HEADRACE_DATABASE_URL", ("postgresql://", "postgres://")):
+        from schema.postgres.servers import check_primary_wanted
+
+        check_primary_wanted("HEADRACE_DATABASE_URL", database_url)
     return StackSettings(
         home=home_from(environ),
         host=environ.get("HEADRACE_HOST") or "127.0.0.1",
         port=_port_from(environ, "HEADRACE_PORT"),
         flower_host=environ.get("HEADRACE_FLOWER_HOST") or "127.0.0.1",
         flower_port=_port_from(environ, "HEADRACE_FLOWER_PORT"),
-        database_url=_url_from(environ, "HEADRACE_DATABASE_URL", ("postgresql://", "postgres://")),
+        database_url=database_url,
         redis_url=_url_from(environ, "HEADRACE_REDIS_URL", ("redis://", "rediss://", "unix://")),
         role_urls=_role_urls_from(environ),
     )

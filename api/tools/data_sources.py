@@ -35,6 +35,7 @@ from api.tools.data_source_schemas import (
 from schema.errors import Conflict, EgressRefused, HeadraceError, InputError, NotFound
 from schema.ids import new_id
 from schema.postgres.connections import Db
+from schema.postgres.servers import list_servers
 from schema.queries.agents import data_sources
 from schema.queries.tenants.audit import add_audit
 from tools.data_source import DataSource, connect_read_only, resolve_dsn
@@ -248,7 +249,10 @@ async def _check_dsn(resources: Resources, principal: Principal, dsn: str) -> No
         admitted = conninfo_to_dict(await resolve_dsn(dsn, policy))
     except EgressRefused as refused:
         raise EgressRefused(f"dsn: {refused.message}", field="dsn") from None
-    if _database_address(admitted) == _database_address(conninfo_to_dict(resources.settings.database_url)):
+    own = conninfo_to_dict(resources.settings.database_url)
+    own_servers = list_servers(resources.settings.database_url)
+    servers = [{**own, "host": host, "hostaddr": "", "port": port} for host, port in own_servers]
+    if _database_address(admitted) in [_database_address(server) for server in servers]:
         raise InputError("dsn must not point to headrace's own database.", field="dsn")
 
 

@@ -66,17 +66,13 @@ def _upgrade(database_url: str) -> None:
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import NullPool
 
-    engine = create_engine(sqlalchemy_url(database_url), poolclass=NullPool)
+    # SQLAlchemy has a syntax of its own for several servers, and reads only some of what libpq's URLs may say.
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(database_url), poolclass=NullPool)
     try:
         with engine.connect() as connection:
             command.upgrade(alembic_config(connection), "head")
     except DBAPIError as error:
         raise error.orig or error from None
-
-
-def sqlalchemy_url(database_url: str) -> str:
-    """Return a `postgresql://` URL as SQLAlchemy spells it for psycopg 3."""
-    return "postgresql+psycopg://" + database_url.split("://", 1)[1]
 
 
 def alembic_config(connection: Any) -> Any:

@@ -18,7 +18,7 @@ EXAMPLE = Path(__file__).parents[2] / ".env.example"
 """Names every setting, each on a line of its own; a test compares it with the code."""
 
 NAME = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
-DEVELOPMENT = ("HEADRACE_TESTS", "HEADRACE_SAMPLES", "HEADRACE_FLOOD", "HEADRACE_LATE_JOINS")
+DEVELOPMENT = ("HEADRACE_TESTS", "HEADRACE_SAMPLES", "HEADRACE_FLOOD", "HEADRACE_LATE_JOINS", "HEADRACE_VARIANT")
 """Read by tests and benchmarks, which pass them on to the processes that they start."""
 
 COMPOSE = ("HEADRACE_PASSWORD",)

@@ -26,6 +26,7 @@ from schema.postgres import outage_log
 from schema.postgres.freezes import FreezeWatch
 from schema.postgres.logins import PROOF, Role, check_proof, login_conninfo
 from schema.postgres.outages import patience_s
+from schema.postgres.servers import READ_ONLY, leave_server
 from schema.postgres.tenant_shares import TenantShares
 
 
@@ -207,7 +208,10 @@ async def connection(pool: Pool) -> AsyncGenerator[Db, None]:
         _heed_cancel(cancels)
         if is_outage(error):
             _check_idle(pool)
-            if (getattr(error, "sqlstate", None) or "")[:2] in REFUSES_WRITES:
+            state = getattr(error, "sqlstate", None) or ""
+            if state == READ_ONLY:
+                leave_server(pool)
+            if state[:2] in REFUSES_WRITES:
                 _refused_at[pool] = time.monotonic()
             raise Unavailable("The database is unavailable.", effect=_effect(error)) from error
         raise

@@ -18,6 +18,8 @@ from typing import Any
 import psycopg
 import structlog
 
+from schema.postgres.servers import list_servers
+
 log = structlog.get_logger()
 
 Db = psycopg.AsyncConnection[Any]
@@ -25,7 +27,7 @@ Db = psycopg.AsyncConnection[Any]
 SILENT_S = 3.0
 """How long a transaction may take before Postgres is asked whether it lives."""
 PROBE_S = 2.0
-"""How long a new connection may take; psycopg's least."""
+"""How long a new connection may take at each server that is named; psycopg's least."""
 AGAIN_S = 0.2
 """How soon a frozen Postgres is asked again after it did not answer."""
 SLOW_S = 10.0
@@ -74,9 +76,9 @@ class FreezeWatch:
             self._hang_up(now - self.silent_s)
 
     async def _lives(self) -> bool:
-        """Whether a new connection works. A refusal is an answer, and an outage that others notice."""
+        """Whether a new connection works, at one of the servers. A refusal is an answer, and an outage that others notice."""
         try:
-            async with asyncio.timeout(PROBE_S):
+            async with asyncio.timeout(PROBE_S * len(list_servers(self.conninfo))):
                 async with await psycopg.AsyncConnection.connect(self.conninfo, connect_timeout=int(PROBE_S)):
                     return True
         except (TimeoutError, psycopg.errors.ConnectionTimeout):

@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from schema.errors import LoginRefused
+from schema.postgres.servers import check_primary_wanted
 
 Role = Literal["headrace_app", "headrace_system"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -99,6 +100,7 @@ def url_from(env: Mapping[str, str], role: Role, default: str) -> str:
         raise ValueError(
             f"{URL_SETTINGS[role]} must be a URL with the user {role}: postgresql://{role}:password@127.0.0.1:5432/headrace."
         )
+    check_primary_wanted(URL_SETTINGS[role], url)
     return url
 
 

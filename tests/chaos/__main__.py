@@ -15,6 +15,7 @@ from tests.chaos.mutants import run_mutants
 from tests.chaos.oracle import Verdict, judge
 from tests.chaos.processes import Logs, count_files, judge_files
 from tests.chaos.world import Load, World, open_world, reader_errors
+from tests.variants import VARIANTS
 
 DESCRIPTION = """\
 Kills and restarts workers, API processes, Redis and Postgres under load, and checks afterwards that no job was lost or
@@ -31,6 +32,7 @@ examples:
   ./headrace chaos --list                      the cases, with their numbers
   ./headrace chaos --case 5 --case "late"      some cases only
   ./headrace chaos --case 5 --seed 1234        a run once more, with the same random choices
+  ./headrace chaos --quick --variant standby   over a Postgres whose commits wait for a standby
   ./headrace chaos --mutant all                break a promise in a copy of the code: the oracle must notice
 """
 
@@ -54,7 +56,7 @@ def main() -> int:
         parser.error("no case matches; --list shows them all")
     folder = Path(tempfile.mkdtemp(prefix="headrace-chaos-"))
     print(f"{len(chosen)} cases; seed {wanted.seed}; logs of the processes in {folder}\n{HEAD}", flush=True)
-    findings = asyncio.run(run_cases(chosen, folder, seed=wanted.seed, scale=wanted.scale))
+    findings = asyncio.run(run_cases(chosen, folder, seed=wanted.seed, scale=wanted.scale, variant=wanted.variant))
     for finding in findings:
         print(f"  {finding}")
     if not findings and not wanted.keep:
@@ -80,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=random.randrange(1 << 32), help="make the choices of an earlier run"
     )
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies load and number of faults (default: 1)")
+    parser.add_argument("--variant", choices=sorted(VARIANTS), help="other stores than one Postgres and one Redis")
     parser.add_argument("--keep", action="store_true", help="keep the processes' logs even if nothing was found")
     return parser
 
@@ -90,10 +93,12 @@ def _is_wanted(case: Case, quick: bool, named: list[str] | None) -> bool:
     return case.quick or not quick
 
 
-async def run_cases(cases: list[Case], folder: Path, *, seed: int, scale: float = 1.0) -> list[str]:
+async def run_cases(
+    cases: list[Case], folder: Path, *, seed: int, scale: float = 1.0, variant: str | None = None
+) -> list[str]:
     """Play cases one after the other in one world, print a row for each, and return all findings."""
     findings: list[str] = []
-    async with open_world(folder, random.Random(seed)) as world:
+    async with open_world(folder, random.Random(seed), variant=variant) as world:
         for case in cases:
             findings += await run_case(world, case, scale)
     return findings

@@ -1,6 +1,14 @@
 """All cases, by number."""
 
-from tests.chaos import client_cases, process_cases, schedule_cases, starting_cases, store_cases, webhook_cases
+from tests.chaos import (
+    client_cases,
+    failover_cases,
+    process_cases,
+    schedule_cases,
+    starting_cases,
+    store_cases,
+    webhook_cases,
+)
 from tests.chaos.table import CASES as _ENTERED
 from tests.chaos.table import Case
 
@@ -8,6 +16,7 @@ __all__ = [
     "CASES",
     "Case",
     "client_cases",
+    "failover_cases",
     "process_cases",
     "schedule_cases",
     "starting_cases",

@@ -43,10 +43,11 @@ class Proxy:
         self.cut()
         self._through.set()
 
-    def lead_to(self, port: int) -> None:
-        """Lead to another server from now on, as an address does after a failover."""
+    def lead_to(self, port: int, *, cut: bool = True) -> None:
+        """Lead to another server from now on, as an address does after a failover; `cut` breaks what leads to the old one."""
         self._target = port
-        self.cut()
+        if cut:
+            self.cut()
 
     def cut(self) -> None:
         """Break all connections."""

@@ -17,7 +17,7 @@ from api.local.stores.local_stores import open_stores
 from api.local.stores.postgres import EmbeddedPostgres
 from api.local.stores.valkey import EmbeddedValkey
 from tests.chaos.proxy import Proxy, one_in
-from tests.chaos.table import case, load_of, proxied_worker
+from tests.chaos.table import case, load_of, proxied_worker, restarted_with
 from tests.chaos.world import ROLES, Load, World
 from tests.redis_faults import refusing_writes
 from tests.system import free_port
@@ -48,7 +48,11 @@ async def redis_errors(world: World, load: Load, scale: float) -> None:
 async def redis_failover(world: World, load: Load, scale: float) -> list[str]:
     """The primary is demoted, its replica promoted, and the address leads to the replica a moment later."""
     primary = urlsplit(world.stores.redis_url)
-    async with _replica(world) as replica, Proxy(primary.port or 6379) as proxy, _behind(world, proxy):
+    async with (
+        _replica(world) as replica,
+        Proxy(primary.port or 6379) as proxy,
+        restarted_with(world, HEADRACE_REDIS_URL=_url_at(world, proxy.port)),
+    ):
         pids = {name: world.system.processes[name].pid for name in ROLES}
         async with load_of(world, load, 400 * scale, 40, long="text-250-at-25"):
             await world.pause(1, 2)
@@ -95,18 +99,6 @@ async def _replica(world: World) -> AsyncIterator[EmbeddedValkey]:
         yield stores.valkey
 
 
-@contextlib.asynccontextmanager
-async def _behind(world: World, proxy: Proxy) -> AsyncIterator[None]:
-    """All processes reach Redis through a proxy."""
-    await _restart_all(world, HEADRACE_REDIS_URL=_url_at(world, proxy.port))
-    try:
-        yield
-    finally:
-        await _restart_all(world)
-        for name in ROLES:
-            world.keep(name)
-
-
 def _url_at(world: World, port: int) -> str:
     return f"redis://:{urlsplit(world.stores.redis_url).password}@127.0.0.1:{port}/0"
 
@@ -114,11 +106,6 @@ def _url_at(world: World, port: int) -> str:
 def _at(world: World, port: int) -> redis.Redis:
     """A client of the server at `port`, which has the password of the first."""
     return redis.Redis.from_url(_url_at(world, port))
-
-
-async def _restart_all(world: World, **env: str) -> None:
-    await asyncio.gather(*(world.remove(name) for name in ROLES))
-    await asyncio.gather(*(world.add(name, **env) for name in ROLES))
 
 
 @case(7, "Redis full")

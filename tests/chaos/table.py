@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+
+import psycopg
 
 from tests.chaos.proxy import Proxy
-from tests.chaos.world import Load, World
+from tests.chaos.world import ROLES, Load, World
 
 Play = Callable[[World, Load, float], Awaitable[list[str] | None]]
 
@@ -56,12 +58,31 @@ async def load_of(
 
 
 @contextlib.asynccontextmanager
+async def restarted_with(world: World, **env: str) -> AsyncIterator[None]:
+    """All processes run with other settings."""
+    await _restart_all(world, **env)
+    try:
+        yield
+    finally:
+        await _restart_all(world)
+        for name in ROLES:
+            world.keep(name)
+
+
+async def _restart_all(world: World, **env: str) -> None:
+    await asyncio.gather(*(world.remove(name) for name in ROLES))
+    await asyncio.gather(*(world.add(name, **env) for name in ROLES))
+
+
+@contextlib.asynccontextmanager
 async def proxied_worker(world: World) -> AsyncIterator[Proxy]:
-    """A third worker, which reaches Postgres through a proxy."""
-    url = urlsplit(world.stores.database_url)
-    async with Proxy(url.port or 5432) as proxy:
-        through = url._replace(netloc=f"{url.username}:{url.password}@127.0.0.1:{proxy.port}").geturl()
-        await world.add("chat3", HEADRACE_DATABASE_URL=through)
+    """A third worker, which reaches Postgres, or what stands before it, through a proxy."""
+    urls = {name: value for name, value in world.system.env.items() if name.endswith("DATABASE_URL")}
+    with psycopg.connect(urls.get("HEADRACE_APP_DATABASE_URL") or world.stores.database_url) as db:
+        port = db.info.port
+    async with Proxy(port) as proxy:
+        through = {name: re.sub("@[^/]+/", f"@127.0.0.1:{proxy.port}/", url) for name, url in urls.items()}
+        await world.add("chat3", **through)
         try:
             yield proxy
         finally:

@@ -21,6 +21,7 @@ from tests.conftest import TestTenant, make_tenant
 from tests.journeys.client import TERMINAL_EVENTS, Client, ReceivedEvent, assert_complete
 from tests.journeys.conftest import keep_commits
 from tests.system import ModelProcess, System
+from tests.variants import varied
 from tests.waiting import wait_for
 
 ROLES = ("api", "api2", "chat", "chat2", "scheduler")
@@ -239,10 +240,15 @@ def reader_errors(load: Load) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def open_world(
-    folder: Path, rng: random.Random, *, durable: bool = False, **settings: str
+    folder: Path, rng: random.Random, *, durable: bool = False, variant: str | None = None, **settings: str
 ) -> AsyncIterator[World]:
-    """Start stores, a model, and all processes; stop them at the end."""
-    with open_stores(folder / "stores", durable=durable) as stores, ModelProcess(folder) as model:
+    """Start stores, a model, and all processes; stop them at the end. `variant` names other stores (`tests/variants.py`)."""
+    with (
+        open_stores(folder / "stores", durable=durable) as single,
+        varied(variant, single, folder) as made,
+        ModelProcess(folder) as model,
+    ):
+        stores = made.stores
         migrate(stores.database_url)
         keep_commits(stores.database_url)
         system = System(
@@ -251,7 +257,7 @@ async def open_world(
             folder=folder,
             model_url=model.base_url,
             roles=ROLES,
-            settings={**SETTINGS, **settings},
+            settings={**SETTINGS, **made.settings(stores.database_url), **settings},
         )
         async with system:
             world = World(stores, system, model, rng)

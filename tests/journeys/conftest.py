@@ -18,6 +18,7 @@ from schema.installation.migrate import migrate
 from tests.conftest import TestTenant, _create_database, make_tenant
 from tests.journeys.client import Client
 from tests.system import ROOT, ModelProcess, System
+from tests.variants import named_variant, varied
 
 SHORT_TIMEOUTS = {
     **{"HEADRACE_MODEL_FIRST_TOKEN_S": "8", "HEADRACE_MODEL_BETWEEN_TOKENS_S": "8"},
@@ -125,12 +126,23 @@ def erp_url(shared: System) -> Iterator[str]:
 @pytest.fixture(scope="package")
 def fragile(provider: ModelProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stores, System]]:
     """A system over stores of its own, which tests may kill and must start again."""
-    with open_stores(tmp_path_factory.mktemp("fragile-stores"), durable=False) as stores:
+    folder = tmp_path_factory.mktemp("fragile-stores")
+    with (
+        open_stores(folder, durable=False) as single,
+        varied(named_variant(), single, folder.with_name(f"{folder.name}-variant")) as made,
+    ):
+        stores = made.stores
         migrate(stores.database_url)
         keep_commits(stores.database_url)
         folder = tmp_path_factory.mktemp("fragile")
         with running(
-            System(stores.database_url, stores.redis_url, folder=folder, model_url=provider.base_url)
+            System(
+                stores.database_url,
+                stores.redis_url,
+                folder=folder,
+                model_url=provider.base_url,
+                settings=made.settings(stores.database_url),
+            )
         ) as system:
             yield stores, system
 

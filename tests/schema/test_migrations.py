@@ -8,12 +8,12 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from api.local.stores.local_stores import Stores
-from schema.installation.migrate import alembic_config, migrate, newest_migration, sqlalchemy_url
+from schema.installation.migrate import alembic_config, migrate, newest_migration
 from schema.tables import TENANT_TABLES, THREAD_TABLES, metadata
 
 
 def test_migrations_and_tables_match(migrated: str) -> None:
-    engine = create_engine(sqlalchemy_url(migrated), poolclass=NullPool)
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(migrated), poolclass=NullPool)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         differences = compare_metadata(context, metadata)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from psycopg.conninfo import conninfo_to_dict
 
+from schema.postgres.servers import list_servers
 from workers.health.checks import Finding, NothingKnown, PartDown
 from workers.health.settings import HealthSettings
 from workers.redis.connection import RedisAddress
@@ -47,9 +48,9 @@ def served_certificates(public_url: str, redis_url: str, database_url: str) -> l
         found.append(Served("public", public.hostname, public.port or 443))
     if redis.tls:
         found.append(Served("redis", redis.host, redis.port))
-    host = str(postgres.get("host") or "")
-    if host and not host.startswith("/") and postgres.get("sslmode") in TLS_MODES:
-        found.append(Served("postgres", host, int(postgres.get("port") or 5432), SSL_REQUEST))
+    if postgres.get("sslmode") in TLS_MODES:
+        servers = [(host, port) for host, port in list_servers(database_url) if host and not host.startswith("/")]
+        found += [Served("postgres", host, port, SSL_REQUEST) for host, port in servers]
     return found
 
 
@@ -67,7 +68,10 @@ class CertificateCheck:
         """Raises PartDown if one is not valid, and NothingKnown if none could be asked for."""
         if self._clock() - self._looked_at >= LOOK_S:
             left = await asyncio.gather(*(_seconds_left(one) for one in self._served))
-            self._left_s = {one.name: s for one, s in zip(self._served, left, strict=True) if s is not None}
+            self._left_s = {}
+            for one, s in zip(self._served, left, strict=True):
+                if s is not None:  # of several servers of one name, the certificate that ends first
+                    self._left_s[one.name] = min(s, self._left_s.get(one.name, s))
             self._looked_at = self._clock()
         detail = {f"{name}_days": round(left_s / DAY_S, 1) for name, left_s in self._left_s.items()}
         if not self._left_s:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from api.auth.password_strength import is_common
 from api.cli.diagnosis.findings import Finding
 from api.local.stack_settings import ROOT, StackSettings
+from schema.postgres.servers import list_servers
 from schema.vault import KEYS, KEYS_FILE
 
 MIN_PASSWORD = 12
@@ -151,8 +152,12 @@ def store_urls(settings: StackSettings) -> dict[str, str]:
 def store_url(name: str, url: str) -> Iterator[Finding]:
     """A store's password, and whether the way to it is encrypted; neither is shown."""
     parts = urlsplit(url)
-    host, password = parts.hostname or "localhost", unquote(parts.password or "")
-    away = parts.scheme != "unix" and not is_loopback(host)
+    hosts = (
+        [parts.hostname or "localhost"] if "REDIS" in name else [each or "localhost" for each, _ in list_servers(url)]
+    )
+    password = unquote(parts.password or "")
+    host = next((each for each in hosts if not each.startswith("/") and not is_loopback(each)), "")
+    away = parts.scheme != "unix" and bool(host)
     if password and is_weak(password, unquote(parts.username or "")):
         advice = f"Give it {MIN_PASSWORD} random characters or more: openssl rand -hex 20"
         yield Finding("password", f"that of {name} is easily guessed", advice)

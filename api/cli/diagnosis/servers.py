@@ -11,6 +11,7 @@ from api.cli.diagnosis.findings import Finding
 from api.local.stack_settings import StackSettings
 from schema.installation.migrate import newest_migration
 from schema.postgres.logins import ROLES, URL_SETTINGS
+from schema.postgres.servers import list_servers
 from workers.redis.client import RedisClient, RedisUnavailable
 from workers.redis.connection import RedisAddress, ReplyError
 
@@ -22,6 +23,7 @@ CONNECT_S = 5
 FACTS = """
 SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int / 10000 AS major,
   extract(epoch FROM clock_timestamp())::float AS at, current_setting('archive_mode') <> 'off' AS archives,
+  current_setting('synchronous_standby_names') AS synchronous,
   (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_superuser,
   to_regclass('alembic_version') IS NOT NULL AS is_installed
 """
@@ -51,6 +53,8 @@ def postgres(database_url: str, settings: StackSettings) -> Iterator[Finding]:
             yield clock("Postgres", apart_s)
             yield owner(settings, is_superuser=facts["is_superuser"])
             yield archive(facts)
+            if len(list_servers(database_url)) > 1:
+                yield standbys(str(facts["synchronous"]))
             if facts["is_installed"]:
                 yield from _installed(db)
     except psycopg.Error as error:
@@ -86,6 +90,16 @@ def archive(facts: Mapping[str, object]) -> Finding:
         return Finding("archive", "Postgres archives its write-ahead log")
     advice = "A backup is one moment, and what comes after it is lost with the disk. See docs/backup.md."
     return Finding("archive", "Postgres doesn't archive its write-ahead log", advice, hint=True)
+
+
+def standbys(synchronous: str) -> Finding:
+    """Whether what was accepted is on a standby as well before it is acknowledged."""
+    if synchronous:
+        return Finding("standby", f"commits wait for a standby ({synchronous})")
+    advice = (
+        "A failover loses what was accepted in its last moments, and may do jobs again. Set synchronous_standby_names."
+    )
+    return Finding("standby", "no commit waits for a standby", advice, hint=True)
 
 
 async def redis(url: str) -> list[Finding]:

@@ -1,0 +1,59 @@
+"""The stores that an installation may have instead of one Postgres and one Redis, for chaos and journeys:
+
+./headrace chaos --quick --variant standby
+HEADRACE_VARIANT=standby ./headrace test tests/journeys
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from api.local.stores.local_stores import Stores
+from tests.postgres_pair import postgres_pair
+
+SETTING = "HEADRACE_VARIANT"
+
+
+def _nothing(database_url: str) -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Varied:
+    """The stores of a variant, and what the processes over a database of theirs need to be told besides."""
+
+    stores: Stores
+    settings: Callable[[str], Mapping[str, str]] = _nothing
+
+
+@contextlib.contextmanager
+def _standby(stores: Stores, folder: Path) -> Iterator[Varied]:
+    """A Postgres whose commits wait for a standby."""
+    assert stores.postgres is not None
+    with postgres_pair(stores.postgres, folder) as pair:
+        both: Any = pair  # is killed and started as the one server is
+        yield Varied(replace(stores, database_url=pair.url, postgres=both))
+
+
+VARIANTS: dict[str, Callable[[Stores, Path], AbstractContextManager[Varied]]] = {"standby": _standby}
+
+
+@contextlib.contextmanager
+def varied(name: str | None, stores: Stores, folder: Path) -> Iterator[Varied]:
+    """Start what the variant has besides the stores; without a name, nothing. Use it in the main thread."""
+    if not name:
+        yield Varied(stores)
+        return
+    with VARIANTS[name](stores, folder / name) as made:
+        yield made
+
+
+def named_variant() -> str | None:
+    """The variant that a run of the tests is to use."""
+    name = os.environ.get(SETTING) or None
+    assert name is None or name in VARIANTS, f"{SETTING} is one of {', '.join(VARIANTS)}"
+    return name
