@@ -17,7 +17,7 @@ from graphs.providers.contract import (
     ToolCallPart,
     ToolResultPart,
 )
-from graphs.providers.extras import DETAIL, ITEM_PHASE
+from graphs.providers.extras import DETAIL, FUNCTION, IMAGE, ITEM_PHASE
 from schema.errors import InputError
 
 StoredPart = ToolCallPart | ToolResultPart
@@ -29,9 +29,12 @@ it, and clients send it back with them."""
 
 FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id", VENDOR_MARK})
 TEXT_FIELDS = frozenset({"type", "text"})
+REFUSAL_FIELDS = frozenset({"type", "refusal"})
 IMAGE_FIELDS = frozenset({"type", "image_url", "url"})
 FILE_FIELDS = frozenset({"type", "name", "data", "document_id", "file_id", "text"})
 CALL_FIELDS = frozenset({"id", "type", "function"})
+INNER_IMAGE_FIELDS = frozenset({"url", "detail"})
+FUNCTION_FIELDS = frozenset({"name", "arguments"})
 WITH_OBJECTS = frozenset({"content", "tool_calls", "function", "image_url"})
 """Fields whose objects are OpenAI's own: the order of their keys means nothing."""
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant", "tool")
@@ -80,17 +83,19 @@ def _extras_of(message: dict[str, Any]) -> Iterator[tuple[str, set[str]]]:
     yield "", message.keys() - FIELDS
     for part in _list(message, "content"):
         if part.get("type") in ("text", "refusal"):
-            yield "content", part.keys() - TEXT_FIELDS - {"refusal"}
+            yield "content", part.keys() - TEXT_FIELDS - REFUSAL_FIELDS
         elif part.get("type") == "image_url":
-            has_detail = _detail_of(part) not in (None, "auto")
-            yield "content", (part.keys() - IMAGE_FIELDS) | ({DETAIL} if has_detail else set())
+            yield "content", (part.keys() - IMAGE_FIELDS) | _extras_of_image(part["image_url"])
     for call in _list(message, "tool_calls"):
-        yield "tool_calls", call.keys() - CALL_FIELDS
+        inner = {f"function.{name}" for name in call.get("function", {}).keys() - FUNCTION_FIELDS}
+        yield "tool_calls", (call.keys() - CALL_FIELDS) | inner
 
 
-def _detail_of(part: dict[str, Any]) -> Any:
-    image = part["image_url"]
-    return image.get("detail") if isinstance(image, dict) else None
+def _extras_of_image(image: Any) -> set[str]:
+    if not isinstance(image, dict):
+        return set()
+    close = {DETAIL} if image.get("detail") not in (None, "auto") else set[str]()
+    return close | {f"{IMAGE}.{name}" for name in image.keys() - INNER_IMAGE_FIELDS}
 
 
 def _list(message: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -98,10 +103,11 @@ def _list(message: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _objects_of(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a message, the parts of its content, and its calls."""
+    """Yield a message, the parts of its content, and its calls, and the objects in these that are OpenAI's own."""
     yield message
-    yield from _list(message, "content")
-    yield from _list(message, "tool_calls")
+    for one in (*_list(message, "content"), *_list(message, "tool_calls")):
+        yield one
+        yield from (inner for name in (IMAGE, FUNCTION) if isinstance(inner := one.get(name), dict))
 
 
 def read_message(message: dict[str, Any], *, field: str = "messages") -> Message:
@@ -190,7 +196,9 @@ def _part(part: Any, field: str) -> Part:
         case {"type": "text", "text": str(text)}:
             return TextPart(text, _beyond(TEXT_FIELDS, part))
         case {"type": "image_url", "image_url": {"url": str(url), **more}}:
-            return ImagePart(url, more.get("detail"), _beyond(IMAGE_FIELDS, part))
+            return ImagePart(
+                url, more.pop("detail", None), _beyond(IMAGE_FIELDS, part) | ({IMAGE: more} if more else {})
+            )
         case {"type": "image_url", "image_url": str(url)} | {"type": "image", "url": str(url)}:
             return ImagePart(url, extra=_beyond(IMAGE_FIELDS, part))
         case {"type": "tool_call" | "tool_result"}:
@@ -198,14 +206,16 @@ def _part(part: Any, field: str) -> Part:
         case {"type": "file"}:
             return msgspec.convert({**part, "extra": _beyond(FILE_FIELDS, part)}, FilePart)
         case {"type": "refusal", "refusal": str(text)}:
-            return TextPart(text)
+            return TextPart(text, _beyond(REFUSAL_FIELDS, part))
     raise InputError(f'{field} must be {{"type": "text", "text": …}} or {{"type": "image_url", …}}.', field=field)
 
 
 def _tool_call(call: Any, field: str) -> ToolCallPart:
     match call:
-        case {"id": str(call_id), "function": {"name": str(name), "arguments": str(arguments)}}:
-            return ToolCallPart(call_id, name, arguments, _beyond(CALL_FIELDS, call))
+        case {"id": str(call_id), "function": {"name": str(name), "arguments": str(arguments), **more}}:
+            return ToolCallPart(
+                call_id, name, arguments, _beyond(CALL_FIELDS, call) | ({FUNCTION: more} if more else {})
+            )
     raise InputError("A tool call needs an id and a function with a name and arguments.", field=f"{field}.tool_calls")
 
 

@@ -1,55 +1,40 @@
-"""What of a request's blocks and tools has no effect, for the header that names it."""
+"""What of the objects in a request has no effect, for the header that names it. The request's own fields: `options.py`."""
 
-from collections.abc import Iterator
-from typing import get_args
+from typing import Any
 
-import msgspec
-from msgspec import Raw
-
-from api.anthropic.block_schemas import Block, ToolReferenceBlockIn
 from api.anthropic.options import TOOL_FIELDS
-from api.http.bodies.json_body import says_nothing
+from api.anthropic.schemas import CreateMessageIn
+from api.http.bodies.json_body import decode_any
+from api.http.bodies.unread_fields import NOTHING, unread_fields
+from graphs.providers.extras import Members, unread_members
 
-FIELDS = {
-    str(kind.__struct_config__.tag): {"type", *kind.__struct_fields__}
-    for kind in (*get_args(Block), ToolReferenceBlockIn)
+FORMAT: Members = dict.fromkeys(("type", "schema"))
+FOR_OTHERS: dict[str, Members] = {
+    "thinking": dict.fromkeys(("type", "budget_tokens")),
+    "output_config": {"effort": None, "format": FORMAT},
+    "metadata": {"user_id": None},
 }
-"""The fields of a block that are read, by its type."""
-
-
-class _Turn(msgspec.Struct):
-    content: Raw = Raw(b"null")
-
-
-class _Body(msgspec.Struct):
-    messages: list[_Turn]
-    system: Raw = Raw(b"null")
-    tools: list[dict[str, Raw]] | None = None
-
-
-_read = msgspec.json.Decoder(_Body).decode
-_blocks = msgspec.json.Decoder(list[dict[str, Raw]]).decode
+"""What is read of objects without a struct where another maker's model is asked: its effort and format are made of them."""
 
 
 def ignored_inside(body: bytes, *, native: bool) -> list[str]:
-    """Return the names of fields of a valid request's blocks and tools that change nothing, each once. `native`: one of
-    Anthropic's models is asked, which gets its tools as they are. Marks for its cache are not named: they ask for nothing."""
-    sent = _read(body)
-    found = dict.fromkeys(_unknown(sent.system, "system"))
-    for turn in sent.messages:
-        found |= dict.fromkeys(_unknown(turn.content, "messages.content"))
-    if not native:
-        found |= dict.fromkeys(f"tools.{name}" for tool in sent.tools or () for name in tool.keys() - TOOL_FIELDS)
+    """Return the names of fields of objects in a valid request that change nothing, each once. `native`: one of Anthropic's
+    models is asked, which gets its tools, its thinking and its effort as they are. Marks for its cache are not named: they ask
+    for nothing."""
+    sent: dict[str, Any] = decode_any(body)
+    found = dict.fromkeys(name for name in unread_fields(sent, CreateMessageIn) if "." in name)
+    if native:
+        found |= dict.fromkeys(unread_members(_format(sent), FORMAT, "output_config.format"))
+        found |= dict.fromkeys(unread_members(sent.get("metadata"), FOR_OTHERS["metadata"], "metadata"))
+        return list(found)
+    for name, known in FOR_OTHERS.items():
+        found |= dict.fromkeys(unread_members(sent.get(name), known, name))
+    for tool in sent.get("tools") or ():
+        found |= {
+            f"tools.{name}": None for name, value in tool.items() if name not in TOOL_FIELDS and value not in NOTHING
+        }
     return list(found)
 
 
-def _unknown(content: Raw, place: str) -> Iterator[str]:
-    if bytes(memoryview(content)[:1]) != b"[":
-        return
-    for block in _blocks(content):
-        known = FIELDS.get(msgspec.json.decode(block["type"]), set())
-        for name, value in block.items():
-            if name not in known and not says_nothing(value):
-                yield f"{place}.{name}"
-        if "content" in block and place == "messages.content":
-            yield from _unknown(block["content"], f"{place}.content")
+def _format(sent: dict[str, Any]) -> Any:
+    return (sent.get("output_config") or {}).get("format")

@@ -26,7 +26,7 @@ from api.jobs.submit import RESERVED_OUTPUT_TOKENS, submit_and_follow, submitter
 from api.jobs.waiting_client import WaitingClient
 from api.openai.extras import read_extras
 from api.openai.front_end_prompts import without_agent_for_front_ends
-from api.openai.ignored import ignored_stream_options
+from api.openai.ignored import ignored_in_files, ignored_stream_options
 from api.openai.message_extras import read_messages
 from api.openai.non_streaming import collect_completion
 from api.openai.schemas import CompletionIn, model_options, reject_unsupported, wants_usage
@@ -84,6 +84,7 @@ async def create_chat_completion(
     options = model_options(data, extras)
     ignored = await ignored_by_model(resources, principal, submission.model, options, messages)
     ignored += ignored_stream_options(await request.body(), data.stream_options)
+    ignored += ignored_in_files(await request.body(), data.messages)
     headers = client.headers | ignored_header(ignored)
     if run_at is not None:
         accepted.follower.close()

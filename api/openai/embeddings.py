@@ -19,9 +19,10 @@ from msgspec import Meta
 
 from api.auth.principals import MayChat, Principal
 from api.grants.model_access import find_providers, resolve_model
-from api.http.bodies.json_body import JsonRequest
+from api.http.bodies.json_body import JsonRequest, field_names
 from api.http.bodies.limits import LARGE_BODY
 from api.http.errors import PROVIDER_FAILURES, problems
+from api.http.headers import ignored_header
 from api.jobs.run_at import refuse_run_at
 from api.jobs.submit import reserve, uses_own_key
 from api.openapi.operations import described
@@ -59,8 +60,8 @@ Text = Annotated[str, Meta(min_length=1, max_length=MAX_CHARS)]
 Token = Annotated[int, Meta(ge=0, lt=2**31)]
 
 
-class EmbeddingIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An embeddings request."""
+class EmbeddingIn(msgspec.Struct, frozen=True, kw_only=True):
+    """An embeddings request. Fields beyond these are ignored, and named in `X-Headrace-Ignored`."""
 
     input: Annotated[
         Text
@@ -161,7 +162,8 @@ async def create_embeddings(
         model=data.model,
         usage=EmbeddingUsageOut(tokens, tokens),
     )
-    return Response(made, headers={} if data.user is None else {"X-Headrace-Ignored": "user"})
+    unknown = sorted(field_names(await request.body()) - frozenset(EmbeddingIn.__struct_fields__))
+    return Response(made, headers=ignored_header([*unknown, *(["user"] if data.user is not None else [])]))
 
 
 def _split_input(given: str | list[str | int | list[int]]) -> tuple[list[str], list[list[int]]]:

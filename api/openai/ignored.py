@@ -1,9 +1,14 @@
-"""What of a stream's options has no effect, for the header that names it."""
+"""What of a chat's options and messages has no effect, for the header that names it. What the model has no place for is named
+elsewhere (`graphs/providers/ignored.py`)."""
+
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Raw
 
-from api.openai.schemas import StreamOptionsIn
+from api.http.bodies.json_body import decode_any
+from api.http.bodies.unread_fields import unread_fields
+from api.openai.schemas import FileDataIn, FileIn, MessageIn, StreamOptionsIn
 
 _split = msgspec.json.Decoder(dict[str, Raw]).decode
 
@@ -13,7 +18,19 @@ def ignored_stream_options(body: bytes, options: StreamOptionsIn | None) -> list
     knows."""
     if options is None:
         return []
-    sent = _split(_split(body)["stream_options"])
     obfuscated = ["stream_options.include_obfuscation"] if options.include_obfuscation else []
-    known = StreamOptionsIn.__struct_fields__
-    return obfuscated + [f"stream_options.{name}" for name in sent if name not in known]
+    return obfuscated + unread_fields(decode_any(_split(body)["stream_options"]), StreamOptionsIn, "stream_options")
+
+
+def ignored_in_files(body: bytes, messages: Sequence[MessageIn]) -> list[str]:
+    """Return the names of what nobody reads of the files in a valid request's messages: they are read here."""
+    if not any(isinstance(part, FileIn) for one in messages if isinstance(one.content, list) for part in one.content):
+        return []
+    parts = [
+        part
+        for one in decode_any(_split(body)["messages"])
+        if isinstance(content := one.get("content"), list)
+        for part in content
+        if part.get("type") == "file"
+    ]
+    return unread_fields([part["file"] for part in parts], list[FileDataIn], "messages.content.file")

@@ -18,6 +18,8 @@ MAX_BYTES = 512 * 1024
 MESSAGE_FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 PART_FIELDS = frozenset({"type", "text", "image_url", "refusal", "file"})
 CALL_FIELDS = frozenset({"id", "type", "function"})
+INNER_FIELDS = {"image_url": frozenset({"url", "detail"}), "function": frozenset({"name", "arguments"})}
+"""Those of objects within parts and calls. What a `file` has besides is for nobody: files are read here."""
 
 Fields = dict[str, Raw]
 
@@ -28,6 +30,7 @@ class _Messages(msgspec.Struct):
 
 _split = msgspec.json.Decoder(_Messages).decode
 _split_list = msgspec.json.Decoder(list[Fields]).decode
+_split_fields = msgspec.json.Decoder(Fields).decode
 
 
 def read_messages(body: bytes, messages: Sequence[MessageIn]) -> list[dict[str, Any]]:
@@ -44,13 +47,16 @@ def read_messages(body: bytes, messages: Sequence[MessageIn]) -> list[dict[str, 
 
 
 def _find(sent: list[Fields], read: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, Raw]]:
-    """Yield the extras of messages, of parts of their content and of their calls, each with the object that it belongs to."""
+    """Yield the extras of messages, of parts of their content and of their calls, and of the objects in these, each with the
+    object that it belongs to."""
     for fields, message in zip(sent, read, strict=True):
         yield from _beyond(MESSAGE_FIELDS, fields, message)
         for name, known in (("content", PART_FIELDS), ("tool_calls", CALL_FIELDS)):
             if isinstance(items := message.get(name), list):
                 for inner, item in zip(_split_list(fields[name]), items, strict=True):
                     yield from _beyond(known, inner, item)
+                    for field in INNER_FIELDS.keys() & inner.keys():
+                        yield from _beyond(INNER_FIELDS[field], _split_fields(inner[field]), item[field])
 
 
 def _beyond(known: frozenset[str], fields: Fields, target: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, Raw]]:

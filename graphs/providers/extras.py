@@ -4,7 +4,7 @@ Vendors of OpenAI's protocol get them as they came. Ollama, Google and Cohere ha
 ignored, and callers are told so.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 OLLAMA_OPTIONS = frozenset(
@@ -58,7 +58,10 @@ OF_TOOLS = "anthropic"
 ANTHROPIC_USER = frozenset({"user", "safety_identifier"})
 """Extras of which it makes `metadata.user_id`."""
 
-DETAIL = "image_url.detail"
+IMAGE, FUNCTION = "image_url", "function"
+"""Extras of an image and of a call: what its object has in OpenAI's shape beyond OpenAI's fields."""
+
+DETAIL = f"{IMAGE}.detail"
 """How closely a model is to look at an image: a field of OpenAI's that not all have."""
 
 BETAS = "anthropic_beta"
@@ -89,6 +92,53 @@ MESSAGE_FIELDS: dict[str, dict[str, frozenset[str] | None]] = {
 """What a provider takes of a client's messages besides OpenAI's fields: of the messages themselves, of parts of their content,
 and of their calls; None is all. `responses` is a model that is called by OpenAI's Responses API. Those of OpenAI's protocol,
 which are not here, get all of it."""
+
+
+Members = Mapping[str, "Members | None"]
+"""The members of an object that are read, with those of the objects in it; None: all of it."""
+
+FUNCTION_MEMBERS: Members = {"name": None, "description": None, "parameters": None, "strict": None}
+NAMED_FUNCTION: Members = {"type": None, FUNCTION: {"name": None}}
+OPTION_MEMBERS: Members = {
+    "tools": {"type": None, FUNCTION: FUNCTION_MEMBERS},
+    "tool_choice": {**NAMED_FUNCTION, "allowed_tools": {"mode": None, "tools": NAMED_FUNCTION}},
+    "response_format": {
+        "type": None,
+        "json_schema": {"name": None, "description": None, "schema": None, "strict": None},
+    },
+}
+"""OpenAI's own members of the options that are objects."""
+
+OWN_MEMBERS: dict[str, Members] = {
+    "anthropic": {
+        "tools": {
+            "type": None,
+            FUNCTION: {**FUNCTION_MEMBERS, "cache_control": None},
+            "cache_control": None,
+            OF_TOOLS: None,
+        }
+    },
+    "google": {},
+    "cohere": {"tools": None},
+    "ollama": {"tools": None},
+    "offline": {},
+}
+"""What providers with protocols of their own take of those options, where it differs. All others take all of it."""
+
+
+def unread_members(value: Any, known: Members | None, path: str) -> Iterator[str]:
+    """Yield the members of an object, or of the objects of a list, that are not `known`, as `path.a.b`."""
+    if known is None:
+        return
+    if isinstance(value, list):
+        for one in cast(list[Any], value):
+            yield from unread_members(one, known, path)
+    elif isinstance(value, dict):
+        for name, inner in cast(dict[str, Any], value).items():
+            if name not in known:
+                yield f"{path}.{name}"
+            else:
+                yield from unread_members(inner, known[name], f"{path}.{name}")
 
 
 NAMES = frozenset({"type", "format", "id", "index"})

@@ -11,7 +11,7 @@ import msgspec
 from graphs.providers.anthropic.model_facts import facts_by_name
 from graphs.providers.anthropic.request_body import build_body
 from graphs.providers.contract import ModelRequest
-from graphs.providers.extras import OLLAMA_GENERATE, ignored_extras
+from graphs.providers.extras import OLLAMA_GENERATE, OPTION_MEMBERS, OWN_MEMBERS, ignored_extras, unread_members
 from graphs.providers.langchain import listing as langchain
 from graphs.providers.langchain.described import described_model
 from graphs.providers.langchain.options import ignored_by
@@ -54,7 +54,17 @@ def ignored_options(model: str, options: Mapping[str, Any], *, by_responses: boo
         ignored.add("seed")
     if provider == "anthropic":
         ignored |= _dropped_by_anthropic(name, options, extras)
-    return sorted(ignored)
+    return sorted(ignored | _inside(provider, options, ignored))
+
+
+def _inside(provider: str, options: Mapping[str, Any], ignored: set[str]) -> set[str]:
+    """Return what a provider with a protocol of its own doesn't take of options that are objects."""
+    own = OWN_MEMBERS.get(provider)
+    if own is None:
+        return set()
+    known = {**OPTION_MEMBERS, **own}
+    given = known.keys() & options.keys() - ignored
+    return {path for name in given for path in unread_members(options[name], known[name], name)}
 
 
 def _dropped_by_anthropic(model: str, options: Mapping[str, Any], extras: Mapping[str, Any]) -> set[str]:

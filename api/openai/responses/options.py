@@ -2,18 +2,11 @@
 
 from typing import Any
 
-import msgspec
-from msgspec import Raw
-
-from api.openai.responses.schemas import (
-    HONOURED_INCLUDES,
-    IGNORED,
-    RESPONSE_FIELDS,
-    ContentPartIn,
-    ItemIn,
-    ResponseIn,
-)
+from api.http.bodies.json_body import decode_any
+from api.http.bodies.unread_fields import unread_fields
+from api.openai.responses.schemas import HONOURED_INCLUDES, IGNORED, ItemIn, ResponseIn
 from api.openai.responses.tools import ModelTools, read_choice
+from graphs.providers.extras import Members, unread_members
 from schema.errors import InputError
 
 FOR_VENDORS = (
@@ -25,16 +18,26 @@ FOR_VENDORS = (
     "service_tier",
 )
 FORMAT_FIELDS = ("name", "description", "schema", "strict")
-KNOWN = {"text": ("format", "verbosity"), "reasoning": ("effort", "summary", "generate_summary")}
-"""What is honoured of the objects `text` and `reasoning`: what a model thinks is shown anyway."""
 
-READ_ITEMS = frozenset({"message", "function_call", "function_call_output"})
-ITEM_FIELDS = frozenset(ItemIn.__struct_fields__)
-PART_FIELDS = frozenset({*ContentPartIn.__struct_fields__, "annotations", "logprobs"})
-"""Those that are read, and those of an output that clients send back."""
+CHOICE: Members = {
+    **dict.fromkeys(("type", "name", "namespace", "mode")),
+    "tools": dict.fromkeys(("type", "name", "namespace")),
+}
+"""What is read of a choice of tools."""
 
-_split = msgspec.json.Decoder(dict[str, Raw]).decode
-_split_list = msgspec.json.Decoder(list[dict[str, Raw]]).decode
+KNOWN: Members = {
+    "text": {"verbosity": None, "format": dict.fromkeys(("type", *FORMAT_FIELDS))},
+    "reasoning": dict.fromkeys(("effort", "summary", "generate_summary")),
+    "tool_choice": CHOICE,
+}
+"""What is honoured of objects without a struct: what a model thinks is shown anyway."""
+
+OBJECTS = frozenset({"tools", "tool_choice", "text", "reasoning", "stream_options", "metadata", "prompt_cache_options"})
+"""Fields whose objects no struct describes, or that pass on as they came."""
+
+READ_ITEMS = frozenset({"message", "function_call", "function_call_output", "item_reference"})
+SENT_BACK = frozenset({"input.content.annotations", "input.content.logprobs"})
+"""What clients send back of an output."""
 
 
 def response_options(data: ResponseIn, tools: ModelTools) -> dict[str, Any]:
@@ -79,29 +82,26 @@ def _response_format(text: dict[str, Any]) -> dict[str, Any] | None:
 
 def ignored_fields(body: bytes, data: ResponseIn, tools: ModelTools, by_model: list[str]) -> list[str]:
     """Return the names of what changes nothing: unknown fields, tools that nobody runs, what the model has no place for."""
-    fields = _split(body)
-    unknown = [name for name in fields if name not in RESPONSE_FIELDS]
+    fields = decode_any(body)
+    sent = {name: value for name, value in fields.items() if name not in OBJECTS}
+    items = sent.pop("input", None)
+    unknown = unread_fields(sent, ResponseIn)
     unused = [name for name in sorted(IGNORED) if getattr(data, name) is not None]
     includes = [f"include: {name}" for name in data.include or () if name not in HONOURED_INCLUDES]
-    inner = [f"{of}.{name}" for of, known in KNOWN.items() for name in getattr(data, of) or () if name not in known]
-    wanted = (data.text or {}).get("format")
-    inner += [f"text.format.{name}" for name in wanted or () if name not in ("type", *FORMAT_FIELDS)]
-    return [*unknown, *unused, *includes, *inner, *unknown_in_items(fields.get("input")), *tools.ignored, *by_model]
+    inner = [path for of, known in KNOWN.items() for path in unread_members(getattr(data, of), known, of)]
+    return [*unknown, *unused, *includes, *inner, *ignored_in_items(items), *tools.ignored, *by_model]
 
 
-def unknown_in_items(sent: Raw | None) -> list[str]:
-    """Return the names of fields of a valid request's items, and of their parts, that nobody reads, as `input.x`."""
-    if sent is None or bytes(memoryview(sent)[:1]) != b"[":
+def ignored_in_items(items: Any) -> list[str]:
+    """Return what nobody reads of a valid request's items: their fields, as `input.x`, and items of tools that others ran, as
+    `input (web_search_call)`."""
+    if not isinstance(items, list):
         return []
     found = dict[str, None]()
-    for item in _split_list(sent):
-        if item.get("type") is not None and bytes(item["type"]).strip(b'"').decode() not in READ_ITEMS:
+    for item in items:
+        kind = item.get("type") or "message"
+        if kind == "reasoning" and item.get("encrypted_content"):
             continue
-        found |= dict.fromkeys(f"input.{name}" for name in item if name not in ITEM_FIELDS)
-        for name in ("content", "output"):
-            if name in item and bytes(memoryview(item[name])[:1]) == b"[":
-                parts = _split_list(item[name])
-                found |= dict.fromkeys(
-                    f"input.{name}.{one}" for part in parts for one in part if one not in PART_FIELDS
-                )
-    return list(found)
+        read = kind in READ_ITEMS
+        found |= dict.fromkeys(unread_fields(item, ItemIn, "input") if read else [f"input ({kind})"])
+    return [name for name in found if name not in SENT_BACK]

@@ -218,8 +218,6 @@ class ResponseIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     service_tier: Annotated[Word | None, FOR_VENDOR] = None
 
 
-RESPONSE_FIELDS = frozenset(ResponseIn.__struct_fields__)
-
 IGNORED = frozenset({"stream_options", "max_tool_calls", "top_logprobs"})
 """Fields that are accepted and change nothing."""
 

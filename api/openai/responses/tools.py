@@ -3,7 +3,7 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,8 @@ from schema.errors import InputError
 
 NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 FUNCTION_FIELDS = ("name", "description", "parameters", "strict")
+FILE_SEARCH_FIELDS = ("type", "vector_store_ids")
+NAMESPACE_FIELDS = ("type", "name", "tools")
 WEB_SEARCH = re.compile(r"web_search(_preview)?(_\d+(_\d+)*)?")
 MAX_FUNCTIONS = 512
 
@@ -49,6 +51,7 @@ def read_tools(tools: list[Tool]) -> ModelTools:
                 _add_namespace(read, where, tool)
             case "file_search":
                 read.collections += _collections(where, tool)
+                read.ignored += _unread(where, tool, FILE_SEARCH_FIELDS)
             case str() if WEB_SEARCH.fullmatch(kind):
                 read.ignored.append(f"{where} ({kind})")
             case _:
@@ -73,13 +76,18 @@ def _add(read: ModelTools, where: str, tool: Tool, name: str) -> None:
         raise InputError(f"{where}.parameters must be a JSON Schema.", field=f"{where}.parameters")
     function = {key: tool[key] for key in FUNCTION_FIELDS if tool.get(key) is not None} | {"name": name}
     read.functions.append({"type": "function", "function": function})
-    read.ignored += [f"{where}.{key[:64]}" for key in tool if key not in (*FUNCTION_FIELDS, "type")]
+    read.ignored += _unread(where, tool, (*FUNCTION_FIELDS, "type"))
+
+
+def _unread(where: str, tool: Tool, known: Sequence[str]) -> list[str]:
+    return [f"{where}.{name[:64]}" for name, value in tool.items() if name not in known and value is not None]
 
 
 def _add_namespace(read: ModelTools, where: str, tool: Tool) -> None:
     namespace, inner = tool.get("name"), tool.get("tools")
     if not isinstance(namespace, str) or not NAME.fullmatch(namespace) or not isinstance(inner, list):
         raise InputError(f"{where} must have a name of letters, digits, _, . and -, and a list of tools.", field=where)
+    read.ignored += _unread(where, tool, NAMESPACE_FIELDS)
     for place, function in enumerate(inner):
         at = f"{where}.tools[{place}]"
         if not isinstance(function, dict) or function.get("type") != "function":

@@ -15,6 +15,7 @@ from graphs.providers.anthropic.model_facts import ModelFacts
 from graphs.providers.anthropic.thinking import thinking_fields
 from graphs.providers.contract import ModelRequest, ToolCallPart
 from graphs.providers.extras import ANTHROPIC_FIELDS, BETAS, OF_TOOLS
+from graphs.providers.tool_choices import narrowed
 
 Json = dict[str, Any]
 
@@ -77,13 +78,14 @@ def _add_user(fields: Json, extra: Json) -> None:
 
 
 def _add_tools(fields: Json, request: ModelRequest) -> None:
-    tools = [_tool(tool) for tool in request.tools]
+    offered, chosen = narrowed(request.tools, request.tool_choice)
+    tools = [_tool(tool) for tool in offered]
     if not tools and (called := _called(request)):
         # The vendor wants the tools declared whose calls it is shown.
         tools = [{"name": name, "input_schema": {"type": "object"}} for name in called]
         fields["tool_choice"] = {"type": "none"}
     elif tools:
-        choice = _choice(request.tool_choice)
+        choice = _choice(chosen)
         if request.parallel_tool_calls is False and choice.get("type") != "none":
             choice = {"type": "auto", **choice, "disable_parallel_tool_use": True}
         if choice:

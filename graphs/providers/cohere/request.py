@@ -11,6 +11,7 @@ import msgspec
 from graphs.providers.answers.fields import record, text
 from graphs.providers.contract import ImagePart, Message, ModelRequest, Part, TextPart, ToolCallPart, ToolResultPart
 from graphs.providers.extras import COHERE_FIELDS
+from graphs.providers.tool_choices import narrowed
 
 NAME = "cohere"
 _BUDGETS = {"minimal": 512, "low": 1024, "medium": 8192}
@@ -46,12 +47,12 @@ def request_body(request: ModelRequest) -> bytes:
 
 def _tools(request: ModelRequest) -> tuple[str | None, list[dict[str, Any]]]:
     """Return the choice and the tools. Cohere can't be told which tool to call, but can be offered that one alone."""
-    tools, choice = list(request.tools), request.tool_choice
+    tools, choice = narrowed(request.tools, request.tool_choice)
     if isinstance(choice, dict):
         name = text(choice, "function", "name")
         named = [tool for tool in tools if text(tool, "function", "name") == name]
-        return ("REQUIRED", named) if named else (None, tools)
-    return (_CHOICES.get(choice or "") if tools else None), tools
+        return ("REQUIRED", named) if named else (None, list(tools))
+    return (_CHOICES.get(choice or "") if tools else None), list(tools)
 
 
 def _format(response_format: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -56,10 +56,10 @@ def thinks(request: ModelRequest) -> bool:
 def _text(request: ModelRequest, verbosity: Any) -> dict[str, Any]:
     found: dict[str, Any] = {} if verbosity is None else {"verbosity": verbosity}
     match request.response_format:
-        case {"type": "json_schema", "json_schema": dict() as schema}:
-            found["format"] = {"type": "json_schema", **schema}
-        case {"type": "json_object"}:
-            found["format"] = {"type": "json_object"}
+        case {"type": "json_schema", "json_schema": dict() as schema, **more}:
+            found["format"] = {**more, "type": "json_schema", **schema}
+        case {"type": "json_object", **more}:
+            found["format"] = {**more, "type": "json_object"}
         case _:
             pass
     return found
@@ -75,18 +75,26 @@ def _reasoning(request: ModelRequest, *, summary: bool) -> dict[str, Any]:
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:
     """Return a tool as it stands here: flat, and not strict unless it was asked to be."""
     function = record(tool, "function")
-    return {"type": "function", "strict": False, **function} if function else tool
+    if not function:
+        return tool
+    more = {name: value for name, value in tool.items() if name != "function"}
+    return {**more, "type": "function", "strict": False, **function}
 
 
 def _tool_choice(choice: str | dict[str, Any] | None) -> Any:
     match choice:
-        case {"type": "function", "function": {"name": str() as name}}:
-            return {"type": "function", "name": name}
-        case {"type": "allowed_tools", "allowed_tools": dict() as allowed}:
-            tools = [{"type": "function", "name": text(t, "function", "name")} for t in records(allowed, "tools")]
-            return {"type": "allowed_tools", "mode": allowed.get("mode", "auto"), "tools": tools}
+        case {"type": "function", "function": {"name": str()}}:
+            return _flat(choice)
+        case {"type": "allowed_tools", "allowed_tools": dict() as allowed, **more}:
+            tools = [_flat(tool) for tool in records(allowed, "tools")]
+            return {**more, "type": "allowed_tools", "mode": "auto", **allowed, "tools": tools}
         case _:
             return choice
+
+
+def _flat(named: dict[str, Any]) -> dict[str, Any]:
+    more = {name: value for name, value in named.items() if name != "function"}
+    return {**more, **record(named, "function"), "type": "function"}
 
 
 def _items(message: Message, vendor: Vendor, *, with_reasoning: bool) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import msgspec
 
 from graphs.providers.answers.answer import Answer
 from graphs.providers.answers.call_pieces import CallPiece
-from graphs.providers.answers.fields import arguments
+from graphs.providers.answers.fields import arguments, record
 from graphs.providers.answers.json_payloads import TolerantDecoder, read_json
 from graphs.providers.contract import (
     ChoiceDelta,
@@ -26,7 +26,7 @@ from graphs.providers.contract import (
     ToolCallPart,
     ToolResultPart,
 )
-from graphs.providers.extras import ITEM_PHASE
+from graphs.providers.extras import FUNCTION, IMAGE, ITEM_PHASE
 from graphs.providers.http.error_bodies import find_error
 from graphs.providers.http.statuses import error_in_stream
 from graphs.providers.openai.content_parts import read_parts
@@ -316,7 +316,7 @@ def message_body(message: Message, vendor: Vendor) -> list[dict[str, Any]]:
                 **_without_reasoning_items(p.extra),
                 "id": p.id,
                 "type": "function",
-                "function": {"name": p.name, "arguments": p.arguments},
+                "function": {**record(p.extra, FUNCTION), "name": p.name, "arguments": p.arguments},
             }
             for p in calls
         ]
@@ -345,5 +345,5 @@ def _content_part(part: Part) -> dict[str, Any] | None:
         return {**part.extra, "type": "text", "text": part.text}
     if isinstance(part, ImagePart):
         image = {"url": part.url} if part.detail is None else {"url": part.url, "detail": part.detail}
-        return {**part.extra, "type": "image_url", "image_url": image}
+        return {**part.extra, "type": "image_url", IMAGE: {**record(part.extra, IMAGE), **image}}
     return None

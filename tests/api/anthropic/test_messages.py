@@ -193,7 +193,7 @@ async def test_what_anthropics_tools_and_blocks_have_besides_arrives_or_is_named
     assert tool == body["tools"][0]
     assert [mark["cache_control"]] * 2 == [block["cache_control"] for block in body["messages"][1]["content"]]
     named = ["messages.content.toolset", "messages.content.content.citations"]
-    assert named == answer.headers["x-headrace-ignored"].split(", ")
+    assert sorted(named) == sorted(answer.headers["x-headrace-ignored"].split(", "))
     named += ["odd??", "tools.eager_input_streaming", "tools.input_examples"]
     assert sorted(named) == sorted(other.headers["x-headrace-ignored"].split(", "))
 

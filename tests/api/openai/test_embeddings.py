@@ -181,7 +181,6 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"input": ["x" * 30_000] * 41}, "input"),
     ({"encoding_format": "hex"}, "encoding_format"),
     ({"dimensions": 0}, "dimensions"),
-    ({"truncate": True}, "truncate"),
     ({"input": "a\0b"}, "input"),
 )
 

@@ -163,7 +163,8 @@ async def test_options_reach_the_model_and_what_changes_nothing_is_named(running
     assert 200 == answer.status_code, answer.text
     assert (
         "client_metadata, max_tool_calls, include: message.output_text.logprobs, text.tone, reasoning.context, "
-        "input.content.odd, input.nobody, tools[1] (web_search), input.phase" == (answer.headers["x-headrace-ignored"])
+        "input.content.odd, input.nobody, tools[0].description, tools[1] (web_search), input.phase"
+        == (answer.headers["x-headrace-ignored"])
     )
     model = sent(running, said)
     wanted = {"temperature": 0.3, "top_p": 0.5, "user": "u1", "reasoning_effort": "low", "verbosity": "low"}

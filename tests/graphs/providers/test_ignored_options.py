@@ -22,6 +22,7 @@ from schema.errors import ProviderError
 
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {"a": {}}}}}
 NAMED = {"type": "function", "function": {"name": "look"}}
+SOME = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [NAMED]}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object", "properties": {"a": {}}}}}
 
 OPTIONS: dict[str, list[Any]] = {
@@ -33,7 +34,7 @@ OPTIONS: dict[str, list[Any]] = {
     "presence_penalty": [0.5],
     "frequency_penalty": [0.5],
     "tools": [[TOOL]],
-    "tool_choice": ["required", "none", NAMED],
+    "tool_choice": ["required", "none", NAMED, SOME],
     "parallel_tool_calls": [False],
     "response_format": [SCHEMA, {"type": "json_object"}],
     "reasoning_effort": ["low", "none"],
@@ -132,6 +133,27 @@ def ignored(model: str, options: dict[str, Any]) -> list[str]:
     return ignored_options(model, options, by_responses=by_responses)
 
 
+ODD, MARK_OF_ODD = "of_nobody", "a-mark"
+NESTED: list[tuple[str, Any]] = [
+    ("tools", [{**TOOL, ODD: MARK_OF_ODD}]),
+    ("tools.function", [{**TOOL, "function": {**TOOL["function"], ODD: MARK_OF_ODD}}]),
+    ("tool_choice", {**NAMED, ODD: MARK_OF_ODD}),
+    ("tool_choice.function", {**NAMED, "function": {**NAMED["function"], ODD: MARK_OF_ODD}}),
+    ("tool_choice.allowed_tools", {**SOME, "allowed_tools": {**SOME["allowed_tools"], ODD: MARK_OF_ODD}}),
+    ("response_format", {**SCHEMA, ODD: MARK_OF_ODD}),
+    ("response_format.json_schema", {**SCHEMA, "json_schema": {**SCHEMA["json_schema"], ODD: MARK_OF_ODD}}),
+]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("path", "value"), NESTED, ids=[path for path, _ in NESTED])
+def test_what_an_option_has_within_arrives_or_is_named(model: str, path: str, value: Any) -> None:
+    name = path.partition(".")[0]
+    options = {"tools": [TOOL], name: value}
+    arrives = MARK_OF_ODD in json.dumps(sent(model, options))
+    assert ([] if arrives else [f"{path}.{ODD}"]) == ignored(model, options)
+
+
 MESSAGES: list[dict[str, Any]] = [
     {"role": "user", "name": "ann", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]},
     {
@@ -143,10 +165,14 @@ MESSAGES: list[dict[str, Any]] = [
         ],
     },
     {"role": "tool", "tool_call_id": "c1", "content": "x", "headrace_vendor": "google", "of_google": 1},
-    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "high"}}]},
+    {
+        "role": "user",
+        "content": [{"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "high", "odd": 1}}],
+    },
 ]
 PHASE, NAME, MARK = "messages.phase", "messages.name", "messages.content.cache_control"
 CLOSE, SIGNED = "messages.content.image_url.detail", "messages.tool_calls.extra_content"
+WITHIN = "messages.content.image_url.odd"
 
 
 @pytest.mark.parametrize(
@@ -154,11 +180,11 @@ CLOSE, SIGNED = "messages.content.image_url.detail", "messages.tool_calls.extra_
     [
         ("openai", [PHASE]),
         ("mistral", [PHASE]),
-        ("responses", [MARK, NAME, SIGNED]),
-        ("anthropic", [CLOSE, NAME, PHASE, SIGNED]),
-        ("google", [MARK, CLOSE, NAME, PHASE]),
-        ("cohere", [MARK, NAME, PHASE, SIGNED]),
-        ("ollama", [MARK, CLOSE, NAME, PHASE, SIGNED]),
+        ("responses", [MARK, WITHIN, NAME, SIGNED]),
+        ("anthropic", [CLOSE, WITHIN, NAME, PHASE, SIGNED]),
+        ("google", [MARK, CLOSE, WITHIN, NAME, PHASE]),
+        ("cohere", [MARK, WITHIN, NAME, PHASE, SIGNED]),
+        ("ollama", [MARK, CLOSE, WITHIN, NAME, PHASE, SIGNED]),
         ("langchain", [PHASE, SIGNED]),
     ],
 )

@@ -7,6 +7,7 @@ from typing import Any, cast
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from graphs.providers.contract import ImagePart, Message, TextPart, ToolCallPart, ToolResultPart
+from graphs.providers.extras import IMAGE
 
 FIELD = "langchain"
 """The extra of an answer that its model gets back as it was: {"model", "content", "additional_kwargs"}."""
@@ -48,7 +49,8 @@ def _block(part: Any) -> Json | None:
         case TextPart(text, extra):
             return {"type": "text", "text": text, **extra}
         case ImagePart(url, detail, extra):
-            return {"type": "image_url", "image_url": {"url": url, **({"detail": detail} if detail else {})}, **extra}
+            image = {**extra.get(IMAGE, {}), "url": url, **({"detail": detail} if detail else {})}
+            return {**extra, "type": "image_url", IMAGE: image}
         case _:
             return None
 
