@@ -64,8 +64,8 @@ costs nearly as much as writing ten. On a busy machine this saves a fifth of a w
 third of Redis'; on one with time to spare a token hardly waits."""
 
 UNREAD_REST_S = 0.25
-"""A stream that nobody receives is not written again sooner: a thousand jobs that were submitted for later have no reader, and who
-joins one reads what is there at once, and the rest as it comes. Its end, and what somebody waits for, is written at once."""
+"""A stream that nobody receives is not written again sooner: a thousand jobs that were submitted for later have no reader, and
+who joins one reads what is there at once, and the rest as it comes. Its end, and what somebody waits for, goes out at once."""
 
 MAX_STREAMS = 12
 """A write has at most so many streams, so that a tenant with few waits some 2 ms for one with many, and not for all of them."""
