@@ -27,7 +27,7 @@ from schema.installation.bootstrap import ensure_api_key, ensure_tenant
 from schema.installation.migrate import migrate
 from tests.fork_server import ForkServers
 from tests.reporting import Reporting, slow_first
-from tests.selection import choose, is_short, seed_of
+from tests.selection import choose, is_left_out, is_short, seed_of
 from tests.system import System
 from tests.variants import named_variant, varied
 from tests.waiting import bounded
@@ -62,6 +62,12 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     if isinstance(val, bytes) and not val.isascii():
         return "bytes"
     return VARYING.sub("_", val) if isinstance(val, str) and VARYING.search(val) else None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if is_short() and collection_path.suffix == ".py":
+        return is_left_out(collection_path.relative_to(config.rootpath).as_posix(), seed_of(config)) or None
+    return None
 
 
 @pytest.hookimpl(trylast=True)

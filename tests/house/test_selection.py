@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 
 from api.cli.checks import size_of
-from tests.selection import CASES, SLOW_FILES, TURNS, choose
+from tests.selection import CASES, SLOW_FILES, TURNS, choose, is_left_out
 
 ROOT = Path(__file__).parents[2]
 FEW = [f"tests/a/test_a.py::test_few[{n}]" for n in range(CASES)]
 MANY = [f"tests/a/test_a.py::test_many[{n}]" for n in range(50)]
-SLOW = [f"{path}::test_it" for path in SLOW_FILES]
 
 
 def test_a_test_with_many_cases_is_run_with_some_of_them_and_any_other_with_all() -> None:
@@ -20,14 +19,15 @@ def test_a_test_with_many_cases_is_run_with_some_of_them_and_any_other_with_all(
 
 
 def test_every_run_takes_some_slow_files_and_all_are_taken_in_turn() -> None:
-    runs = [choose(SLOW, seed) for seed in range(40)]
-    assert all(len(SLOW) // TURNS <= len(run) <= len(SLOW) // TURNS + 1 for run in runs)
-    assert {*SLOW} == set.union(*runs)
+    runs = [{path for path in SLOW_FILES if not is_left_out(path, seed)} for seed in range(TURNS)]
+    assert all(len(SLOW_FILES) // TURNS <= len(run) <= len(SLOW_FILES) // TURNS + 1 for run in runs)
+    assert {*SLOW_FILES} == set.union(*runs)
+    assert not is_left_out("tests/house/test_selection.py", 3)
     assert {*MANY} == set.union(*(choose(MANY, seed) for seed in range(40)))
 
 
 def test_processes_of_one_run_choose_the_same() -> None:
-    names = [*FEW, *MANY, *SLOW]
+    names = [*FEW, *MANY]
     assert choose(names, 7) == choose(names[::-1], 7)
 
 
