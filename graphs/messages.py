@@ -37,17 +37,22 @@ INNER_IMAGE_FIELDS = frozenset({"url", "detail"})
 FUNCTION_FIELDS = frozenset({"name", "arguments"})
 WITH_OBJECTS = frozenset({"content", "tool_calls", "function", "image_url"})
 """Fields whose objects are OpenAI's own: the order of their keys means nothing."""
+IN_ORDER = "messages_in_order"
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant", "tool")
 
 
-def stored_in_order(messages: list[dict[str, Any]]) -> list[dict[str, Any]] | str:
-    """Return a request's messages as a payload stores them: as JSON text if fields beyond OpenAI's have objects, whose keys
-    `jsonb` would sort. They may be schemas."""
-    return msgspec.json.encode(messages).decode() if any(_has_objects(message) for message in messages) else messages
+def stored_in_order(messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a payload that store a request's messages: besides `messages`, as JSON text in IN_ORDER if fields
+    beyond OpenAI's have objects, whose keys `jsonb` would sort. They may be schemas. `messages` keeps its form, for workers of
+    the version before."""
+    if not any(_has_objects(message) for message in messages):
+        return {"messages": messages}
+    return {"messages": messages, IN_ORDER: msgspec.json.encode(messages).decode()}
 
 
-def read_stored(messages: list[dict[str, Any]] | str) -> list[dict[str, Any]]:
-    """Return messages that `stored_in_order` stored."""
+def read_stored(payload: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the messages that `stored_in_order` stored in a payload, None if it has none."""
+    messages = payload.get(IN_ORDER) or payload.get("messages")
     return msgspec.json.decode(messages, type=list[dict[str, Any]]) if isinstance(messages, str) else messages
 
 

@@ -56,11 +56,9 @@ def read_chat(model: str, payload: dict[str, Any], stored: Sequence[StoredMessag
 
     Raises InputError for a payload that can't be sent to any provider.
     """
-    raw_messages = payload.get("messages")
+    raw_messages = read_stored(payload)
     if raw_messages is not None:
-        messages = [
-            read_message(message, field=f"messages[{i}]") for i, message in enumerate(read_stored(raw_messages))
-        ]
+        messages = [read_message(message, field=f"messages[{i}]") for i, message in enumerate(raw_messages)]
     else:
         said = [_told(row) for row in stored]
         messages = with_answered_calls(said)

@@ -45,6 +45,8 @@ def free_port() -> int:
 class System:
     """The processes of one headrace; names are roles, or a role and a number (`chat2`, `api2`)."""
 
+    code: Path
+    """Where the code is of which processes are started next; another version's only where there are no fork servers."""
     fork_servers: ForkServers | None = None
     """Set for all systems while pytest runs. With None, as in chaos and benchmarks, each process starts from nothing."""
 
@@ -62,6 +64,7 @@ class System:
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder, self.roles = folder, roles
+        self.code = ROOT
         self.processes: dict[str, subprocess.Popen[bytes] | ForkedProcess] = {}
         self.ports: dict[str, int] = {}
         self.env = {
@@ -104,7 +107,7 @@ class System:
     def start(self, name: str) -> subprocess.Popen[bytes] | ForkedProcess:
         """Start (again) the process `name`; an API keeps its port."""
         role = name.rstrip("0123456789")
-        env = {**self.env}
+        env = {**self.env, "PYTHONPATH": str(self.code)}
         if role in ("api", "flower"):
             env["HEADRACE_PORT" if role == "api" else "HEADRACE_FLOWER_PORT"] = str(
                 self.ports.setdefault(name, free_port())
@@ -114,7 +117,9 @@ class System:
                 process = self.fork_servers.start(COMMANDS[role], env, log)
             else:
                 command = [sys.executable, "-m", *COMMANDS[role]]
-                process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+                process = subprocess.Popen(
+                    command, cwd=self.code, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                )
         self.processes[name] = process
         return process
 

@@ -118,7 +118,7 @@ async def _submit(data: CreateMessageIn, request: JsonRequest, principal: Princi
         job_id=job_id,
         kind=KINDS["chat"],
         payload={
-            "messages": stored_in_order(messages),
+            **stored_in_order(messages),
             "options": in_order(options),
             INTERACTIVE: True,
             **({"asked_model": True} if target.model_requested else {}),

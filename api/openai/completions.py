@@ -74,7 +74,7 @@ async def create_chat_completion(
     run_at = _read_run_at(request, data)
     extras = read_extras(await request.body(), CompletionIn)
     submission = await _build_submission(data, extras, request, principal, resources, run_at)
-    messages = read_stored(submission.payload["messages"])
+    messages = read_stored(submission.payload) or []
     input_tokens = estimate_tokens(said_chars(messages))
     max_tokens = (data.max_completion_tokens or data.max_tokens or RESERVED_OUTPUT_TOKENS) * (data.n or 1)
     accepted = await submit_and_follow(
@@ -109,7 +109,7 @@ async def _build_submission(
     messages, options = read_messages(await request.body(), data.messages), model_options(data, extras)
     target = await without_agent_for_front_ends(resources, principal, target, messages, options)
     messages = await with_files(resources, principal, messages)
-    payload = {"messages": stored_in_order(messages), "options": in_order(options)}
+    payload = {**stored_in_order(messages), "options": in_order(options)}
     return Submission(
         tenant_id=principal.tenant_id,
         job_id=job_id,

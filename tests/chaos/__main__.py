@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from tests.chaos.cases import CASES, Case
 from tests.chaos.mutants import run_mutants
 from tests.chaos.oracle import Verdict, judge
 from tests.chaos.processes import Logs, count_files, judge_files
+from tests.chaos.upgrade import NO_HISTORY, chosen_commits, upgraded_world
 from tests.chaos.world import Load, World, open_world, reader_errors
 from tests.variants import VARIANTS
 
@@ -33,6 +35,7 @@ examples:
   ./headrace chaos --case 5 --case "late"      some cases only
   ./headrace chaos --case 5 --seed 1234        a run once more, with the same random choices
   ./headrace chaos --quick --variant standby   over a Postgres whose commits wait for a standby
+  ./headrace chaos --upgrade                   an earlier commit serves, this code takes over under load
   ./headrace chaos --mutant all                break a promise in a copy of the code: the oracle must notice
 """
 
@@ -51,20 +54,39 @@ def main() -> int:
     if wanted.list:
         print("\n".join(f"{case.number:>3}  {case.name}{'  (quick)' if case.quick else ''}" for case in CASES))
         return 0
+    if wanted.upgrade is not None:
+        return asyncio.run(run_upgrades(wanted.upgrade, seed=wanted.seed, scale=wanted.scale, keep=wanted.keep))
     chosen = [case for case in CASES if _is_wanted(case, wanted.quick, wanted.case)]
     if not chosen:
         parser.error("no case matches; --list shows them all")
     folder = Path(tempfile.mkdtemp(prefix="headrace-chaos-"))
     print(f"{len(chosen)} cases; seed {wanted.seed}; logs of the processes in {folder}\n{HEAD}", flush=True)
     findings = asyncio.run(run_cases(chosen, folder, seed=wanted.seed, scale=wanted.scale, variant=wanted.variant))
+    return conclude(findings, folder, seed=wanted.seed, keep=wanted.keep)
+
+
+def conclude(findings: list[str], folder: Path, *, seed: int, keep: bool) -> int:
+    """Tell what was found, remove the logs if that is nothing, and return the exit status."""
     for finding in findings:
         print(f"  {finding}")
-    if not findings and not wanted.keep:
+    if not findings and not keep:
         shutil.rmtree(folder, ignore_errors=True)
-    print(
-        f"{f'{len(findings)} findings' if findings else 'No job was lost, none was done twice.'} (seed {wanted.seed})"
-    )
+    print(f"{f'{len(findings)} findings' if findings else 'No job was lost, none was done twice.'} (seed {seed})")
     return 1 if findings else 0
+
+
+async def run_upgrades(commits: list[str], *, seed: int, scale: float, keep: bool) -> int:
+    """Upgrade from each of the commits, or from those that are chosen if none is named."""
+    chosen = commits or chosen_commits()
+    if not chosen:
+        print(NO_HISTORY)
+        return 0
+    folder = Path(tempfile.mkdtemp(prefix="headrace-upgrade-"))
+    print(f"upgrades from {', '.join(chosen)}; seed {seed}; logs of the processes in {folder}\n{HEAD}", flush=True)
+    findings: list[str] = []
+    for commit in chosen:
+        findings += await upgraded_world(commit, folder / re.sub(r"\W", "_", commit), seed, run_case, scale)
+    return conclude(findings, folder, seed=seed, keep=keep)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,6 +99,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="only the cases of the quick set")
     parser.add_argument("--list", action="store_true", help="list the cases and exit")
     parser.add_argument("--case", action="append", help="a case's number or part of its name; may be repeated")
+    parser.add_argument(
+        "--upgrade",
+        nargs="*",
+        metavar="COMMIT",
+        help="upgrade from earlier commits under load; without names, from two",
+    )
     parser.add_argument("--mutant", help="break headrace in a copy, and show that it is noticed; a name, or all")
     parser.add_argument(
         "--seed", type=int, default=random.randrange(1 << 32), help="make the choices of an earlier run"

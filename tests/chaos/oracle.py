@@ -26,7 +26,8 @@ EXAMPLES = 3
 LINE = 240
 
 JOBS = """
-SELECT j.id, j.state, j.model, j.attempt, j.tries, j.max_tries, j.result, j.error, j.lease_owner, l.last_seq, l.frames,
+SELECT j.id, j.state, j.model, j.session_id, j.attempt, j.tries, j.max_tries, j.result, j.error, j.lease_owner, l.last_seq,
+  l.frames,
   (SELECT array_agg(m.parts -> 0 ->> 'text') FROM messages m WHERE m.tenant_id = j.tenant_id AND m.job_id = j.id
     AND m.role = 'assistant') AS said,
   (SELECT array_agg(a.attempt || ' ' || coalesce(a.outcome, 'open') ORDER BY a.attempt) FROM attempts a
@@ -160,7 +161,7 @@ def _log_errors(row: dict[str, Any], said: list[str]) -> list[str]:
     if row["state"] == "succeeded":
         completed = [event.data["text"] for event in events if event.type == "message.completed"]
         told = {*completed, *said, format_events(events), row["result"]["text"]}
-        if len(told) != 1 or len(completed) != 1 or len(said) != 1:
+        if len(told) != 1 or len(completed) != 1 or len(said) != (row["session_id"] is not None):
             wrong.append(
                 f"log, message and result differ: {len(completed)} completed, {len(said)} said, {len(told)} texts"
             )

@@ -10,7 +10,7 @@ import psycopg
 import redis
 
 from tests.chaos.proxy import Proxy
-from tests.chaos.table import case, load_of, proxied_worker
+from tests.chaos.table import case, load_of, proxied_worker, spent_tries
 from tests.chaos.world import Load, World
 from tests.waiting import wait_for
 
@@ -30,10 +30,7 @@ async def deploys(world: World, load: Load, scale: float) -> list[str]:
             world.kill(("chat", "chat2")[n % 2], signal.SIGTERM)
             await world.pause(2.0, 4.0)
     await world.all_ready()
-    sql = "SELECT count(*) FROM jobs WHERE tenant_id = %s AND tries > 1"
-    async with await psycopg.AsyncConnection.connect(world.stores.database_url) as db:
-        row = await (await db.execute(sql, (load.tenant.id,))).fetchone()
-    return [f"{row[0]} jobs spent a try in a deploy"] if row and row[0] else []
+    return await spent_tries(world, load)
 
 
 @case(3, "poison job among 60 neighbours")

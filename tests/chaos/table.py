@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import psycopg
 
+import psycopg
+
 from tests.chaos.proxy import Proxy
 from tests.chaos.world import ROLES, Load, World
 
@@ -55,6 +57,14 @@ async def load_of(
         work.cancel()
         raise
     await work
+
+
+async def spent_tries(world: World, load: Load) -> list[str]:
+    """What is wrong where nothing may have cost a job one of its tries."""
+    sql = "SELECT count(*) FROM jobs WHERE tenant_id = %s AND tries > 1"
+    async with await psycopg.AsyncConnection.connect(world.stores.database_url) as db:
+        row = await (await db.execute(sql, (load.tenant.id,))).fetchone()
+    return [f"{row[0]} jobs spent a try"] if row and row[0] else []
 
 
 @contextlib.asynccontextmanager

@@ -4,10 +4,13 @@ import random
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.__main__ import run_cases
 from tests.chaos.cases import CASES
 from tests.chaos.mutants import MUTANTS, apply
 from tests.chaos.oracle import one_line_each
+from tests.chaos.upgrade import NO_HISTORY, check_out, chosen_commits
 
 ROOT = Path(__file__).parent.parent.parent
 PIECES = ("worker killed", "doorbells doubled", "claims forgotten")
@@ -26,6 +29,15 @@ def test_each_mutant_still_finds_its_place(tmp_path: Path):
         shutil.copy(ROOT / mutant.path, tmp_path / mutant.path)
         apply(mutant, tmp_path)
         assert (ROOT / mutant.path).read_text() != (tmp_path / mutant.path).read_text()
+
+
+def test_an_earlier_commit_is_checked_out_beside_this_one(tmp_path: Path):
+    if not chosen_commits():
+        pytest.skip(NO_HISTORY)
+    code = check_out("HEAD", tmp_path / "code")
+    assert (code / "schema/migrations/versions/0001_the_foundation.py").is_file()
+    with pytest.raises(ValueError, match="has no commit v999"):
+        check_out("v999", tmp_path / "none")
 
 
 def test_findings_are_a_line_each():

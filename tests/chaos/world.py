@@ -4,10 +4,13 @@ import asyncio
 import contextlib
 import random
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -20,7 +23,7 @@ from tests.chaos.oracle import one_line_each, words_of
 from tests.conftest import TestTenant, make_tenant
 from tests.journeys.client import TERMINAL_EVENTS, Client, ReceivedEvent, assert_complete
 from tests.journeys.conftest import keep_commits
-from tests.system import ModelProcess, System
+from tests.system import ROOT, ModelProcess, System
 from tests.variants import varied
 from tests.waiting import wait_for
 
@@ -62,6 +65,17 @@ class Load:
     accepted_s: list[float] = field(default_factory=list)
 
 
+Asked = tuple[str, dict[str, Any], dict[str, str]]
+"""A request that is accepted as a job: its path, body and headers."""
+Ask = Callable[[str, str], Asked]
+"""Asks a model something."""
+
+
+def in_a_session(model: str, message: str) -> Asked:
+    """A chat that runs in the background."""
+    return "/api/chat", {"message": message, "model": model}, {"Prefer": "respond-async"}
+
+
 class World:
     """A running headrace to break. `faults` counts what was broken in the present case; `notes` are what it measured."""
 
@@ -69,6 +83,7 @@ class World:
         self.stores, self.system, self.model, self.rng = stores, system, model, rng
         self.faults = 0
         self.notes: list[str] = []
+        self.apis: tuple[str, ...] = tuple(name for name in system.processes if name.startswith("api"))
         self.died: list[str] = []
         self.frozen: set[str] = set()
         self._wanted = set(system.processes)
@@ -144,31 +159,35 @@ class World:
 
     def client(self, load: Load) -> Client:
         """A client at one of the API processes."""
-        name = self.rng.choice([name for name in ("api", "api2") if name not in self.frozen])
+        name = self.rng.choice([name for name in self.apis if name not in self.frozen])
         return Client(self.system.url_of(name), load.tenant.headers)
 
-    async def submit(self, load: Load, jobs: int, model: str = "text-20", *, saying: str = SAYING) -> None:
+    async def submit(
+        self, load: Load, jobs: int, model: str = "text-20", *, saying: str = SAYING, ask: "Ask" = in_a_session
+    ) -> None:
         """Have jobs accepted, each with a key, asking again and elsewhere for as long as it takes."""
         left = iter(range(jobs))
 
         async def work() -> None:
             async with contextlib.AsyncExitStack() as stack:
-                clients = [await stack.enter_async_context(Client(self.system.url_of(api), load.tenant.headers))
-                           for api in ("api", "api2")]  # fmt: skip
+                clients: dict[str, Client] = {}
                 for _ in left:
-                    await self._accepted(load, clients, model, f"{saying} {uuid4().hex}")
+                    for api in set(self.apis) - clients.keys():
+                        client = Client(self.system.url_of(api), load.tenant.headers)
+                        clients[api] = await stack.enter_async_context(client)
+                    await self._accepted(load, clients, ask(f"openai/{model}", f"{saying} {uuid4().hex}"))
 
         await asyncio.gather(*(work() for _ in range(min(CONCURRENCY, jobs))))
 
-    async def _accepted(self, load: Load, clients: list[Client], model: str, message: str) -> None:
-        key, body = uuid4().hex, {"message": message, "model": f"openai/{model}"}
+    async def _accepted(self, load: Load, clients: dict[str, Client], asked: "Asked") -> None:
+        key, (path, body, headers) = uuid4().hex, asked
         give_up = time.monotonic() + ACCEPT_TIMEOUT_S
         while time.monotonic() < give_up:
             began = time.monotonic()
             with contextlib.suppress(*CONNECTION_ERRORS):
                 async with asyncio.timeout(10):
-                    client = self.rng.choice(clients)
-                    status, said = await client.post("/api/chat", body, Prefer="respond-async", Idempotency_Key=key)
+                    client = clients[self.rng.choice([api for api in self.apis if api in clients] or list(clients))]
+                    status, said = await client.post(path, body, Idempotency_Key=key, **headers)
                 if status == 202:
                     load.keys[key] = UUID(said["job_id"])
                     load.accepted_s.append(time.monotonic() - began)
@@ -238,18 +257,36 @@ def reader_errors(load: Load) -> list[str]:
     return one_line_each(wrong)
 
 
+def migrate_with(code: Path, database_url: str) -> None:
+    """Bring the database to the schema of the version that lies there."""
+    if code == ROOT:
+        migrate(database_url)
+        return
+    program = "from schema.installation.migrate import migrate; migrate(input())"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=code, input=database_url, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, f"the older version could not migrate:\n{done.stderr[-2000:]}"
+
+
 @contextlib.asynccontextmanager
 async def open_world(
-    folder: Path, rng: random.Random, *, durable: bool = False, variant: str | None = None, **settings: str
+    folder: Path,
+    rng: random.Random,
+    *,
+    durable: bool = False,
+    variant: str | None = None,
+    code: Path = ROOT,
+    **settings: str,
 ) -> AsyncIterator[World]:
-    """Start stores, a model, and all processes; stop them at the end. `variant` names other stores (`tests/variants.py`)."""
+    """Start stores, a model, and all processes; stop them at the end. `variant` names other stores (`tests/variants.py`), `code`
+    is where the processes' code is."""
     with (
         open_stores(folder / "stores", durable=durable) as single,
         varied(variant, single, folder) as made,
         ModelProcess(folder) as model,
     ):
         stores = made.stores
-        migrate(stores.database_url)
+        migrate_with(code, stores.database_url)
         keep_commits(stores.database_url)
         system = System(
             stores.database_url,
@@ -259,6 +296,7 @@ async def open_world(
             roles=ROLES,
             settings={**SETTINGS, **made.settings(stores.database_url), **settings},
         )
+        system.code = code
         async with system:
             world = World(stores, system, model, rng)
             supervisor = asyncio.ensure_future(world.supervise())

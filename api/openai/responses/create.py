@@ -112,7 +112,7 @@ async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, 
     target = await without_agent_for_front_ends(resources, principal, target, messages, options)
     messages = await with_files(resources, principal, messages, field="input")
     payload: dict[str, Any] = {
-        "messages": stored_in_order(messages),
+        **stored_in_order(messages),
         "options": in_order(options),
         "response": write_request(stored),
         **({"asked_model": True} if target.model_requested else {}),

@@ -59,10 +59,10 @@ async def _find(resources: Resources, principal: Principal, job_id: UUID, *, mes
     async with principal.tx(resources.core.pool) as db:
         found = await find_response(db, tenant_id, job_id)
         job = await find_job_status(db, tenant_id, job_id) if found else None
-        shown = await find_response_messages(db, tenant_id, job_id) if found and messages else None
+        shown = await find_response_messages(db, tenant_id, job_id) if found and messages else {}
     if found is None or job is None:
         return None
-    return KnownResponse(job, read_request(found.request), read_stored(shown or []))
+    return KnownResponse(job, read_request(found.request), read_stored(shown) or [])
 
 
 async def fold_now(resources: Resources, principal: Principal, job: JobStatus, request: StoredRequest) -> ResponseFold:

@@ -16,7 +16,10 @@ FOUND = "tenant_id = %(tenant_id)s AND id = %(id)s AND payload ? 'response' AND 
 
 FIND = f"SELECT id, state, payload ->> 'response' AS request FROM jobs WHERE {FOUND}"
 
-FIND_MESSAGES = f"SELECT payload -> 'messages' AS messages FROM jobs WHERE {FOUND}"
+FIND_MESSAGES = f"""
+SELECT jsonb_build_object('messages', payload -> 'messages', 'messages_in_order', payload -> 'messages_in_order') AS shown
+FROM jobs WHERE {FOUND}
+"""
 
 HIDE = f"UPDATE jobs SET payload = payload || '{{\"hidden\": true}}' WHERE {FOUND} RETURNING id"
 
@@ -34,10 +37,10 @@ async def find_response(db: Db, tenant_id: UUID, job_id: UUID) -> FoundResponse 
     return await fetch_one(db, FIND, {"tenant_id": tenant_id, "id": job_id}, into=FoundResponse)
 
 
-async def find_response_messages(db: Db, tenant_id: UUID, job_id: UUID) -> list[dict[str, Any]] | str | None:
-    """Return the messages that the model of a response was shown, the instructions among them, as they are stored."""
+async def find_response_messages(db: Db, tenant_id: UUID, job_id: UUID) -> dict[str, Any]:
+    """Return the messages that the model of a response was shown, the instructions among them, as its payload has them."""
     row = await fetch_one(db, FIND_MESSAGES, {"tenant_id": tenant_id, "id": job_id})
-    return None if row is None else row["messages"] or []
+    return {} if row is None else row["shown"]
 
 
 async def hide_response(db: Db, tenant_id: UUID, job_id: UUID) -> bool:

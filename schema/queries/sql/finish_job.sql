@@ -3,7 +3,7 @@
 -- Of webhooks, a tenant that has none pays one look into an index.
 WITH ended AS (
   UPDATE jobs SET state = %(state)s, result = %(result)s, error = %(error)s, finished_at = now(), lease_owner = NULL,
-    lease_until = NULL, parked = false, payload = CASE WHEN %(drop_messages)s::bool THEN payload - 'messages' ELSE payload END
+    lease_until = NULL, parked = false, payload = CASE WHEN %(drop_messages)s::bool THEN payload - ARRAY['messages', 'messages_in_order'] ELSE payload END
   WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND attempt = %(attempt)s AND state = ANY(%(from_states)s)
     AND CASE WHEN %(worker)s::text IS NULL THEN dispatch_seq = %(dispatch_seq)s::int ELSE lease_owner = %(worker)s::text END
   RETURNING tenant_id, id, kind, queue, session_id, turn, model, agent, user_id, actor, address, request_id, callback,

@@ -1,8 +1,11 @@
 """What of a conversation fits into a model's window, and what is certainly too much for it."""
 
+import json
+
 import pytest
 
 from graphs.chat.history import MAX_MESSAGES, for_client, trim
+from graphs.messages import read_stored, stored_in_order
 from graphs.providers.contract import (
     Finished,
     Message,
@@ -160,3 +163,16 @@ def test_an_image_that_a_provider_failed_at_is_not_sent_again(refused: bool) -> 
     assert "well?" == last.text
     assert refused == (REFUSED_IMAGE in first.text)
     assert "see" in first.text
+
+
+def test_a_payload_keeps_the_form_that_workers_of_the_version_before_read() -> None:
+    plain, own = {"role": "user", "content": "x"}, {"role": "user", "content": "x", "x_format": {"b": 1, "a": 2}}
+    assert {"messages": [plain]} == stored_in_order([plain])
+    payload = stored_in_order([plain, own])
+    assert [plain, own] == payload["messages"]
+    sorted_by_jsonb = payload | {"messages": [plain, own | {"x_format": {"a": 2, "b": 1}}]}
+    read = read_stored(sorted_by_jsonb)
+    assert read is not None
+    assert ["b", "a"] == list(read[1]["x_format"])
+    assert [own] == read_stored({"messages": json.dumps([own])})  # as it was stored before
+    assert read_stored({}) is None
