@@ -12,16 +12,19 @@ import msgspec
 import structlog
 
 from schema import redis_names
+from schema.errors import Unavailable
 from schema.postgres.connections import Pool, system_tx, tenant_tx
 from schema.queries.jobs.jobs import list_ended
 from schema.queries.tenants import performance, tallies
 from schema.queries.tenants import retention as queries
+from workers.archive import Archive
 from workers.limits.limits import Limits
 from workers.limits.reservation import settle_reservation
 from workers.queue.control import CancelCommand
 from workers.redis.client import RedisClient, RedisUnavailable
 from workers.redis.connection import ReplyError
 from workers.redis.emptying import forget
+from workers.storage.contract import Storage
 from workers.webhooks.schedule import DELIVERY_DAYS
 
 log = structlog.get_logger()
@@ -37,9 +40,16 @@ class Retention:
     """Deletes expired data. `pool` sees one tenant at a time, `system_pool` all tenants."""
 
     def __init__(
-        self, pool: Pool, system_pool: Pool, redis: RedisClient, limits: Limits, *, delivery_days: int = DELIVERY_DAYS
+        self,
+        pool: Pool,
+        system_pool: Pool,
+        redis: RedisClient,
+        limits: Limits,
+        storage: Storage,
+        *,
+        delivery_days: int = DELIVERY_DAYS,
     ) -> None:
-        self._delivery_days = delivery_days
+        self._delivery_days, self._archive = delivery_days, Archive(pool, storage)
         self._pool, self._system_pool, self._redis, self._limits = pool, system_pool, redis, limits
         self._checked = CHECKED
 
@@ -75,7 +85,7 @@ class Retention:
             if tenant.state == "deleting":
                 await self._delete(tenant.id)
             elif tenant.retention_days is not None:
-                await self._expire(tenant.id, timedelta(days=tenant.retention_days))
+                await self._expire(tenant, timedelta(days=tenant.retention_days))
         for _ in range(ROUNDS):
             async with system_tx(self._system_pool) as db:
                 if await queries.delete_expired(db, delivery_days=self._delivery_days) < queries.BATCH:
@@ -107,11 +117,16 @@ class Retention:
         async with system_tx(self._system_pool) as db:
             await performance.forget_old_counts(db)
 
-    async def _expire(self, tenant_id: UUID, age: timedelta) -> None:
-        before, rows = datetime.now(UTC) - age, 0
+    async def _expire(self, tenant: queries.SweptTenant, age: timedelta) -> None:
+        tenant_id, before, rows = tenant.id, datetime.now(UTC) - age, 0
+        if tenant.archive_days is not None:
+            try:
+                await self._archive.move(tenant_id, before, days=tenant.archive_days)
+            except Unavailable as error:  # the storage may be, and the rest is due all the same
+                log.warning("archive_postponed", tenant_id=str(tenant_id), code=error.code)
         for _ in range(ROUNDS):
             async with tenant_tx(self._pool, tenant_id) as db:
-                deleted = await queries.delete_old_content(db, tenant_id, before)
+                deleted = await queries.delete_old_content(db, tenant_id, before, sessions=tenant.archive_days is None)
             rows += deleted
             if deleted < queries.BATCH:
                 break

@@ -110,10 +110,15 @@ class Scheduler:
         await hub.start()
         self._stack.push_async_callback(hub.close)
         self._limits = limits_over(redis, self._pool)
-        self.retention = Retention(
-            self._pool, self._system_pool, redis, self._limits, delivery_days=self.settings.webhook_days
-        )
         self._storage = await self._stack.enter_async_context(open_storage(self.settings.storage))
+        self.retention = Retention(
+            self._pool,
+            self._system_pool,
+            redis,
+            self._limits,
+            self._storage,
+            delivery_days=self.settings.webhook_days,
+        )
         self.renewals = Renewals(self._pool, settings.vault, settings.acme)
         self._batches = BatchContext(self._pool, redis, self._storage)
         self._dispatcher = Dispatcher(self._system_pool, redis, window=self.settings.window)

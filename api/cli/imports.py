@@ -53,7 +53,7 @@ def report(found: Found, done: Counter[str], left_out: Counter[str], slug: str, 
     if found.personas:
         is_set = f"{'would be' if check else 'was'} set" if done[PERSONA] else "is set already"
         print(f"The persona of {slug} {is_set}.")
-    if found.conversations:
+    if found.conversations or found.archived:
         what = f"{pluralize(done[IMPORTED], 'conversation')} with {pluralize(done[MESSAGES], 'message')}"
         print(f"{what} {_verb(done[IMPORTED], check=check)} imported into {slug}.")
     if known := done[KNOWN]:

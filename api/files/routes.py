@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from api.auth.principals import MayReadDocuments, MayWriteDocuments, Principal
 from api.documents.content import BYTES, download_headers, start_reading
-from api.files.store import PURPOSES, receive_file
+from api.files.store import LISTED, PURPOSES, receive_file
 from api.http.bodies.json_body import JsonRequest
 from api.http.errors import problems
 from api.http.file_ids import no_file, parse_file_id, write_file_id
@@ -118,8 +118,8 @@ async def list_files(
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_PAGE, description="How many.")] = 1000,
 ) -> FilesOut:
     """Newest first, unless `order` says otherwise."""
-    if purpose is not None and purpose not in PURPOSES:
-        raise InputError(f"purpose must be one of {', '.join(PURPOSES)}.", field="purpose")
+    if purpose is not None and purpose not in LISTED:
+        raise InputError(f"purpose must be one of {', '.join(LISTED)}.", field="purpose")
     start = None if after is None else parse_file_id(after, "after")
     async with principal.tx(resources.core.pool) as db:
         rows = await files.list_files(

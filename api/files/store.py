@@ -20,6 +20,7 @@ from schema.postgres.batch import run_batch
 from schema.queries.documents.uploads import find_free_storage, schedule_removals
 from schema.queries.files.files import add_file
 from schema.queries.jobs.submissions import REFUSALS
+from schema.queries.sessions.archives import PURPOSE as ARCHIVE
 from tools.documents.blocks import Unreadable
 from tools.documents.display_names import clean_name
 from tools.documents.media_types import detect
@@ -31,6 +32,8 @@ MAX_NAME = 300
 ANY_TYPE = "application/octet-stream"
 MIN_TTL_S, MAX_TTL_S = 3600, 30 * 24 * 3600
 PURPOSES = ("assistants", "batch", "batch_output", "evals", "fine-tune", "user_data", "vision")
+LISTED = (*PURPOSES, ARCHIVE)
+"""What files may be for; archives of sessions are not uploaded."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ open_webui.py           the export of Open WebUI's chats
 open_webui_database.py  the same from its database
 chatgpt.py              ChatGPT's export
 librechat.py            LibreChat's export of a conversation, and of its collections
+archives.py             sessions that headrace has archived
 people.py               users.json: people with bcrypt hashes
 persona.py              persona.json: who all agents of the tenant are
 documents.py            which files there are, packed ones too, and what is in one

@@ -6,21 +6,23 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from api.imports import chatgpt, librechat, open_webui, people, persona, session_files
+from api.imports import archives, chatgpt, librechat, open_webui, people, persona, session_files
 from api.imports.conversations import Conversation, Unknown
 from api.imports.documents import UNREADABLE, Document, list_files, read_documents
 from api.imports.people import Person
 from api.local.errors import LocalError
 from api.tenants.configuration import PersonaIn
+from schema.queries.sessions.archives import ArchivedSession
 
 MAX_SHOWN = 10
 
 
 @dataclass
 class Found:
-    """What was read; `collections` are LibreChat's, whose conversations lie in several files."""
+    """What was read; `collections` are LibreChat's, whose conversations lie in several files, `archived` our own."""
 
     conversations: list[Conversation] = field(default_factory=list[Conversation])
+    archived: list[ArchivedSession] = field(default_factory=list[ArchivedSession])
     people: list[Person] = field(default_factory=list[Person])
     personas: list[PersonaIn] = field(default_factory=list[PersonaIn])
     collections: librechat.Collections = field(default_factory=librechat.Collections)
@@ -43,6 +45,7 @@ def read_all(path: Path, left_out: Counter[str]) -> Found:
         shown = "\n".join([*problems[:MAX_SHOWN], *more])
         raise LocalError(f"Nothing was imported, as {len(problems)} files hold nothing that can be read:\n{shown}")
     found.conversations = list(_once(found.conversations, left_out))
+    found.archived = list(_newest(found.archived, left_out))
     _require_something(found, path)
     return found
 
@@ -68,7 +71,9 @@ def _read(document: Document, found: Found, left_out: Counter[str]) -> None:
     content: Any = document.content
     if isinstance(content, Exception):
         raise content
-    if people.is_people(content):
+    if archives.is_archive(content):
+        found.archived += archives.read(content)
+    elif people.is_people(content):
         found.people += people.read(content, left_out)
     elif persona.is_persona(content):
         found.personas.append(persona.read(content, left_out))
@@ -107,13 +112,20 @@ def _once(found: Iterable[Conversation], left_out: Counter[str]) -> Iterator[Con
             )
 
 
+def _newest(found: list[ArchivedSession], left_out: Counter[str]) -> Iterator[ArchivedSession]:
+    """Yield each session once: as it was archived last, where it came back in between and was archived again."""
+    newest = {each.session_id: each for each in sorted(found, key=lambda one: one.updated_at)}
+    left_out["conversations that stand there twice"] += len(found) - len(newest)
+    yield from newest.values()
+
+
 def _require_something(found: Found, path: Path) -> None:
     emails = Counter(person.email for person in found.people)
     if len(found.personas) > 1:
         raise LocalError("Nothing was imported, as there are several personas, and a tenant has one. Name one file.")
     if twice := [email for email, number in emails.items() if number > 1]:
         raise LocalError(f"Nothing was imported, as {twice[0]} stands in several files of people.")
-    if not (found.conversations or found.people or found.personas):
+    if not (found.conversations or found.archived or found.people or found.personas):
         raise LocalError(f"There is nothing to import in {path}.")
 
 

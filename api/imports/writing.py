@@ -1,7 +1,7 @@
 """Writes what was read into a tenant, in one transaction: all or none, and none twice."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from api.tenants.configuration import PersonaIn
 from schema.ids import new_id
 from schema.postgres.connections import Db
 from schema.queries.identity.users import add_user
+from schema.queries.sessions.archives import ArchivedSession, restore_session
 from schema.queries.sessions.imported import (
     ImportedMessage,
     ImportedSession,
@@ -49,8 +50,11 @@ async def import_all(
         done += await _add_people(db, tenant["id"], found.people)
         for persona in found.personas:
             done[PERSONA] += await _set_persona(db, tenant["id"], persona)
-        owners = owners_of(found.conversations, await list_people(db, tenant["id"]), email)
+        people = await list_people(db, tenant["id"])
+        owners = owners_of(found.conversations, people, email)
         done += await _add_sessions(db, tenant["id"], sessions_of(found.conversations, owners, tenant, left_out))
+        given_to = None if email is None else _person(people, email)
+        done += await _restore(db, tenant["id"], found.archived, set(people.values()), given_to, left_out)
         if check:
             await db.rollback()
     return done
@@ -90,6 +94,29 @@ async def _add_sessions(db: Db, tenant_id: UUID, sessions: Iterator[ImportedSess
     if done[IMPORTED]:
         detail = {name: number for name, number in done.items() if name != KNOWN}
         await add_audit(db, tenant_id, actor=ACTOR, action="sessions.imported", detail=detail)
+    return done
+
+
+async def _restore(
+    db: Db,
+    tenant_id: UUID,
+    archived: Sequence[ArchivedSession],
+    people: Collection[UUID],
+    given_to: UUID | None,
+    left_out: Counter[str],
+) -> Counter[str]:
+    """Bring sessions back to those whose they were, or to one person; those of people who are no more stay away."""
+    done = Counter[str]()
+    for each in archived:
+        if given_to is None and each.user_id is not None and each.user_id not in people:
+            left_out["conversations of people who are not in this tenant any more"] += 1
+        elif await restore_session(db, tenant_id, each, given_to or each.user_id):
+            done.update({IMPORTED: 1, MESSAGES: len(each.messages)})
+        else:
+            done[KNOWN] += 1
+    if done[IMPORTED]:
+        detail = {name: number for name, number in done.items() if name != KNOWN}
+        await add_audit(db, tenant_id, actor=ACTOR, action="sessions.restored", detail=detail)
     return done
 
 

@@ -43,7 +43,21 @@ Weight = Annotated[int, Meta(ge=1, le=1000, description="Share of the workers, r
 MaxRunning = Annotated[int, Meta(ge=1, le=100_000, description="Most jobs that run at a time.")]
 MaxQueued = Annotated[int, Meta(ge=1, le=10_000_000, description="Most jobs that wait at a time.")]
 RetentionDays = Annotated[
-    int, Meta(ge=1, le=36_500, description="Days that sessions and jobs are kept; null keeps them indefinitely.")
+    int,
+    Meta(
+        ge=1,
+        le=36_500,
+        description="Days that sessions and jobs are kept; null keeps them indefinitely.",
+    ),
+]
+ArchiveDays = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=20_000,
+        description="Days that sessions are kept as files (`GET /v1/files?purpose=archive`) after `retention_days`, which "
+        "takes them out of the database; null deletes them then.",
+    ),
 ]
 AuditDays = Annotated[int, Meta(ge=1, le=36_500, description="Days that audit log entries are kept.")]
 
@@ -73,6 +87,7 @@ class SettingsIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     max_running: MaxRunning | UnsetType = UNSET
     max_queued: MaxQueued | UnsetType = UNSET
     retention_days: RetentionDays | UnsetType | None = UNSET
+    archive_days: ArchiveDays | UnsetType | None = UNSET
     audit_days: AuditDays | UnsetType = UNSET
 
 
@@ -156,6 +171,7 @@ class TenantOut(msgspec.Struct, frozen=True, kw_only=True):
     max_running: MaxRunning
     max_queued: MaxQueued
     retention_days: RetentionDays | None
+    archive_days: ArchiveDays | None
     audit_days: AuditDays
     created_at: CreatedAt
     updated_at: UpdatedAt
@@ -217,6 +233,7 @@ TENANT_EXAMPLE = {
     "max_running": 20,
     "max_queued": 1000,
     "retention_days": None,
+    "archive_days": None,
     "audit_days": 365,
     "created_at": "2026-03-02T08:15:30Z",
     "updated_at": "2026-03-02T08:15:30Z",

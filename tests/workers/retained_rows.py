@@ -1,8 +1,10 @@
 """Rows for tests of retention, and the retention itself."""
 
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,12 +18,22 @@ from tests.workers.jobs import change
 from workers.limits.limits import Limits
 from workers.queue.job_core import JobCore
 from workers.retention import Retention
+from workers.storage.contract import Storage
+from workers.storage.factory import open_storage
+from workers.storage.settings import StorageSettings
 
 
 @asynccontextmanager
-async def sweeping(core: JobCore, database_url: str, limits: Limits) -> AsyncIterator[Retention]:
-    async with pool_for(database_url, "headrace_system", max_size=4) as system:
-        yield Retention(core.pool, system, core.redis, limits)
+async def sweeping(
+    core: JobCore, database_url: str, limits: Limits, storage: Storage | None = None
+) -> AsyncIterator[Retention]:
+    """The retention, with a storage of its own unless one is given."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            pool_for(database_url, "headrace_system", max_size=4) as system,
+            open_storage(StorageSettings(folder=Path(folder))) as own,
+        ):
+            yield Retention(core.pool, system, core.redis, limits, storage or own)
 
 
 def add(database_url: str, table: str, tenant: TestTenant, **values: Any) -> None:

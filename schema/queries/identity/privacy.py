@@ -258,7 +258,7 @@ PERSONAL_DATA: dict[str, PersonalData] = {
     "chunk_drafts": PersonalData(description="Passages in preparation; deleted with the document."),
     "chunk_vectors": PersonalData(description="Vectors of passages; deleted with the document."),
     "files": PersonalData(
-        description="What their clients keep here; deleted.",
+        description="What their clients keep here, and archives of their old sessions; deleted.",
         where=WHERE_USER,
         section="files",
         columns="id, name, purpose, media_type, size_bytes, created_at, expires_at",

@@ -27,7 +27,7 @@ IDEMPOTENCY_HOURS = 24
 RUN_DAYS = 90  # for which is known what became of the due times of schedules
 
 TENANTS = """
-SELECT id, state, retention_days FROM tenants WHERE state = ANY(%(states)s) OR retention_days IS NOT NULL
+SELECT id, state, retention_days, archive_days FROM tenants WHERE state = ANY(%(states)s) OR retention_days IS NOT NULL
 """
 
 TAKE_LOCK = "SELECT pg_advisory_xact_lock(1213354580)"  # "HRRT"
@@ -208,6 +208,7 @@ class SweptTenant(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     state: TenantState
     retention_days: int | None
+    archive_days: int | None
 
 
 class StoppedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -244,12 +245,12 @@ async def merge_usage(db: Db) -> int:
     return len(await fetch_all(db, MERGE_USAGE, {"days": DAYS, "loose": LOOSE}))
 
 
-async def delete_old_content(db: Db, tenant_id: UUID, before: datetime) -> int:
+async def delete_old_content(db: Db, tenant_id: UUID, before: datetime, *, sessions: bool = True) -> int:
     """Delete sessions and conversations that nobody used since `before`, with all that was said, and jobs that ended before it;
-    as the tenant."""
+    as the tenant. Without `sessions`, those are somebody else's to move (`workers/archive.py`)."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "before": before, "first_id": first_id(before), "limit": BATCH}
     await db.execute(TAKE_LOCK)
-    old = (OLD_SESSIONS, OLD_CONVERSATIONS, OLD_JOBS, OLD_CONTENT_DELIVERIES)
+    old = (*((OLD_SESSIONS,) if sessions else ()), OLD_CONVERSATIONS, OLD_JOBS, OLD_CONTENT_DELIVERIES)
     return sum([len(await fetch_all(db, sql, values)) for sql in old])
 
 

@@ -33,6 +33,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     budget_warn_percent: int
     max_storage_bytes: int | None
     retention_days: int | None
+    archive_days: int | None
     audit_days: int
     created_at: datetime
     updated_at: datetime

@@ -14,8 +14,9 @@ from schema.tables.columns import json, ordered_json, tenant_key, timestamp, wit
 class Tenant(Table, table=True):
     """A tenant. `weight` and `max_running` determine its share of the workers, `max_queued` how many jobs may wait.
 
-    Money is in nano-USD. NULL is unlimited. `retention_days` applies to sessions and jobs, `audit_days` to the audit log. A
-    tenant that is `deleting` is only visible to the sweeper.
+    Money is in nano-USD. NULL is unlimited. `retention_days` applies to sessions and jobs, `audit_days` to the audit log,
+    `archive_days` to sessions that left the database (`workers/archive.py`). A tenant that is `deleting` is only visible to the
+    sweeper.
     """
 
     __tablename__ = "tenants"
@@ -42,6 +43,7 @@ class Tenant(Table, table=True):
     audit_days: int = Field(sa_column_kwargs={"server_default": text("400")})
     updated_at: datetime = timestamp(default=True)
     config_version: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
+    archive_days: int | None = None
 
 
 class ApiKey(Table, table=True):
