@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
@@ -39,6 +40,7 @@ EXAMPLES = """\
 examples:
   ./headrace bench --quick
   ./headrace bench --only first-token          a single measurement
+  ./headrace bench --only growth --past 100000 --past 10000000
   ./headrace bench --json bench.json           keep the figures
 """
 
@@ -48,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     args = _arguments(arguments)
     raise_file_limit()
     plan, only, began = (QUICK if args.quick else FULL), args.only or NAMES, time.monotonic()
+    if args.past:
+        plan = replace(plan, past=tuple(sorted(args.past)))
     found: list[Measurement] = []
     # Not /tmp, which may be memory: commits must reach a disk, as they do for users.
     with tempfile.TemporaryDirectory(
@@ -154,6 +158,13 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="the small set, in about four minutes")
     parser.add_argument(
         "--only", action="append", choices=NAMES, metavar="NAME", help="measure only this; may be repeated"
+    )
+    parser.add_argument(
+        "--past",
+        action="append",
+        type=int,
+        metavar="JOBS",
+        help="how many jobs have ended before, for growth; may be repeated; ten million take 25 GB",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to FILE")
     parser.add_argument(

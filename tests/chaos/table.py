@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import psycopg
 
-import psycopg
-
 from tests.chaos.proxy import Proxy
 from tests.chaos.world import ROLES, Load, World
 

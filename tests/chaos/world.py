@@ -278,8 +278,8 @@ async def open_world(
     code: Path = ROOT,
     **settings: str,
 ) -> AsyncIterator[World]:
-    """Start stores, a model, and all processes; stop them at the end. `variant` names other stores (`tests/variants.py`), `code`
-    is where the processes' code is."""
+    """Start stores, a model, and all processes; stop them at the end. `variant` names other stores (`tests/variants.py`), and
+    `code` is where the processes' code is."""
     with (
         open_stores(folder / "stores", durable=durable) as single,
         varied(variant, single, folder) as made,
