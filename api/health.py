@@ -38,7 +38,7 @@ from schema.queries.health.service_parts import PartStatus, StoredPart
 from schema.vault import PLATFORM
 from workers.health.checks import (
     CHECK_TIMEOUT_S,
-    StandsStill,
+    Frozen,
     WritesRefused,
     check_postgres,
     check_redis,
@@ -283,9 +283,9 @@ def _model_hint(providers: ProviderSettings) -> str | None:
 
 async def _postgres(resources: Resources) -> None:
     """Commit a write, as a request does. Raises WritesRefused if one was refused of late: the disk may be too full for more
-    than this; and StandsStill while requests are refused because it did not answer them."""
+    than this; and Frozen while requests are refused because it did not answer them."""
     if is_frozen(resources.core.pool):
-        raise StandsStill
+        raise Frozen
     await check_postgres(resources.health_pool)
     if was_refused(resources.core.pool, REFUSED_S):
         raise WritesRefused

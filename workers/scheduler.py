@@ -29,7 +29,7 @@ from workers.batches.sweep import end_unfinished
 from workers.certificates.renewal import Renewals
 from workers.health.backlog import BacklogFigures
 from workers.health.certificates import served_certificates
-from workers.health.deeds import Deeds, Reconnections
+from workers.health.healing_audit import HealingAudit, Reconnections
 from workers.health.loop_lag import LoopLag
 from workers.health.parts import Watched, all_parts
 from workers.health.providers import ProviderWatch
@@ -137,15 +137,15 @@ class Scheduler:
 
     async def _open_watch(self, redis: RedisClient, hub: Hub) -> ServiceWatch:
         settings = self.settings
-        self._deeds, lag = Deeds(self._system_pool), LoopLag("scheduler")
+        self._audit, lag = HealingAudit(self._system_pool), LoopLag("scheduler")
         self._stack.callback(asyncio.create_task(lag.measure(), name="loop lag").cancel)
         await self._stack.enter_async_context(Reporter(redis, "scheduler", owner_name("scheduler"), lag))
         vendors = await self._stack.enter_async_context(Providers(settings.providers))
-        providers = ProviderWatch(redis, vendors, self._deeds)
-        reconnections = Reconnections(self._deeds)
+        providers = ProviderWatch(redis, vendors, self._audit)
+        reconnections = Reconnections(self._audit)
         watched = Watched(
             *(self._pool, self._system_pool, redis, hub, self._storage, settings.storage.folder, self.backlog),
-            *(providers, self._deeds, reconnections, settings.health),
+            *(providers, self._audit, reconnections, settings.health),
             served_certificates(settings.health.public_url, settings.redis_url, settings.database_url),
             settings.unanswered_s,
         )
@@ -155,7 +155,7 @@ class Scheduler:
             self.parts,
             watcher=process_name(),
             wake=partial(wake_deliverers, redis),
-            acts=(providers.take_out_failing, reconnections.write_back, self._deeds.write_kept),
+            acts=(providers.take_out_failing, reconnections.write_back, self._audit.write_due),
             days=settings.health.days,
         )
 
@@ -170,7 +170,7 @@ class Scheduler:
             tasks.create_task(self._every(POLL_S, self.dispatch), name="dispatch poll")
             tasks.create_task(self._every(SWEEP_S, self.sweep), name="sweep")
             tasks.create_task(self._every(SCHEDULES_S, self.schedules.run_due_schedules), name="schedules")
-            tasks.create_task(self._every(WATCH_S, self.service_watch.look, paced=True), name="service watch")
+            tasks.create_task(self._every(WATCH_S, self.service_watch.check_all, paced=True), name="service watch")
             tasks.create_task(self._every(FIGURES_S, self.backlog.measure), name="backlog")
             tasks.create_task(self._every(RESERVATIONS_S, self.retention.settle_reservations), name="reservations")
             tasks.create_task(self._every(BOUND_S, self.keep_redis_below_bound), name="redis")
@@ -248,7 +248,7 @@ class Scheduler:
         if unanswered:
             REDISPATCHED.of("unanswered").inc(unanswered)
             log.warning("doorbells_unanswered", jobs=unanswered)
-            await self._deeds.did_again("jobs.requeued", "unanswered", jobs=unanswered)
+            await self._audit.record_coalesced("jobs.requeued", "unanswered", jobs=unanswered)
 
     async def _sweep_lost(self) -> None:
         async with system_tx(self._system_pool) as db:
@@ -289,7 +289,7 @@ class Scheduler:
         owners = sorted({back.job.lease_owner for back in returns})
         spent = [str(back.job.id) for back in returns if not back.refund]
         log.warning("workers_lost", requeued=requeued, owners=owners, spent_a_try=spent)
-        await self._deeds.did_again("jobs.requeued", "worker_lost", jobs=requeued)
+        await self._audit.record_coalesced("jobs.requeued", "worker_lost", jobs=requeued)
         for back in returns:
             self._relay.changes.note(back.job.tenant_id, "jobs", back.job.id)
         for queue, delay_s in {(back.job.queue, back.delay_s) for back in returns}:

@@ -72,7 +72,7 @@ async def status_of(api: httpx.AsyncClient, secret: str) -> int:
     return (await api.get("/api/auth/me", headers=bearer(secret))).status_code
 
 
-def deeds(database_url: str, tenant_id: UUID, action: str) -> list[dict[str, Any]]:
+def audit_entries(database_url: str, tenant_id: UUID, action: str) -> list[dict[str, Any]]:
     """Return what the audit log of a tenant has of an action, oldest first."""
     with psycopg.connect(database_url, row_factory=dict_row) as db:
         sql = "SELECT * FROM audit_log WHERE tenant_id = %s AND action = %s ORDER BY id"

@@ -17,7 +17,7 @@ from cryptography import x509
 from psycopg.conninfo import conninfo_to_dict
 
 from schema.postgres.servers import list_servers
-from workers.health.checks import Finding, NothingKnown, PartDown
+from workers.health.checks import Finding, NoData, PartDown
 from workers.health.settings import HealthSettings
 from workers.redis.connection import RedisAddress
 
@@ -65,7 +65,7 @@ class CertificateCheck:
         self._left_s: dict[str, float] = {}
 
     async def find(self) -> Finding:
-        """Raises PartDown if one is not valid, and NothingKnown if none could be asked for."""
+        """Raises PartDown if one is not valid, and NoData if none could be asked for."""
         if self._clock() - self._looked_at >= LOOK_S:
             left = await asyncio.gather(*(_seconds_left(one) for one in self._served))
             self._left_s = {}
@@ -75,7 +75,7 @@ class CertificateCheck:
             self._looked_at = self._clock()
         detail = {f"{name}_days": round(left_s / DAY_S, 1) for name, left_s in self._left_s.items()}
         if not self._left_s:
-            raise NothingKnown
+            raise NoData
         name, left_s = min(self._left_s.items(), key=lambda found: found[1])
         if left_s <= 0:
             raise PartDown(f"The certificate of {WHOSE[name]} is not valid now.", detail=detail)

@@ -47,7 +47,7 @@ class Finding:
     lasted_s: float = 0.0
 
 
-class NothingKnown(Exception):
+class NoData(Exception):
     """Nothing says whether the part works: it stays what it was."""
 
     def __init__(self, detail: Mapping[str, float] | None = None) -> None:
@@ -68,7 +68,7 @@ class WritesRefused(PartDown):
     """Postgres refused a write a moment ago."""
 
 
-class StandsStill(PartDown):
+class Frozen(PartDown):
     """Postgres accepts connections and does not answer."""
 
 
@@ -76,7 +76,7 @@ class NotSubscribed(PartDown):
     """This process does not receive what is published to it."""
 
 
-class RoutesByWords(PartDown):
+class RoutingWithoutEmbedder(PartDown):
     """A worker finds agents by words alone, since its embedder can't be loaded; its log says why (routing_by_words)."""
 
 
@@ -84,7 +84,7 @@ class NoWorkers(PartDown):
     """No worker is running."""
 
 
-class StoredWrong(PartDown):
+class StorageCorrupt(PartDown):
     """What is read from it is not what was stored."""
 
 
@@ -106,7 +106,7 @@ async def check_redis(redis: RedisClient, inbox: str) -> None:
 
 
 async def check_storage(storage: Storage, name: str) -> None:
-    """Store a file under this name, read it, and delete it. Raises StoredWrong."""
+    """Store a file under this name, read it, and delete it. Raises StorageCorrupt."""
     async with storage.staging.temporary_folder() as folder:
         path = folder / "health"
         await asyncio.to_thread(path.write_bytes, BLOCK)
@@ -114,7 +114,7 @@ async def check_storage(storage: Storage, name: str) -> None:
     stored = b"".join([chunk async for chunk in storage.read(name)])
     await storage.delete([name])
     if stored != BLOCK:
-        raise StoredWrong
+        raise StorageCorrupt
 
 
 async def count_workers(redis: RedisClient) -> int:
@@ -126,10 +126,10 @@ async def count_workers(redis: RedisClient) -> int:
 
 
 async def check_routing(redis: RedisClient) -> None:
-    """Raises RoutesByWords if a worker lacks what it routes with."""
+    """Raises RoutingWithoutEmbedder if a worker lacks what it routes with."""
     _, listening = await redis.call("PUBSUB", "NUMSUB", ROUTES_BY_WORDS)
     if listening:
-        raise RoutesByWords
+        raise RoutingWithoutEmbedder
 
 
 def describe_failure(error: BaseException) -> str:

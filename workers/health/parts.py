@@ -10,8 +10,8 @@ from schema.queries.tenants.performance import read_response_times
 from schema.vault import PLATFORM
 from workers.health.backlog import BacklogFigures
 from workers.health.certificates import CertificateCheck, Served
-from workers.health.checks import Finding, NothingKnown, NotSubscribed, PartDown, check_routing, check_storage
-from workers.health.deeds import Deeds, Reconnections
+from workers.health.checks import Finding, NoData, NotSubscribed, PartDown, check_routing, check_storage
+from workers.health.healing_audit import HealingAudit, Reconnections
 from workers.health.processes import ProcessChecks, QueueCheck
 from workers.health.providers import ProviderWatch, find_embedder
 from workers.health.reports import living, read_reports
@@ -44,7 +44,7 @@ class Watched:
     folder: Path
     backlog: BacklogFigures
     providers: ProviderWatch
-    deeds: Deeds
+    audit: HealingAudit
     reconnections: Reconnections
     settings: HealthSettings
     served: list[Served]
@@ -72,17 +72,17 @@ def all_parts(of: Watched) -> dict[str, Part]:
         POSTGRES: Part(of.reconnections.noting(POSTGRES, postgres)),
         REDIS: Part(of.reconnections.noting(REDIS, subscription.find)),
         "storage": Part(storage),
-        "workers": Part(processes.find_workers, through=BOTH),
-        "event_loops": Part(processes.find_loops, through=(REDIS,)),
-        "queues": Part(queues.find, through=(POSTGRES,)),
-        "routing": Part(routing, through=(REDIS,)),
-        "embedder": Part(lambda: find_embedder(of.redis), through=(REDIS,)),
-        "responses": Part(lambda: find_responses(of.system_pool, of.settings), through=(POSTGRES,)),
-        "webhooks": Part(lambda: find_webhooks(of.redis, of.system_pool), through=BOTH),
+        "workers": Part(processes.find_workers, depends_on=BOTH),
+        "event_loops": Part(processes.find_loops, depends_on=(REDIS,)),
+        "queues": Part(queues.find, depends_on=(POSTGRES,)),
+        "routing": Part(routing, depends_on=(REDIS,)),
+        "embedder": Part(lambda: find_embedder(of.redis), depends_on=(REDIS,)),
+        "responses": Part(lambda: find_responses(of.system_pool, of.settings), depends_on=(POSTGRES,)),
+        "webhooks": Part(lambda: find_webhooks(of.redis, of.system_pool), depends_on=BOTH),
         "disk": Part(lambda: find_disk(of.folder, of.settings)),
         "memory": Part(lambda: find_memory(of.settings)),
-        "clocks": Part(processes.find_clocks, through=BOTH),
-        "certificates": Part(partial(find_certificates, of.system_pool, met), through=(POSTGRES,)),
+        "clocks": Part(processes.find_clocks, depends_on=BOTH),
+        "certificates": Part(partial(find_certificates, of.system_pool, met), depends_on=(POSTGRES,)),
         **of.providers.parts(),
     }
 
@@ -91,7 +91,7 @@ class SubscriptionCheck:
     """Checks Redis, and renews this process's subscription if it is lost without a word."""
 
     def __init__(self, of: Watched) -> None:
-        self._redis, self._hub, self._deeds = RedisCheck(of.redis, of.hub.inbox, of.settings), of.hub, of.deeds
+        self._redis, self._hub, self._audit = RedisCheck(of.redis, of.hub.inbox, of.settings), of.hub, of.audit
         self._lost = 0
 
     async def find(self) -> Finding:
@@ -102,20 +102,20 @@ class SubscriptionCheck:
             self._lost += 1
             if self._lost == 2:
                 self._hub.resubscribe()
-                await self._deeds.did("subscription.renewed", "scheduler")
+                await self._audit.record("subscription.renewed", "scheduler")
             raise
         self._lost = 0
         return found
 
 
 async def find_responses(system_pool: Pool, settings: HealthSettings) -> Finding:
-    """Degraded if reads of the last minutes were slow. Raises NothingKnown if there were few."""
+    """Degraded if reads of the last minutes were slow. Raises NoData if there were few."""
     async with system_tx(system_pool) as db:
         found = await read_response_times(db)
     reads, p95_s = sum(found.times["time"].values()), found.percentile("time", 0.95) or 0.0
     detail = {"reads": reads, "p95_ms": round(1000 * p95_s, 1)}
     if reads < LEAST_READS:
-        raise NothingKnown(detail)
+        raise NoData(detail)
     return Finding(detail, f"Reads take {p95_s:.1f} s (p95)." if p95_s > settings.response_s else None)
 
 
@@ -139,11 +139,11 @@ async def find_webhooks(redis: RedisClient, system_pool: Pool) -> Finding:
 
 async def find_certificates(system_pool: Pool, met: CertificateCheck) -> Finding:
     """Look at the certificates that the API serves, and at those that are met where clients connect. Raises PartDown, and
-    NothingKnown if there are none."""
+    NoData if there are none."""
     stored = await find_stored_certificates(system_pool)
     try:
         found = await met.find()
-    except NothingKnown:
+    except NoData:
         if stored.detail["certificates"]:
             return stored
         raise

@@ -10,7 +10,7 @@ from schema.postgres.connections import Pool, system_tx
 from schema.queries.health.figures import Unanswered, list_unanswered, read_postgres_figures
 from schema.redis_names import CONTROL
 from workers.health.backlog import BacklogFigures
-from workers.health.checks import Finding, NothingKnown, NoWorkers, PartDown
+from workers.health.checks import Finding, NoData, NoWorkers, PartDown
 from workers.health.reports import SILENT_S, ProcessReport, forget_processes, living, read_reports
 from workers.health.settings import HealthSettings
 from workers.queue.leases import has_died
@@ -52,7 +52,7 @@ class ProcessChecks:
         _, listening = await self._redis.call("PUBSUB", "NUMSUB", CONTROL)
         detail = _count(alive) | {"processes": len(alive), "silent": len(silent)}
         if not alive and not silent and time.monotonic() < self._missed_at:
-            raise NothingKnown(detail)
+            raise NoData(detail)
         if not alive:
             raise NoWorkers(lasted_s=_longest(silent.values()), detail=detail)
         self._served_at |= {report.queue.queue: now for report in alive if report.queue}

@@ -15,8 +15,8 @@ from graphs.providers.registry import Providers
 from schema.errors import ProviderError
 from schema.redis_names import embedding_requests
 from workers.embedding.protocol import MAX_QUEUED
-from workers.health.checks import Finding, NothingKnown, PartDown
-from workers.health.deeds import Deeds
+from workers.health.checks import Finding, NoData, PartDown
+from workers.health.healing_audit import HealingAudit
 from workers.health.reports import living, read_reports, set_failing_providers
 from workers.health.watch import Part
 from workers.redis.client import RedisClient
@@ -48,14 +48,14 @@ def sum_up(calls: list[RecentCalls]) -> RecentCalls | None:
 
 
 def judge(calls: RecentCalls | None) -> Finding:
-    """Return what calls say of who was called. Raises NothingKnown for none, and PartDown if the last ones all failed."""
+    """Return what calls say of who was called. Raises NoData for none, and PartDown if the last ones all failed."""
     if calls is None:
-        raise NothingKnown
+        raise NoData
     detail = {"calls": calls.ok + calls.failed, "failed": calls.failed}
     if calls.in_row >= LEAST_FAILURES:
         raise PartDown(f"The last {calls.in_row} calls failed ({calls.code}).", detail=detail)
     if calls.in_row:
-        raise NothingKnown(detail)
+        raise NoData(detail)
     if calls.failed >= LEAST_FAILURES and calls.failed >= MOSTLY * (calls.ok + calls.failed):
         return Finding(detail, f"{calls.failed} of {calls.ok + calls.failed} calls in a minute failed ({calls.code}).")
     return Finding(detail)
@@ -64,8 +64,8 @@ def judge(calls: RecentCalls | None) -> Finding:
 class ProviderWatch:
     """Watches the vendors that the installation has configured."""
 
-    def __init__(self, redis: RedisClient, providers: Providers, deeds: Deeds) -> None:
-        self._redis, self._providers, self._deeds = redis, providers, deeds
+    def __init__(self, redis: RedisClient, providers: Providers, audit: HealingAudit) -> None:
+        self._redis, self._providers, self._audit = redis, providers, audit
         self._names = [name for name in providers.settings.names if name != offline.NAME]
         self._failing: dict[str, bool] = {}
         self._taken_out = set[str]()
@@ -73,7 +73,7 @@ class ProviderWatch:
     def parts(self) -> dict[str, Part]:
         """Return a part for each vendor."""
         return {
-            f"provider/{name}": Part(lambda name=name: self._find(name), through=("redis",)) for name in self._names
+            f"provider/{name}": Part(lambda name=name: self._find(name), depends_on=("redis",)) for name in self._names
         }
 
     async def _find(self, name: str) -> Finding:
@@ -83,7 +83,7 @@ class ProviderWatch:
         except PartDown:
             self._failing[name] = calls is not None and (calls.failed_ago_s or 0.0) < FRESH_S
             raise
-        except NothingKnown as nothing:
+        except NoData as nothing:
             if name != OLLAMA:
                 raise
             found = Finding(nothing.detail)
@@ -109,10 +109,10 @@ class ProviderWatch:
         """Tell all processes which vendors fail; write down which are taken out, and which are put back as they work."""
         await set_failing_providers(self._redis, self._failing, for_s=BELIEVED_S)
         for name in sorted(self._failing.keys() - self._taken_out):
-            await self._deeds.did("provider.taken_out", f"provider:{name}")
+            await self._audit.record("provider.taken_out", f"provider:{name}")
             self._taken_out.add(name)
         for name in sorted(self._taken_out - self._failing.keys()):
-            await self._deeds.did("provider.put_back", f"provider:{name}")
+            await self._audit.record("provider.put_back", f"provider:{name}")
             self._taken_out.discard(name)
 
 
@@ -129,13 +129,13 @@ async def find_embedder(redis: RedisClient) -> Finding:
     waiting = {queue: int(await redis.call("LLEN", embedding_requests(queue))) for queue in ("query", "bulk")}
     detail: Mapping[str, float] = {f"{queue}_waiting": n for queue, n in waiting.items()}
     if not any(report.queue for report in alive):
-        raise NothingKnown(detail)
+        raise NoData(detail)
     if max(waiting.values()) > MAX_QUEUED / 2:
         return Finding(detail, f"{max(waiting.values())} requests for vectors wait.")
     try:
         found = judge(sum_up([report.calls[EMBEDDER] for report in alive if EMBEDDER in report.calls]))
     except PartDown as down:
         raise PartDown(str(down), detail={**detail, **down.detail}) from None
-    except NothingKnown as nothing:
+    except NoData as nothing:
         return Finding({**detail, **nothing.detail})
     return Finding({**detail, **found.detail}, found.trouble)

@@ -111,14 +111,14 @@ class Heartbeat(threading.Thread):
     def _exit(self, reason: str) -> None:
         log.error("worker_restarts", queue=self._context.name, reason=reason)
         with suppress(psycopg.Error, LoginRefused):
-            deed = audit_values(
+            entry = audit_values(
                 PLATFORM,
                 actor="system",
                 action="worker.restarted",
                 target=f"worker:{self._context.owner}",
                 detail={"reason": reason},
             )
-            self._connection().execute(ADD, deed)
+            self._connection().execute(ADD, entry)
         os.kill(os.getpid(), signal.SIGTERM)
         self._stopping.wait(self._grace_s + EXIT_S)
         os._exit(70)

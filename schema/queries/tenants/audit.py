@@ -16,7 +16,7 @@ from schema.vault import PLATFORM
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One deed. `actor` is `user:ID`, `key:ID` or `system`; `result` is `ok`, `denied`, `failed`, or how a job ended."""
+    """An audit entry. `actor` is `user:ID`, `key:ID` or `system`; `result` is `ok`, `denied`, `failed`, or how a job ended."""
 
     id: UUID
     at: datetime
@@ -70,22 +70,22 @@ def audit_values(
     request_id: str | None = None,
     detail: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the values of ADD for one deed. `action` is `noun.verb`, `result` is `ok`, `denied`, `failed` or how a job ended;
+    """Return the values of ADD for one entry. `action` is `noun.verb`, `result` is `ok`, `denied`, `failed` or how a job ended;
     `detail` holds names and numbers, never what was said and never a secret."""
     values = {"tenant_id": tenant_id, "id": new_id(), "actor": actor, "action": action, "target": target}
     values |= {"result": result, "address": address, "request_id": request_id}
     return {**values, "detail": None if detail is None else Jsonb(detail)}
 
 
-async def add_audit(db: Db, tenant_id: UUID, **deed: Any) -> None:
-    """Write down one deed, as `audit_values` takes it."""
-    await db.execute(ADD, audit_values(tenant_id, **deed))
+async def add_audit(db: Db, tenant_id: UUID, **entry: Any) -> None:
+    """Add one entry, as `audit_values` takes it."""
+    await db.execute(ADD, audit_values(tenant_id, **entry))
 
 
-async def add_platform_audit(db: Db, tenant_id: UUID, **deed: Any) -> None:
-    """Write a deed down for the installation itself, in the same transaction, which is then `tenant_id`'s again."""
+async def add_platform_audit(db: Db, tenant_id: UUID, **entry: Any) -> None:
+    """Add an entry of the installation itself, in the same transaction, which is then `tenant_id`'s again."""
     await db.execute(SET_TENANT, (str(PLATFORM),))
-    await add_audit(db, PLATFORM, **deed)
+    await add_audit(db, PLATFORM, **entry)
     await db.execute(SET_TENANT, (str(tenant_id),))
 
 
@@ -102,7 +102,7 @@ async def list_audit(
     target: str | None = None,
     result: str | None = None,
 ) -> list[AuditEntry]:
-    """Return deeds, newest first; `before` is (at, id) of the last row of the page before; `action` may be a noun alone."""
+    """Return entries, newest first; `before` is (at, id) of the last row of the page before; `action` may be a noun alone."""
     asked = {"actor": actor, "target": target, "result": result}
     filters = " ".join(f"AND {column} = %({column})s" for column, value in asked.items() if value is not None)
     sql = NEWEST.format(filters=filters)

@@ -13,7 +13,7 @@ from graphs.agents.output_formats import FORMATS
 from schema.tables.agents import GRAPHS
 from schema.vault import PLATFORM
 from tests.api.owned_rows import grant
-from tests.api.people import deeds
+from tests.api.people import audit_entries
 from tests.conftest import TestTenant, make_tenant
 
 TENANT_ROLE = "owner"
@@ -306,10 +306,10 @@ async def test_every_change_is_written_down_without_the_prompt(
         ("agent.changed", {"fields": ["enabled", "prompt"]}),
         ("agent.deleted", None),
     ):
-        (deed,) = deeds(database_url, tenant.id, action)
-        assert (name, "ok", detail) == (deed["target"], deed["result"], deed["detail"])
+        (entry,) = audit_entries(database_url, tenant.id, action)
+        assert (name, "ok", detail) == (entry["target"], entry["result"], entry["detail"])
     shared = await make(admin)
-    assert shared in [deed["target"] for deed in deeds(database_url, PLATFORM, "agent.created")]
+    assert shared in [entry["target"] for entry in audit_entries(database_url, PLATFORM, "agent.created")]
 
 
 @pytest.mark.parametrize("name", ["nobody", "a%20b", "..", "%2e%2e%2fx", "x" * 200])

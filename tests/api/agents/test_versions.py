@@ -5,7 +5,7 @@ import httpx
 from tests.api.agents.test_manage import AGENTS, FULL, make
 from tests.api.conftest import calling
 from tests.api.owned_rows import make_tool
-from tests.api.people import deeds
+from tests.api.people import audit_entries
 from tests.conftest import TestTenant
 from tests.workers.jobs import rows
 
@@ -28,7 +28,7 @@ async def test_each_change_is_a_version_and_an_agent_goes_back_to_one(
     back = (await api.post(f"{path}/restore", json={"version": 1})).json()
     assert FULL == {field: back[field] for field in FULL}
     assert 4 == (await api.get(f"{path}/versions")).json()["items"][0]["version"]
-    assert 1 == deeds(database_url, tenant.id, "agent.changed")[-1]["detail"]["version"]
+    assert 1 == audit_entries(database_url, tenant.id, "agent.changed")[-1]["detail"]["version"]
     assert 404 == (await api.post(f"{path}/restore", json={"version": 99})).status_code
     assert 204 == (await api.delete(path)).status_code
     assert 404 == (await api.get(f"{path}/versions")).status_code

@@ -18,8 +18,8 @@ USER, KEY = f"user:{uuid4()}", f"key:{uuid4()}"
 
 @pytest.fixture
 def log(database_url: str, owner: TestTenant) -> TestTenant:
-    """A tenant whose log has six deeds, a minute apart."""
-    deeds = [
+    """A tenant whose log has six entries, a minute apart."""
+    entries = [
         *(
             (USER, "user.create", "a", "ok"),
             (USER, "user.delete", "a", "ok"),
@@ -33,8 +33,8 @@ def log(database_url: str, owner: TestTenant) -> TestTenant:
     ]
     sql = "INSERT INTO audit_log (tenant_id, id, at, actor, action, target, result, detail) VALUES (%s,%s,%s,%s,%s,%s,%s,%s)"
     with psycopg.connect(database_url) as db:
-        for place, deed in enumerate(deeds):
-            db.execute(sql, (owner.id, new_id(), BEGIN + timedelta(minutes=place), *deed, Jsonb({"place": place})))
+        for place, entry in enumerate(entries):
+            db.execute(sql, (owner.id, new_id(), BEGIN + timedelta(minutes=place), *entry, Jsonb({"place": place})))
     return owner
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from api.audit.refusals import PER_CALLER, PER_TENANT, WINDOW_S, RefusalBounds
 from schema.vault import PLATFORM
-from tests.api.people import deeds
+from tests.api.people import audit_entries
 from tests.conftest import TestTenant, make_tenant
 
 
@@ -22,10 +22,10 @@ async def test_a_refused_change_is_in_the_log_of_the_callers_tenant(
 ) -> None:
     answer = await api.post("/api/users", json={"email": "a@b.example"}, headers=member.headers)
     assert 403 == answer.status_code
-    (deed,) = deeds(database_url, member.id, "request.refused")
-    assert ("POST /api/users", "denied", None) == (deed["target"], deed["result"], deed["detail"])
-    assert answer.headers["X-Request-ID"] == deed["request_id"]
-    assert deed["actor"].startswith("key:")
+    (entry,) = audit_entries(database_url, member.id, "request.refused")
+    assert ("POST /api/users", "denied", None) == (entry["target"], entry["result"], entry["detail"])
+    assert answer.headers["X-Request-ID"] == entry["request_id"]
+    assert entry["actor"].startswith("key:")
 
 
 async def test_what_is_refused_behind_the_guard_is_in_the_log_too(
@@ -34,7 +34,9 @@ async def test_what_is_refused_behind_the_guard_is_in_the_log_too(
     """An owner may manage users, but make nobody an admin."""
     body = {"email": f"{uuid4().hex}@example.com", "role": "admin"}
     assert 403 == (await api.post("/api/users", json=body, headers=owner.headers)).status_code
-    assert ["POST /api/users"] == [deed["target"] for deed in deeds(database_url, owner.id, "request.refused")]
+    assert ["POST /api/users"] == [
+        entry["target"] for entry in audit_entries(database_url, owner.id, "request.refused")
+    ]
 
 
 async def test_what_only_admins_may_do_is_in_the_platforms_log_too(
@@ -43,8 +45,10 @@ async def test_what_only_admins_may_do_is_in_the_platforms_log_too(
     path = f"/api/admin/tenants/{owner.slug}/egress/tools/{uuid4().hex}.internal"
     assert 403 == (await api.put(path, headers=owner.headers)).status_code
     for tenant_id, detail in ((owner.id, None), (PLATFORM, {"tenant_id": str(owner.id)})):
-        (deed,) = [one for one in deeds(database_url, tenant_id, "request.refused") if one["target"] == f"PUT {path}"]
-        assert (detail, "denied") == (deed["detail"], deed["result"])
+        (entry,) = [
+            one for one in audit_entries(database_url, tenant_id, "request.refused") if one["target"] == f"PUT {path}"
+        ]
+        assert (detail, "denied") == (entry["detail"], entry["result"])
     items = (await admin.get("/api/admin/audit?action=request.refused&result=denied&limit=1")).json()["items"]
     assert [f"PUT {path}"] == [item["target"] for item in items]
 
@@ -54,13 +58,13 @@ async def test_reading_without_the_right_is_not_recorded(
 ) -> None:
     assert 403 == (await api.get("/api/audit", headers=member.headers)).status_code
     assert 401 == (await api.post("/api/users", json={}, headers={"Authorization": "Bearer hr_no"})).status_code
-    assert [] == deeds(database_url, member.id, "request.refused")
+    assert [] == audit_entries(database_url, member.id, "request.refused")
 
 
 async def test_nobody_can_fill_the_log(api: httpx.AsyncClient, database_url: str, member: TestTenant) -> None:
     for _ in range(PER_CALLER + 5):
         assert 403 == (await api.post("/api/users", json={}, headers=member.headers)).status_code
-    assert PER_CALLER == len(deeds(database_url, member.id, "request.refused"))
+    assert PER_CALLER == len(audit_entries(database_url, member.id, "request.refused"))
 
 
 def test_a_new_window_says_how_many_were_left_out() -> None:
@@ -94,11 +98,11 @@ async def test_what_an_admin_does_to_a_tenant_is_in_both_logs(
     ]
     for action, answer in changes:
         assert answer.is_success, (action, answer.text)
-        (own,) = deeds(database_url, owner.id, action)
+        (own,) = audit_entries(database_url, owner.id, action)
         (platforms,) = [
-            deed
-            for deed in deeds(database_url, PLATFORM, action)
-            if (deed["detail"] or {}).get("tenant_id") == str(owner.id)
+            entry
+            for entry in audit_entries(database_url, PLATFORM, action)
+            if (entry["detail"] or {}).get("tenant_id") == str(owner.id)
         ]
         same = ("actor", "target", "result", "request_id")
         assert [own[name] for name in same] == [platforms[name] for name in same]
@@ -110,5 +114,7 @@ async def test_what_an_owner_does_is_in_the_tenants_log_only(
 ) -> None:
     name = f"key {uuid4().hex}"
     assert 201 == (await api.post("/api/auth/keys", json={"name": name}, headers=owner.headers)).status_code
-    (deed,) = deeds(database_url, owner.id, "key.created")
-    assert [] == [one for one in deeds(database_url, PLATFORM, "key.created") if one["target"] == deed["target"]]
+    (entry,) = audit_entries(database_url, owner.id, "key.created")
+    assert [] == [
+        one for one in audit_entries(database_url, PLATFORM, "key.created") if one["target"] == entry["target"]
+    ]

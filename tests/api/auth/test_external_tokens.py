@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 
 from api.auth.tokens.external_tokens import ExternalTokens
 from api.auth.tokens.jwt_verify import read_token
-from tests.api.people import Issuer, bearer, deeds, make_key, make_user, some_email, status_of, trust
+from tests.api.people import Issuer, audit_entries, bearer, make_key, make_user, some_email, status_of, trust
 from tests.conftest import TestTenant
 from workers.queue.job_core import JobCore
 
@@ -39,7 +39,9 @@ async def test_a_person_who_is_new_gets_the_providers_role(
     assert (str(tenant.id), "ada@example.com", "Ada", "viewer") == tuple(
         said[name] for name in ("tenant", "email", "name", "role")
     )
-    assert [f"user:{said['id']}"] == [deed["target"] for deed in deeds(database_url, tenant.id, "user.created")]
+    assert [f"user:{said['id']}"] == [
+        entry["target"] for entry in audit_entries(database_url, tenant.id, "user.created")
+    ]
 
 
 async def test_a_person_who_comes_again_is_the_same(

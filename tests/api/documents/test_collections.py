@@ -10,7 +10,7 @@ import pytest
 from api.documents import collections
 from schema.queries.documents.reembedding import set_next_space
 from tests.api.documents.stored_documents import SPACE, Person, Shelf
-from tests.api.people import deeds
+from tests.api.people import audit_entries
 from tests.conftest import make_tenant
 from tests.workers.jobs import change, job_row
 
@@ -44,7 +44,7 @@ async def test_one_that_was_made_is_found_and_has_what_was_said_or_is_usual(
     assert usual == await look(client, "manuals")
     assert 409 == (await client.post("/api/collections", json={"name": "manuals"})).status_code
     assert ["manuals", "2026.law"] == [
-        row["target"] for row in deeds(shelf.database_url, shelf.tenant.id, "collection.created")
+        row["target"] for row in audit_entries(shelf.database_url, shelf.tenant.id, "collection.created")
     ]
 
 

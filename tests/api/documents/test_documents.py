@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.api.documents.stored_documents import Person, Shelf
-from tests.api.people import deeds
+from tests.api.people import audit_entries
 from tests.conftest import TestTenant, make_tenant
 
 Json = dict[str, Any]
@@ -176,7 +176,7 @@ async def test_a_private_document_is_its_persons_until_they_share_it(
     for table in ("documents", "chunks", "chunk_vectors"):
         assert [] == shelf.rows(f"SELECT 1 FROM {table} WHERE tenant_id = %s AND user_id IS NOT NULL", shelf.tenant.id)
     assert [f"document:{document_id}"] == [
-        row["target"] for row in deeds(shelf.database_url, shelf.tenant.id, "document.shared")
+        row["target"] for row in audit_entries(shelf.database_url, shelf.tenant.id, "document.shared")
     ]
     assert 409 == (await api.patch(here, json={"private": True}, headers=ada.headers)).status_code
 
@@ -227,7 +227,7 @@ async def test_another_tenants_document_is_not_there(api: httpx.AsyncClient, she
         assert 404 == (await api.request(method, here, json=sent, headers=stranger.headers)).status_code, path
     assert [] == await listed(api, headers=stranger.headers)
     for body in ({"ids": [str(document_id)]}, {"collection": "default"}):
-        for deed in ("retry", "delete"):
-            answer = await api.post(f"/api/documents/{deed}", json=body, headers=stranger.headers)
-            assert 404 == answer.status_code, (deed, body)
+        for entry in ("retry", "delete"):
+            answer = await api.post(f"/api/documents/{entry}", json=body, headers=stranger.headers)
+            assert 404 == answer.status_code, (entry, body)
     assert ["a.txt"] == await listed(api)

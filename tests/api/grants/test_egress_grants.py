@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.api.owned_rows import TOOLS, tool_row
-from tests.api.people import deeds
+from tests.api.people import audit_entries
 from tests.conftest import TestTenant, make_tenant
 
 PRIVATE = "http://127.0.0.1:9/x"
@@ -41,7 +41,7 @@ async def test_the_setting_opens_a_private_host_to_no_tenant_until_an_admin_gran
     stranger = make_tenant(database_url, role="owner", egress=False)
     assert 400 == (await make(api, stranger)).status_code
     assert ["egress_grant.stored"] * 4 == [
-        row["action"] for row in deeds(database_url, outsider.id, "egress_grant.stored")
+        row["action"] for row in audit_entries(database_url, outsider.id, "egress_grant.stored")
     ]
 
 

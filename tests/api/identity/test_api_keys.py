@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from schema.identity.api_keys import read_api_key
-from tests.api.people import bearer, deeds, signed_in, status_of
+from tests.api.people import audit_entries, bearer, signed_in, status_of
 from tests.conftest import TestTenant
 from tests.waiting import eventually
 
@@ -55,9 +55,9 @@ async def test_a_key_is_shown_once(api: httpx.AsyncClient, member: Json, databas
     assert f"hr_{parts.find}…" == listed.json()["items"][0]["prefix"]
     assert key not in listed.text
     assert parts.digest not in listed.text + answer.text
-    (deed,) = deeds(database_url, tenant.id, "key.created")
-    assert (f"user:{member['user']['id']}", f"key:{answer.json()['id']}") == (deed["actor"], deed["target"])
-    assert key not in str(deed)
+    (entry,) = audit_entries(database_url, tenant.id, "key.created")
+    assert (f"user:{member['user']['id']}", f"key:{answer.json()['id']}") == (entry["actor"], entry["target"])
+    assert key not in str(entry)
 
 
 async def test_a_persons_key_acts_for_that_person(api: httpx.AsyncClient, member: Json) -> None:
@@ -79,7 +79,7 @@ async def test_a_key_is_refused_within_a_second_of_its_revocation(
     assert 204 == (await api.delete(path, headers=bearer(member["access_token"]))).status_code
     await eventually(lambda: status_of(api, key["key"]), 401)
     assert 204 == (await api.delete(path, headers=bearer(member["access_token"]))).status_code
-    assert 1 == len(deeds(database_url, tenant.id, "key.revoked"))
+    assert 1 == len(audit_entries(database_url, tenant.id, "key.revoked"))
     (listed,) = (await api.get("/api/auth/keys", headers=bearer(member["access_token"]))).json()["items"]
     assert listed["revoked_at"] is not None
 

@@ -10,7 +10,7 @@ from api.settings import ApiSettings
 from tests.api.browser import ISSUER, Browser, register
 from tests.api.conftest import serving
 from tests.api.console_page import COOKIE, browsing, enter, enter_as, execute, who
-from tests.api.people import PASSWORD, bearer, deeds, make_user, signed_in, some_email
+from tests.api.people import PASSWORD, audit_entries, bearer, make_user, signed_in, some_email
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.oidc_provider import OidcProvider
 
@@ -33,8 +33,8 @@ async def test_who_signs_in_is_known_by_the_cookie_from_then_on(
     )
     assert said["caller"] == (await page.get("/api/auth/me")).json() == await who(page)
     assert {"id": str(tenant.id), "slug": tenant.slug, "state": "active"} == said["caller"]["tenant"]
-    (deed,) = deeds(database_url, tenant.id, "login.succeeded")
-    assert (f"user:{user_id}", {"how": "password"}) == (deed["actor"], deed["detail"])
+    (entry,) = audit_entries(database_url, tenant.id, "login.succeeded")
+    assert (f"user:{user_id}", {"how": "password"}) == (entry["actor"], entry["detail"])
 
 
 async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(
@@ -68,9 +68,9 @@ async def test_a_key_is_exchanged_for_its_own_rights(
         said["caller"]["scopes"],
     )
     assert [200, 403] == [(await page.get(path)).status_code for path in ("/api/jobs", "/api/sessions")]
-    (deed,) = deeds(database_url, tenant.id, "login.succeeded")
-    assert (f"key:{narrow['id']}", {"how": "api_key"}) == (deed["actor"], deed["detail"])
-    assert narrow["key"] not in str(deed)
+    (entry,) = audit_entries(database_url, tenant.id, "login.succeeded")
+    assert (f"key:{narrow['id']}", {"how": "api_key"}) == (entry["actor"], entry["detail"])
+    assert narrow["key"] not in str(entry)
 
 
 async def test_only_a_hash_of_the_cookie_is_stored(

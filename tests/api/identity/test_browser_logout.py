@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from tests.api.console_page import COOKIE, browsing, enter, enter_as, execute, who
-from tests.api.people import PASSWORD, deeds, make_user, some_email
+from tests.api.people import PASSWORD, audit_entries, make_user, some_email
 from tests.conftest import TestTenant
 from tests.waiting import eventually
 
@@ -24,8 +24,8 @@ async def test_signing_out_ends_it_everywhere_and_takes_the_cookie(
     assert await who(page) is None
     page.cookies.set(COOKIE, value)
     assert 401 == (await page.get("/api/auth/me")).status_code
-    (deed,) = deeds(database_url, tenant.id, "login.ended")
-    assert f"user:{user_id}" == deed["actor"]
+    (entry,) = audit_entries(database_url, tenant.id, "login.ended")
+    assert f"user:{user_id}" == entry["actor"]
     assert 204 == (await page.delete("/api/auth/session")).status_code
 
 

@@ -38,7 +38,7 @@ def stored(database_url: str, tenant: TestTenant) -> list[DictRow]:
     return rows(database_url, "SELECT * FROM credentials WHERE tenant_id = %s ORDER BY service", tenant.id)
 
 
-def deeds(database_url: str, tenant: TestTenant) -> list[tuple[str, str, str]]:
+def audit_entries(database_url: str, tenant: TestTenant) -> list[tuple[str, str, str]]:
     found = rows(database_url, "SELECT * FROM audit_log WHERE tenant_id = %s ORDER BY at, id", tenant.id)
     return [(row["action"], row["target"], row["result"]) for row in found]
 
@@ -207,7 +207,7 @@ async def test_every_change_is_written_down(api: httpx.AsyncClient, database_url
         ("credential.stored", "openai", "ok"),
         ("credential.tested", "openai", "failed"),
         ("credential.deleted", "openai", "ok"),
-    ] == deeds(database_url, tenant)
+    ] == audit_entries(database_url, tenant)
 
 
 @pytest.mark.parametrize("role", ["member", "viewer"])

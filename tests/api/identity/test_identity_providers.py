@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 
 from schema.vault import Sealed
 from tests.api.browser import ISSUER, Browser
-from tests.api.people import bearer, deeds, make_user, signed_in, status_of
+from tests.api.people import audit_entries, bearer, make_user, signed_in, status_of
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.oidc_provider import CLIENT, SECRET, OidcProvider
 from tests.secret import VAULT
@@ -80,7 +80,9 @@ async def test_the_secret_is_sealed_and_never_told(
     assert SECRET + "2" == opened(row)
     assert SECRET not in told
     assert SECRET.encode() not in row["sealed"]
-    assert ["…"] == [deed["detail"]["client_secret"] for deed in deeds(database_url, tenant.id, "provider.changed")]
+    assert ["…"] == [
+        entry["detail"]["client_secret"] for entry in audit_entries(database_url, tenant.id, "provider.changed")
+    ]
 
 
 async def test_what_was_done_is_in_the_audit_log(
@@ -90,8 +92,8 @@ async def test_what_was_done_is_in_the_audit_log(
     await api.patch(f"{HERE}/{made['id']}", json={"role": "viewer", "sign_up": False})
     await api.patch(f"{HERE}/{made['id']}", json={})
     await api.delete(f"{HERE}/{made['id']}")
-    found = [deeds(database_url, tenant.id, f"provider.{verb}") for verb in ("created", "changed", "deleted")]
-    assert [[f"provider:{made['id']}"]] * 3 == [[deed["target"] for deed in each] for each in found]
+    found = [audit_entries(database_url, tenant.id, f"provider.{verb}") for verb in ("created", "changed", "deleted")]
+    assert [[f"provider:{made['id']}"]] * 3 == [[entry["target"] for entry in each] for each in found]
     assert (provider.url, {"role": "viewer", "sign_up": False}, 0) == (
         found[0][0]["detail"]["issuer"],
         found[1][0]["detail"],
@@ -240,7 +242,9 @@ async def test_a_removed_provider_ends_what_it_vouched_for_and_its_people_stay(
     assert 200 == await status_of(api, local["access_token"])
     user = (await api.get(f"/api/users/{said['user']['id']}")).json()
     assert ("active", None) == (user["state"], user["provider_id"])
-    assert [1] == [deed["detail"]["logins_ended"] for deed in deeds(database_url, tenant.id, "provider.deleted")]
+    assert [1] == [
+        entry["detail"]["logins_ended"] for entry in audit_entries(database_url, tenant.id, "provider.deleted")
+    ]
     assert 404 == (await Browser(api).get(made["sign_in_url"])).status_code
     await make(api, provider)
     assert said["user"]["id"] == (await Browser(api).sign_in(tenant)).json()["user"]["id"]

@@ -17,7 +17,7 @@ from api.settings import ApiSettings
 from schema.ids import new_id
 from schema.vault import PLATFORM, Vault, new_secret_key
 from tests.api.conftest import serving
-from tests.api.people import PASSWORD, bearer, deeds, log_in, make_user, signed_in, some_email, status_of
+from tests.api.people import PASSWORD, audit_entries, bearer, log_in, make_user, signed_in, some_email, status_of
 from tests.conftest import TestTenant
 from tests.waiting import eventually
 
@@ -43,11 +43,11 @@ async def test_who_signs_in_gets_tokens_and_hears_who_they_are(
     assert ("Bearer", 86400, "hrr_") == (said["token_type"], said["expires_in"], said["refresh_token"][:4])
     assert {"id": str(user_id), "email": "ada@example.com", "name": "Ada", "role": "viewer"} == said["user"]
     assert {"id": str(tenant.id), "slug": tenant.slug, "state": "active"} == said["tenant"]
-    (deed,) = deeds(database_url, tenant.id, "login.succeeded")
+    (entry,) = audit_entries(database_url, tenant.id, "login.succeeded")
     assert (f"user:{user_id}", "ok", answer.headers["x-request-id"]) == (
-        deed["actor"],
-        deed["result"],
-        deed["request_id"],
+        entry["actor"],
+        entry["result"],
+        entry["request_id"],
     )
 
 
@@ -104,9 +104,9 @@ async def test_failures_are_written_down_without_the_emails_of_strangers(
     await log_in(api, tenant, known, "not the password")
     await log_in(api, tenant, unknown)
     await log_in(api, TestTenant(tenant.id, "no-such-tenant", ""), unknown)
-    first, second = deeds(database_url, tenant.id, "login.failed")
+    first, second = audit_entries(database_url, tenant.id, "login.failed")
     assert (f"user:{user_id}", "anonymous") == (first["actor"], second["actor"])
-    third = deeds(database_url, PLATFORM, "login.failed")[-1]
+    third = audit_entries(database_url, PLATFORM, "login.failed")[-1]
     assert ("anonymous", "denied") == (third["actor"], third["result"])
     assert unknown not in str([second, third])
     assert 16 == len(third["detail"]["email"])
@@ -228,8 +228,8 @@ async def test_a_used_refresh_token_ends_the_sign_in_with_all_its_tokens(
     assert 401 == (await refresh(api, fresh["refresh_token"])).status_code
     await eventually(lambda: status_of(api, fresh["access_token"]), 401)
     assert 401 == await status_of(api, stolen["access_token"])
-    (deed,) = deeds(database_url, tenant.id, "refresh.reused")
-    assert (f"user:{stolen['user']['id']}", "denied") == (deed["actor"], deed["result"])
+    (entry,) = audit_entries(database_url, tenant.id, "refresh.reused")
+    assert (f"user:{stolen['user']['id']}", "denied") == (entry["actor"], entry["result"])
 
 
 async def test_tabs_that_refresh_at_once_get_the_same_successor_and_all_go_on(
@@ -244,7 +244,7 @@ async def test_tabs_that_refresh_at_once_get_the_same_successor_and_all_go_on(
     for answer in answers:
         assert 200 == await status_of(api, answer.json()["access_token"])
     assert 200 == (await refresh(api, successor)).status_code
-    assert [] == deeds(database_url, tenant.id, "refresh.reused")
+    assert [] == audit_entries(database_url, tenant.id, "refresh.reused")
 
 
 async def test_a_thief_who_refreshes_at_once_is_found_at_the_next_refresh(
@@ -255,7 +255,7 @@ async def test_a_thief_who_refreshes_at_once_is_found_at_the_next_refresh(
     assert 200 == (await refresh(api, theirs["refresh_token"])).status_code
     let_pass(database_url, seconds=11)
     assert 401 == (await refresh(api, mine["refresh_token"])).status_code
-    assert 1 == len(deeds(database_url, tenant.id, "refresh.reused"))
+    assert 1 == len(audit_entries(database_url, tenant.id, "refresh.reused"))
     await eventually(lambda: status_of(api, theirs["access_token"]), 401)
 
 
@@ -339,9 +339,9 @@ async def test_signing_out_ends_this_sign_in_only(
     assert 204 == answer.status_code
     assert 401 == (await refresh(api, here["refresh_token"])).status_code
     assert 200 == (await refresh(api, there["refresh_token"])).status_code
-    (deed,) = deeds(database_url, tenant.id, "login.ended")
-    assert (f"user:{here['user']['id']}", {"everywhere": False}) == (deed["actor"], deed["detail"])
-    assert [] == deeds(database_url, tenant.id, "refresh.reused")
+    (entry,) = audit_entries(database_url, tenant.id, "login.ended")
+    assert (f"user:{here['user']['id']}", {"everywhere": False}) == (entry["actor"], entry["detail"])
+    assert [] == audit_entries(database_url, tenant.id, "refresh.reused")
 
 
 async def test_signing_out_everywhere_ends_all_sign_ins(

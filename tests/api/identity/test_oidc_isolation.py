@@ -10,7 +10,7 @@ from api.auth.login_throttle import MAX_ADDRESS_FAILURES
 from api.settings import ApiSettings
 from tests.api.browser import Browser, register
 from tests.api.conftest import serving
-from tests.api.people import deeds
+from tests.api.people import audit_entries
 from tests.conftest import TestTenant
 from tests.counterparts.oidc_provider import OidcProvider, query_of
 from workers.queue.job_core import JobCore
@@ -30,7 +30,7 @@ def browser(api: httpx.AsyncClient) -> Browser:
 
 
 def reasons(database_url: str, tenant: TestTenant) -> list[str]:
-    return [deed["detail"]["reason"] for deed in deeds(database_url, tenant.id, "login.failed")]
+    return [entry["detail"]["reason"] for entry in audit_entries(database_url, tenant.id, "login.failed")]
 
 
 async def test_one_tenants_provider_signs_nobody_in_to_another_tenant(
@@ -48,7 +48,7 @@ async def test_one_tenants_provider_signs_nobody_in_to_another_tenant(
     assert (401, ["not_begun"], []) == (
         answer.status_code,
         reasons(database_url, tenant),
-        deeds(database_url, tenant.id, "user.created"),
+        audit_entries(database_url, tenant.id, "user.created"),
     )
     assert [] == [each for each in provider.requests if each.path == "/token"]
     assert str(stranger.id) == (await browser.get(back)).json()["tenant"]["id"]

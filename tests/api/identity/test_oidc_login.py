@@ -12,7 +12,7 @@ from api.auth.oidc import login_state
 from api.settings import ApiSettings
 from tests.api.browser import ISSUER, Browser, register
 from tests.api.conftest import serving
-from tests.api.people import bearer, deeds, make_user, some_email, status_of
+from tests.api.people import audit_entries, bearer, make_user, some_email, status_of
 from tests.conftest import TestTenant
 from tests.counterparts.oidc_provider import CLIENT, SECRET, OidcProvider, query_of
 from workers.queue.job_core import JobCore
@@ -27,9 +27,9 @@ def browser(api: httpx.AsyncClient) -> Browser:
 
 def failure_of(database_url: str, tenant: TestTenant) -> str:
     """Return why the last sign-in failed, as the audit log has it."""
-    deed = deeds(database_url, tenant.id, "login.failed")[-1]
-    assert ("denied", "oidc", "idp") == (deed["result"], deed["detail"]["how"], deed["detail"]["provider"])
-    return deed["detail"]["reason"]
+    entry = audit_entries(database_url, tenant.id, "login.failed")[-1]
+    assert ("denied", "oidc", "idp") == (entry["result"], entry["detail"]["how"], entry["detail"]["provider"])
+    return entry["detail"]["reason"]
 
 
 async def test_who_signs_in_for_the_first_time_becomes_a_user(
@@ -46,8 +46,8 @@ async def test_who_signs_in_for_the_first_time_becomes_a_user(
     assert 200 == await status_of(api, said["access_token"])
     again = await api.post("/api/auth/refresh", json={"refresh_token": said["refresh_token"]})
     assert 200 == again.status_code
-    (deed,) = deeds(database_url, tenant.id, "login.succeeded")
-    assert (f"user:{said['user']['id']}", {"how": "oidc"}) == (deed["actor"], deed["detail"])
+    (entry,) = audit_entries(database_url, tenant.id, "login.succeeded")
+    assert (f"user:{said['user']['id']}", {"how": "oidc"}) == (entry["actor"], entry["detail"])
 
 
 async def test_who_comes_again_is_the_same_user(
@@ -122,7 +122,7 @@ async def test_an_id_token_that_is_not_right_signs_nobody_in(
         answer.json()["code"],
         failure_of(database_url, tenant),
     )
-    assert [] == deeds(database_url, tenant.id, "user.created")
+    assert [] == audit_entries(database_url, tenant.id, "user.created")
 
 
 @pytest.mark.parametrize("behaviour", ["garbage", "broken", "redirects", "no ID token", "tells the secret"])
@@ -139,7 +139,7 @@ async def test_a_provider_that_answers_badly_is_named_and_not_quoted(
         failure_of(database_url, tenant),
     )
     sent = provider.requests[-1].body
-    for told in (answer.text, str(logs), str(deeds(database_url, tenant.id, "login.failed"))):
+    for told in (answer.text, str(logs), str(audit_entries(database_url, tenant.id, "login.failed"))):
         assert not [word for word in (SECRET, sent["code"], sent["code_verifier"]) if word in told]
 
 

@@ -6,7 +6,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.api.people import deeds
+from tests.api.people import audit_entries
 from tests.conftest import TestTenant, make_tenant
 
 TENANT_ROLE = "owner"
@@ -122,5 +122,5 @@ async def test_a_change_makes_another_version_and_is_written_down_without_the_pr
     answer = await api.put(HERE, json={"persona": PERSONA, "offered_tools": 3})
     assert answer.json()["updated_by"].startswith("key:")
     assert before != (await api.post("/api/admin/agents/reload")).json()["config_version"]
-    (deed,) = deeds(database_url, tenant.id, "configuration.changed")
-    assert {"fields": ["offered_tools", "persona"]} == deed["detail"]
+    (entry,) = audit_entries(database_url, tenant.id, "configuration.changed")
+    assert {"fields": ["offered_tools", "persona"]} == entry["detail"]

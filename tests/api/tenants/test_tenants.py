@@ -33,7 +33,7 @@ async def make(admin: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
     return answer.json()
 
 
-async def deeds(core: JobCore, tenant_id: UUID) -> list[dict[str, Any]]:
+async def audit_entries(core: JobCore, tenant_id: UUID) -> list[dict[str, Any]]:
     async with tenant_tx(core.pool, tenant_id) as db:
         return [msgspec.structs.asdict(row) for row in await list_audit(db, tenant_id, limit=50)]
 
@@ -260,14 +260,16 @@ async def test_every_change_is_written_down_without_its_secrets(admin: httpx.Asy
     await admin.put(f"{path}/grants/model/openai/*")
     await admin.post(f"{path}/suspend")
     await admin.delete(path, params={"confirm": made["slug"]})
-    written = await deeds(core, tenant_id)
+    written = await audit_entries(core, tenant_id)
     expected = ["tenant.created", "tenant.changed", "grant.stored", "tenant.suspended", "tenant.deleted"]
-    assert expected == [deed["action"] for deed in reversed(written)]
+    assert expected == [entry["action"] for entry in reversed(written)]
     assert {"max_running": 3, "default_model": None} == written[3]["detail"]
-    assert all(deed["actor"].startswith("key:") and deed["request_id"] for deed in written)
+    assert all(entry["actor"].startswith("key:") and entry["request_id"] for entry in written)
     assert [] == [secret for secret in (owner["password"], made["api_key"]) if secret in str(written)]
-    platform = [one for one in await deeds(core, PLATFORM) if (one["detail"] or {}).get("tenant_id") == made["id"]]
-    assert expected == [deed["action"] for deed in reversed(platform)]
+    platform = [
+        one for one in await audit_entries(core, PLATFORM) if (one["detail"] or {}).get("tenant_id") == made["id"]
+    ]
+    assert expected == [entry["action"] for entry in reversed(platform)]
 
 
 async def test_of_two_who_make_the_same_tenant_one_is_told(admin: httpx.AsyncClient) -> None:

@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from api.local.stores.local_stores import Stores
 from schema.vault import Sealed
 from tests.api.owned_rows import TOOLS, kept, make
-from tests.api.people import deeds
+from tests.api.people import audit_entries
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
 from tests.tools.shop_database import Shop, open_shop
@@ -55,7 +55,7 @@ async def test_a_dsn_is_sealed_for_its_row_and_never_told(
     }
     assert DSN == opened(kept(database_url, KEPT, name))
     told = [made.text, str(found), (await api.get(SOURCES)).text, (await api.post(f"{SOURCES}/{name}/test")).text]
-    told.append(str([deeds(database_url, tenant.id, f"data_source.{did}") for did in ("created", "tested")]))
+    told.append(str([audit_entries(database_url, tenant.id, f"data_source.{did}") for did in ("created", "tested")]))
     assert [] == [text for text in told if "canary" in text or "reader" in text]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from schema.vault import Sealed
 from tests.api.owned_rows import SECRET, SKU, TOOLS, grant, kept, make_tool, tool_row
-from tests.api.people import deeds
+from tests.api.people import audit_entries
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
 from tools.registry import builtin_tools
@@ -119,7 +119,7 @@ async def test_secrets_are_sealed_for_their_row_and_only_their_names_are_told(
     assert ["KEY", "USER"] == answer.json()["secrets"]
     found = kept(database_url, KEPT, name)
     assert {"KEY": SECRET, "USER": "canary-user"} == opened(found)
-    told += [str(found["definition"]), str(deeds(database_url, tenant.id, "tool.created"))]
+    told += [str(found["definition"]), str(audit_entries(database_url, tenant.id, "tool.created"))]
     assert [] == [text for text in told if "canary" in text]
     assert b"canary" not in found["sealed"]
 
@@ -278,5 +278,5 @@ async def test_a_tool_that_agents_have_is_deleted_only_by_force(
     assert 204 == (await api.delete(f"{TOOLS}/{name}", params={"force": "true"})).status_code
     assert [[other], [other]] == [item["tools"] for item in (await api.get(AGENTS)).json()["items"]]
     assert 404 == (await api.get(f"{TOOLS}/{name}")).status_code
-    (deed,) = deeds(database_url, tenant.id, "tool.deleted")
-    assert (name, {"taken_from": ["AgentA", "AgentB"]}) == (deed["target"], deed["detail"])
+    (entry,) = audit_entries(database_url, tenant.id, "tool.deleted")
+    assert (name, {"taken_from": ["AgentA", "AgentB"]}) == (entry["target"], entry["detail"])

@@ -12,7 +12,7 @@ from joserfc.jwk import KeySet
 from schema.identity.rights import OWNER
 from schema.vault import PLATFORM
 from tests.api.owned_rows import SECRET, SKU, TOOLS, grant, make_tool
-from tests.api.people import Issuer, bearer, deeds, signed_in, some_email, trust
+from tests.api.people import Issuer, audit_entries, bearer, signed_in, some_email, trust
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.http_server import Exchange
 from tests.tools.egress_servers import ResponseServer
@@ -63,8 +63,8 @@ async def test_a_try_shows_the_request_and_what_came_back_but_no_secret(
     assert token not in answer.text
     assert "[hidden]" == tried["data"]["x-api-key"]
     assert [] == [secret for secret in ("canary", owner["access_token"]) if secret in answer.text]
-    (deed,) = deeds(database_url, tenant.id, "tool.tested")
-    assert (name, "ok") == (deed["target"], deed["result"])
+    (entry,) = audit_entries(database_url, tenant.id, "tool.tested")
+    assert (name, "ok") == (entry["target"], entry["result"])
 
 
 async def sent_token(api: httpx.AsyncClient, service: Service, name: str, secret: str) -> str:
@@ -151,8 +151,8 @@ async def test_a_try_that_fails_says_why(
     tried = await try_(api, name, **arguments)
     assert (False, code) == (tried["ok"], tried["error"]["code"]), tried
     assert status == (tried["request"] or {}).get("status")
-    (deed,) = deeds(database_url, tenant.id, "tool.tested")
-    assert ("failed", code) == (deed["result"], deed["detail"]["code"])
+    (entry,) = audit_entries(database_url, tenant.id, "tool.tested")
+    assert ("failed", code) == (entry["result"], entry["detail"]["code"])
 
 
 async def test_an_answer_is_cut_at_100_kb_whatever_the_tool_allows(api: httpx.AsyncClient, service: Service) -> None:
@@ -186,7 +186,7 @@ async def test_where_a_shared_tool_calls_is_the_platforms_business(
     assert SECRET == service.requests[-1].headers["x-api-key"]
     assert SECRET not in answer.text
     assert (await try_(admin, name))["request"]["url"] == f"{service.url}/echo"
-    assert name in [deed["target"] for deed in deeds(database_url, PLATFORM, "tool.tested")]
+    assert name in [entry["target"] for entry in audit_entries(database_url, PLATFORM, "tool.tested")]
 
 
 async def test_secrets_that_were_copied_to_another_tenant_stay_shut(

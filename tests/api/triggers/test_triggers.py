@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from api.triggers import routes
-from tests.api.people import deeds
+from tests.api.people import audit_entries
 from tests.conftest import TestTenant, make_tenant
 from tests.workers.jobs import change, job_row, rows
 from workers.webhooks.signing import signed_headers
@@ -210,7 +210,7 @@ async def test_a_pipeline_is_filled_and_a_trigger_is_changed_disabled_rotated_an
     assert 202 == (await call(application, trigger | {"secret": rotated})).status_code
     assert 204 == (await api.delete(path)).status_code
     assert 404 == (await call(application, trigger | {"secret": rotated})).status_code
-    assert 1 == len(deeds(database_url, tenant.id, "trigger.deleted"))
+    assert 1 == len(audit_entries(database_url, tenant.id, "trigger.deleted"))
 
 
 async def test_a_trigger_whose_owner_is_gone_says_so(

@@ -22,7 +22,7 @@ from schema.installation.bootstrap import ensure_api_key
 from schema.queries.identity import privacy
 from schema.queries.jobs.submissions import Submitter
 from schema.tables import PLATFORM_TABLES, TENANT_TABLES
-from tests.api.people import bearer, deeds, log_in, make_user, signed_in, some_email, status_of
+from tests.api.people import audit_entries, bearer, log_in, make_user, signed_in, some_email, status_of
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
 from tests.waiting import PATIENCE_S
@@ -181,12 +181,12 @@ async def test_an_export_holds_everything_of_a_person_once_and_nothing_of_others
     assert [ada.word] * 6 == [message["parts"][0]["text"] for message in found["messages"]]
     assert {ada.word} == {job["result"]["text"] for job in found["jobs"]}
     assert (ada.email, True) == (found["user"]["email"], found["user"]["has_password"])
-    assert {"login.succeeded", "chat.ended"} <= {deed["action"] for deed in found["audit"]}
+    assert {"login.succeeded", "chat.ended"} <= {entry["action"] for entry in found["audit"]}
     assert {"job_logs", "refresh_tokens"} < set(found["left_out"])
     for foreign in (bob.word, bob.email, str(bob.id), "argon2", ada.key[12:44]):
         assert foreign not in answer.text
-    (deed,) = deeds(database_url, tenant.id, "user.exported")
-    assert (f"user:{ada.id}", f"user:{ada.id}", 6) == (deed["actor"], deed["target"], deed["detail"]["messages"])
+    (entry,) = audit_entries(database_url, tenant.id, "user.exported")
+    assert (f"user:{ada.id}", f"user:{ada.id}", 6) == (entry["actor"], entry["target"], entry["detail"]["messages"])
 
 
 async def test_ten_thousand_messages_are_exported_each_once_in_flat_memory(
@@ -266,8 +266,8 @@ async def test_after_the_erasure_nothing_of_a_person_is_left_and_nothing_of_othe
     assert set(before["audit_log"]) < set(after["audit_log"])
     assert spent == rows(database_url, "SELECT sum(cost_nanos), sum(jobs), count(*) FROM usage_records")
     assert others == await keys_with(core, bob.word, eve.word)
-    (deed,) = deeds(database_url, tenant.id, "user.erased")
-    assert (f"user:{ada.id}", None, counts) == (deed["target"], deed["address"], deed["detail"])
+    (entry,) = audit_entries(database_url, tenant.id, "user.erased")
+    assert (f"user:{ada.id}", None, counts) == (entry["target"], entry["address"], entry["detail"])
 
 
 async def test_live_jobs_stop_before_anything_is_erased_and_their_last_words_are_refused(

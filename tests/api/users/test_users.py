@@ -10,7 +10,7 @@ import pytest
 
 from schema.identity.rights import MEMBER, VIEWER
 from schema.vault import PLATFORM
-from tests.api.people import PASSWORD, bearer, deeds, log_in, make_user, signed_in, some_email, status_of
+from tests.api.people import PASSWORD, audit_entries, bearer, log_in, make_user, signed_in, some_email, status_of
 from tests.conftest import TestTenant
 from tests.waiting import eventually
 from workers.queue.job_core import JobCore
@@ -131,9 +131,9 @@ async def test_a_change_is_written_down(
     assert 204 == (await api.delete(f"/api/users/{user['id']}")).status_code
     assert 404 == (await api.get(f"/api/users/{user['id']}")).status_code
     actors = [
-        (deed["actor"], deed["target"])
+        (entry["actor"], entry["target"])
         for action in ("user.created", "user.changed", "user.deleted")
-        for deed in deeds(database_url, tenant.id, action)
+        for entry in audit_entries(database_url, tenant.id, action)
     ]
     assert [(f"user:{boss['user']['id']}", f"user:{user['id']}")] * 3 == actors
 
@@ -159,8 +159,8 @@ async def test_a_password_that_an_owner_sets_ends_the_sign_ins(
     assert 401 == await status_of(api, tokens["access_token"])
     assert 401 == (await log_in(api, tenant, user["email"])).status_code
     assert 200 == (await log_in(api, tenant, user["email"], NEW)).status_code
-    assert 1 == len(deeds(database_url, tenant.id, "password.changed"))
-    assert [] == deeds(database_url, tenant.id, "user.changed")
+    assert 1 == len(audit_entries(database_url, tenant.id, "password.changed"))
+    assert [] == audit_entries(database_url, tenant.id, "user.changed")
 
 
 @pytest.mark.parametrize("change", [{"role": "member"}, {"state": "disabled"}, None])
@@ -237,9 +237,9 @@ async def test_a_password_that_somebody_else_sets_revokes_the_keys(
     for key in keys:
         await eventually(lambda secret=key["key"]: status_of(api, secret), 401)
     assert 200 == await status_of(api, mine)
-    (deed,) = deeds(database_url, tenant.id, "password.changed")
-    assert (f"user:{boss['user']['id']}", f"user:{user['id']}") == (deed["actor"], deed["target"])
-    assert {"logins_ended": 1, "keys_revoked": 3} == deed["detail"]
+    (entry,) = audit_entries(database_url, tenant.id, "password.changed")
+    assert (f"user:{boss['user']['id']}", f"user:{user['id']}") == (entry["actor"], entry["target"])
+    assert {"logins_ended": 1, "keys_revoked": 3} == entry["detail"]
 
 
 async def test_nobody_sets_their_own_password_without_the_current_one(api: httpx.AsyncClient, boss: Json) -> None:
@@ -278,7 +278,7 @@ async def test_a_new_password_of_ones_own_ends_the_other_sign_ins(
     assert 200 == await status_of(api, boss["access_token"])
     assert 401 == await status_of(api, other["access_token"])
     assert 200 == (await log_in(api, tenant, boss["user"]["email"], NEW)).status_code
-    assert ["ok"] == [deed["result"] for deed in deeds(database_url, tenant.id, "password.changed")]
+    assert ["ok"] == [entry["result"] for entry in audit_entries(database_url, tenant.id, "password.changed")]
 
 
 @pytest.mark.parametrize(

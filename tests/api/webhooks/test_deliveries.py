@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from schema.ids import new_id
-from tests.api.people import deeds
+from tests.api.people import audit_entries
 from tests.conftest import TestTenant
 from tests.waiting import wait_for
 from tests.workers.jobs import change, job_row
@@ -154,7 +154,7 @@ async def test_a_budget_that_is_nearly_spent_is_told_with_its_audit_row(
     assert 202 == sent.status_code
     (row,) = await wait_for(lambda: deliveries(database_url, tenant), "the warning is told")
     assert ("budget.reached", {"budget": "day", "percent": 50}) == (row["type"], row["data"])
-    assert 1 == len(deeds(database_url, tenant.id, "budget.warned"))
+    assert 1 == len(audit_entries(database_url, tenant.id, "budget.warned"))
 
 
 async def test_openai_routes_refuse_a_bad_callback_in_their_own_words(api: httpx.AsyncClient) -> None:

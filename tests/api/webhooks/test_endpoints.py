@@ -10,7 +10,7 @@ import pytest
 from api.webhooks import routes
 from schema.ids import new_id
 from schema.vault import Sealed
-from tests.api.people import deeds
+from tests.api.people import audit_entries
 from tests.conftest import TestTenant, make_tenant
 from tests.secret import VAULT
 from tests.tools.hostile.urls import HOSTILE
@@ -56,7 +56,7 @@ async def test_a_secret_is_told_once_and_sealed_with_the_headers(
     (row,) = rows(database_url, "SELECT * FROM webhook_endpoints WHERE tenant_id = %s", tenant.id)
     opened = open_secrets(VAULT, Sealed(row["key_id"], row["sealed"]), tenant.id, row["id"])
     assert (told["secret"], {"X-Api-Key": "canary-77"}) == (opened.secret, opened.headers)
-    assert 1 == len(deeds(database_url, tenant.id, "webhook.created"))
+    assert 1 == len(audit_entries(database_url, tenant.id, "webhook.created"))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_a_secret_of_ones_own_and_its_rotation(
     assert shown["former_secret_until"] == rotated["former_secret_until"] is not None
     again = await api.post(f"{HOOKS}/{made['id']}/rotate-secret", json={"secret": "whsec_short"})
     assert (400, "secret") == (again.status_code, again.json()["errors"][0]["field"])
-    assert 1 == len(deeds(database_url, tenant.id, "webhook.secret_rotated"))
+    assert 1 == len(audit_entries(database_url, tenant.id, "webhook.secret_rotated"))
 
 
 async def test_the_secret_of_callbacks_is_told_when_it_is_rotated(api: httpx.AsyncClient) -> None:

@@ -27,7 +27,7 @@ from schema.events.answers import MessageCompleted, MessageDelta, UsageRecorded
 from schema.events.base import Event, Reason
 from schema.ids import new_id
 from tests.api.conftest import calling
-from tests.api.people import deeds
+from tests.api.people import audit_entries
 from tests.conftest import TestTenant
 from tests.waiting import wait_for
 from tests.workers.jobs import change, rows
@@ -284,7 +284,7 @@ async def test_owners_look_after_widgets_apart_from_keys(
     assert (404, False) == (answer.status_code, CORS in answer.headers)
     assert (404, []) == ((await api.get(path)).status_code, (await api.get(WIDGETS)).json()["items"])
     assert [1, 1, 1] == [
-        len(deeds(database_url, tenant.id, f"widget.{deed}")) for deed in ("created", "changed", "deleted")
+        len(audit_entries(database_url, tenant.id, f"widget.{entry}")) for entry in ("created", "changed", "deleted")
     ]
 
 

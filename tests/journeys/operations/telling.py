@@ -1,4 +1,4 @@
-"""What the watchdog of a running system tells of its parts: its log lines, its webhooks, its deeds in the audit log."""
+"""What the watchdog of a running system tells of its parts: its log lines, its webhooks, its entries in the audit log."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -51,15 +51,15 @@ class Telling:
         await wait_for(lambda: len(self.sent(part)) >= len(wanted), f"webhooks tell of {part}: {self.sent(part)}")
         assert list(wanted) == self.sent(part)
 
-    def deeds(self, action: str) -> list[str]:
-        """The targets of the watchdog's deeds of a sort."""
+    def audit_entries(self, action: str) -> list[str]:
+        """The targets of the watchdog's entries of a sort."""
         sql = "SELECT target FROM audit_log WHERE tenant_id = %s AND actor = 'system' AND action = %s AND at > %s ORDER BY at"
         return [row["target"] for row in rows(self._url, sql, PLATFORM, action, self._since["at"])]
 
     async def until_done(self, action: str, target: str = "") -> None:
-        """Wait until a deed is written down."""
+        """Wait until an entry is there."""
         await wait_for(
-            lambda: any(target in one for one in self.deeds(action)), f"{action} {target} is in the audit log"
+            lambda: any(target in one for one in self.audit_entries(action)), f"{action} {target} is in the audit log"
         )
 
 

@@ -81,8 +81,8 @@ async def test_outages_of_the_stores_are_told_once_to_all_who_asked_and_so_are_t
     async with Client(system.url, admin_headers(stores.database_url)) as admin:
         parts = (await admin.get("/health"))["parts"]
         history = (await admin.get("/api/admin/health/checks?part=postgres"))["items"]
-        deeds = (await admin.get("/api/admin/audit?action=connections.renewed"))["items"]
+        entries = (await admin.get("/api/admin/audit?action=connections.renewed"))["items"]
     for store in ("redis", "postgres"):
         assert ("up", True) == (parts[store]["status"], parts[store]["last_error_at"] < parts[store]["since"])
-    assert {"postgres", "redis"} <= {deed["target"] for deed in deeds}
+    assert {"postgres", "redis"} <= {entry["target"] for entry in entries}
     assert any(one["failed"] and one["error"] == parts["postgres"]["last_error"] for one in history)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from workers.health.certificates import LOOK_S, SSL_REQUEST, CertificateCheck, Served, served_certificates
-from workers.health.checks import NothingKnown, PartDown
+from workers.health.checks import NoData, PartDown
 from workers.health.settings import HealthSettings
 
 DAY = timedelta(days=1)
@@ -91,7 +91,7 @@ async def test_the_certificate_that_ends_first_is_told_in_time_and_its_renewal_i
 
 async def test_nothing_is_said_of_a_certificate_that_nobody_serves(unused_tcp_port: int) -> None:
     check = CertificateCheck([Served("redis", "127.0.0.1", unused_tcp_port)], HealthSettings())
-    with pytest.raises(NothingKnown):
+    with pytest.raises(NoData):
         await check.find()
 
 

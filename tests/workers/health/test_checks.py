@@ -37,7 +37,7 @@ from workers.agents.models import Models
 from workers.context import WorkerContext
 from workers.figures import write_figures
 from workers.health import stores
-from workers.health.checks import Finding, NothingKnown, NoWorkers, PartDown, describe_failure
+from workers.health.checks import Finding, NoData, NoWorkers, PartDown, describe_failure
 from workers.health.processes import ProcessChecks
 from workers.health.reports import ProcessReport, QueueReport
 from workers.health.settings import HealthSettings
@@ -106,7 +106,7 @@ async def test_with_a_worker_all_parts_work_and_say_what_they_found(
         async def found(part: str) -> tuple[str | None, set[str]]:
             try:
                 finding = await find(scheduler, part)
-            except NothingKnown:
+            except NoData:
                 return None, set()
             return finding.trouble, set(finding.detail)
 
@@ -203,7 +203,7 @@ async def test_memory_above_the_setting_is_pressure(scheduler: Scheduler) -> Non
 async def test_workers_that_are_silent_dead_or_deaf_are_told_apart(
     core: JobCore, scheduler: Scheduler, redis: redis_package.Redis, database_url: str, tenant: TestTenant
 ) -> None:
-    with pytest.raises(NothingKnown):
+    with pytest.raises(NoData):
         await find(scheduler, "workers")  # they may be starting
     async with pool_for(database_url, "headrace_system", max_size=1) as pool:
         checks = ProcessChecks(core.redis, pool, HealthSettings(), after_s=10, starting_s=0)
@@ -286,7 +286,7 @@ async def test_webhooks_that_nobody_delivers_and_receivers_that_fail(
 
 async def test_reads_that_take_long_are_pressure(scheduler: Scheduler, core: JobCore, database_url: str) -> None:
     FIGURES.take()
-    with pytest.raises(NothingKnown):
+    with pytest.raises(NoData):
         await find(scheduler, "responses")
     for seconds in (0.1, 2.5):
         for _ in range(30):
@@ -325,12 +325,12 @@ async def test_a_vendor_that_fails_is_taken_out_and_put_back_when_a_call_succeed
     async with worker_context(database_url, redis_url, providers=TWO) as worker:
         reporter, breakers = worker.reporter, worker.agents.models.breakers
         assert ["openai/gpt-4o", "anthropic/claude-3-5-haiku"] == await chain(worker)
-        with pytest.raises(NothingKnown):
+        with pytest.raises(NoData):
             await find(scheduler, "provider/openai")
         await fail_calls(9, own_key=True)
         await fail_calls(9, error=ProviderRefused("the request is wrong"))
         await reporter.report()
-        with pytest.raises(NothingKnown):
+        with pytest.raises(NoData):
             await find(scheduler, "provider/openai")
         await fail_calls(5)
         for _ in range(5):
@@ -339,7 +339,7 @@ async def test_a_vendor_that_fails_is_taken_out_and_put_back_when_a_call_succeed
             call.failed(ProviderOverloaded("x"))
         await reporter.report()
         assert "The last 5 calls failed (provider_overloaded)." == await why_down(scheduler, "provider/openai")
-        await scheduler.service_watch.look()
+        await scheduler.service_watch.check_all()
         await reporter.report()
         assert {"openai"} == worker.agents.models.avoided()
         assert ["anthropic/claude-3-5-haiku", "openai/gpt-4o"] == await chain(worker)
@@ -347,17 +347,17 @@ async def test_a_vendor_that_fails_is_taken_out_and_put_back_when_a_call_succeed
         with measured_call("openai", CALL, own_key=False):
             pass
         await reporter.report()
-        await scheduler.service_watch.look()
+        await scheduler.service_watch.check_all()
         await reporter.report()
         assert ["openai/gpt-4o", "anthropic/claude-3-5-haiku"] == await chain(worker)
         assert "closed" == breakers.state("/openai")
         found = await find(scheduler, "provider/openai")
     assert "5 of 6 calls in a minute failed (provider_overloaded)." == found.trouble
-    deeds = rows(database_url, "SELECT action, target, actor FROM audit_log WHERE tenant_id = %s ORDER BY at", PLATFORM)
+    audit = rows(database_url, "SELECT action, target, actor FROM audit_log WHERE tenant_id = %s ORDER BY at", PLATFORM)
     assert [
         ("provider.taken_out", "provider:openai", "system"),
         ("provider.put_back", "provider:openai", "system"),
-    ] == [(deed["action"], deed["target"], deed["actor"]) for deed in deeds]
+    ] == [(entry["action"], entry["target"], entry["actor"]) for entry in audit]
 
 
 async def test_ollama_is_asked_for_its_list(database_url: str, redis_url: str, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from graphs.providers.calls.log import CallLog, RecentCalls
-from workers.health.checks import NothingKnown, PartDown
+from workers.health.checks import NoData, PartDown
 from workers.health.providers import judge, sum_up
 
 
@@ -27,5 +27,5 @@ def test_calls_that_failed_after_the_last_success_of_any_process_are_in_a_row() 
         judge(sum_up([well, ill]))
     better = calls_of(now, (97.0, True))
     assert "3 of 6 calls in a minute failed (provider_overloaded)." == judge(sum_up([well, ill, better])).trouble
-    with pytest.raises(NothingKnown):
+    with pytest.raises(NoData):
         judge(sum_up([well, calls_of(now, (99.0, False))]))

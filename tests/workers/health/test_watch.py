@@ -14,7 +14,7 @@ from tests.conftest import TestTenant, make_tenant
 from tests.workers.jobs import change, rows
 from tests.workers.webhooks.hooks import have_endpoint
 from workers.health.checks import Finding
-from workers.health.trails import DAMPING_S, Trail, Verdict
+from workers.health.status_history import DAMPING_S, StatusChange, StatusHistory
 from workers.health.watch import LEASE_S, Check, Part, ServiceWatch
 from workers.queue.job_core import JobCore
 from workers.scheduler import WATCH_S
@@ -23,13 +23,13 @@ RECEIVER = "http://127.0.0.1:9/hook"
 
 
 class Service:
-    """An installation whose parts fail when a test says so, and a scheduler that looks at it."""
+    """An installation whose parts fail when a test says so, and a scheduler that checks them."""
 
     def __init__(self, pool: Pool, url: str, name: str, *, now: list[float] | None = None) -> None:
         self.url, self.down, self.now, self.woken = url, set[str](), now or [1000.0], 0
         self.troubled = dict[str, float]()
         parts = {part: Part(self._check(part)) for part in ("postgres", "redis")}
-        parts["workers"] = Part(self._check("workers"), through=("redis",))
+        parts["workers"] = Part(self._check("workers"), depends_on=("redis",))
         self.watch = ServiceWatch(pool, parts, watcher=name, wake=self._wake, clock=lambda: self.now[0])
 
     def _check(self, part: str) -> Check:
@@ -48,10 +48,10 @@ class Service:
     async def look(self, *, after_s: float = WATCH_S, times: int = 1) -> None:
         for _ in range(times):
             self.now[0] += after_s
-            await self.watch.look()
+            await self.watch.check_all()
 
     async def settle(self) -> None:
-        """Look for long enough."""
+        """Check for long enough."""
         await self.look(times=int(DAMPING_S / WATCH_S) + 2)
 
 
@@ -126,20 +126,20 @@ async def test_of_several_schedulers_one_tells_and_another_takes_over(
     now = [1000.0]
     services = [Service(system_pool, database_url, name, now=now) for name in ("a", "b")]
     for one in services:
-        await one.look()
+        await one.check_all()
         one.down.add("workers")
     for _ in range(6):
         for one in services:
-            await one.look()
+            await one.check_all()
     assert ["service.down"] == [kind for kind, _ in told(database_url, tenant)]
     sql = "UPDATE service_parts SET watched_until = now() - make_interval(secs => 1), status = 'up'"
     change(database_url, sql)  # as if the first one had been killed before it told
-    await services[1].look()
+    await services[1].check_all()
     await services[1].settle()
     assert ["service.down"] * 2 == [kind for kind, _ in told(database_url, tenant)]
     assert {"b"} == {row["watcher"] for row in rows(database_url, "SELECT watcher FROM service_parts")}
     await services[1].watch.release()
-    await services[0].look()
+    await services[0].check_all()
     assert {"a"} == {row["watcher"] for row in rows(database_url, "SELECT watcher FROM service_parts")}
     assert LEASE_S > 2 * WATCH_S
 
@@ -239,7 +239,7 @@ async def test_what_has_lasted_already_is_told_at_once(
 ) -> None:
     service = Service(system_pool, database_url, "a")
     service.troubled["redis"] = DAMPING_S
-    await service.look()
+    await service.check_all()
     (part,) = rows(database_url, "SELECT status FROM service_parts WHERE part = 'redis'")
     assert "degraded" == part["status"]
 
@@ -309,22 +309,22 @@ async def test_the_history_has_a_row_a_minute_and_one_for_each_change_and_forget
 
 
 def test_a_trail_knows_worse_and_better_apart() -> None:
-    trail = Trail()
+    history = StatusHistory()
     for at, status in enumerate(("down", "degraded", "down", "degraded", "down")):
-        trail.note(status, 3.0 * at, f"It is {status}.")
-    assert trail.verdict("up", 12.0, DAMPING_S) is None, "the next look tells which it is"
-    trail.note("degraded", 15.0, "It is degraded.")
-    verdict = trail.verdict("up", 15.0, DAMPING_S)
-    assert Verdict("degraded", 0.0, "It is degraded.") == verdict, "it was never up, and not down for long enough"
-    trail.note("up", 18.0, None)
-    assert 18.0 == trail.works_since("degraded")
-    assert trail.verdict("degraded", 25.0, DAMPING_S) is None
-    assert trail.verdict("degraded", 26.0, DAMPING_S) is not None
+        history.note(status, 3.0 * at, f"It is {status}.")
+    assert history.change("up", 12.0, DAMPING_S) is None, "the next check tells which it is"
+    history.note("degraded", 15.0, "It is degraded.")
+    shown = history.change("up", 15.0, DAMPING_S)
+    assert StatusChange("degraded", 0.0, "It is degraded.") == shown, "it was never up, and not down for long enough"
+    history.note("up", 18.0, None)
+    assert 18.0 == history.works_since("degraded")
+    assert history.change("degraded", 25.0, DAMPING_S) is None
+    assert history.change("degraded", 26.0, DAMPING_S) is not None
 
 
 def test_an_outage_that_begins_with_a_slow_check_is_told_as_one() -> None:
-    trail = Trail()
-    looks: tuple[PartStatus, ...] = ("degraded", "degraded", "down", "down")
-    for at, status in zip((0.0, 3.0, 6.0, 9.0), looks, strict=True):
-        trail.note(status, at, f"It is {status}.")
-    assert Verdict("down", 0.0, "It is down.") == trail.verdict("up", 9.0, DAMPING_S)
+    history = StatusHistory()
+    found: tuple[PartStatus, ...] = ("degraded", "degraded", "down", "down")
+    for at, status in zip((0.0, 3.0, 6.0, 9.0), found, strict=True):
+        history.note(status, at, f"It is {status}.")
+    assert StatusChange("down", 0.0, "It is down.") == history.change("up", 9.0, DAMPING_S)

@@ -142,6 +142,6 @@ async def test_a_worker_whose_loop_stays_blocked_ends_itself_once_its_jobs_run_e
         heartbeat._beat()
         heartbeat._disconnect()
     assert [signal.SIGTERM, 70] == ended
-    (deed,) = rows(database_url, "SELECT action, target, detail FROM audit_log WHERE tenant_id = %s", PLATFORM)
-    assert ("worker.restarted", {"reason": "event_loop_blocked"}) == (deed["action"], deed["detail"])
-    assert deed["target"].startswith("worker:chat@")
+    (entry,) = rows(database_url, "SELECT action, target, detail FROM audit_log WHERE tenant_id = %s", PLATFORM)
+    assert ("worker.restarted", {"reason": "event_loop_blocked"}) == (entry["action"], entry["detail"])
+    assert entry["target"].startswith("worker:chat@")

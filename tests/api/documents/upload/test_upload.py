@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.api.documents.upload.uploads import PDF, change, files, notes, rows, stored, upload, versions
-from tests.api.people import bearer, deeds, signed_in
+from tests.api.people import audit_entries, bearer, signed_in
 from tests.conftest import TestTenant
 from tests.waiting import PATIENCE_S
 from workers.uploads.classify import document_name
@@ -51,9 +51,9 @@ async def test_its_job_says_what_it_is_for_and_the_audit_log_how_much_it_was(
     [collection] = rows(database_url, "SELECT id FROM collections WHERE tenant_id = %s", tenant.id)
     assert ("ingestion", "minilm") == (job["kind"], job["model"])
     assert {"collection": str(collection["id"]), "files": 2} == job["payload"]
-    [deed] = deeds(database_url, tenant.id, "document.uploaded")
-    assert (job["actor"], f"job:{job_id}") == (deed["actor"], deed["target"])
-    assert {"files": 2, "bytes": 12, "private": False} == deed["detail"]
+    [entry] = audit_entries(database_url, tenant.id, "document.uploaded")
+    assert (job["actor"], f"job:{job_id}") == (entry["actor"], entry["target"])
+    assert {"files": 2, "bytes": 12, "private": False} == entry["detail"]
 
 
 async def test_a_name_that_is_there_becomes_the_next_version_and_the_same_bytes_change_nothing(

@@ -22,41 +22,41 @@ UNREACHABLE = (Unavailable, OSError, asyncio.CancelledError)
 Found = TypeVar("Found")
 
 
-class Deeds:
-    """Writes deeds down; `pool` has the role `headrace_system`, `clock` is monotonic."""
+class HealingAudit:
+    """Adds the entries; `pool` has the role `headrace_system`, `clock` is monotonic."""
 
     def __init__(self, pool: Pool, clock: Callable[[], float] = time.monotonic) -> None:
         self._pool, self._clock = pool, clock
-        self._kept: dict[tuple[str, str], Counter[str]] = {}
+        self._waiting: dict[tuple[str, str], Counter[str]] = {}
         self._written_at: dict[tuple[str, str], float] = {}
 
-    async def did(self, action: str, target: str, **detail: int) -> None:
-        """Write down one deed, `noun.verb`, and log it. Raises Unavailable."""
+    async def record(self, action: str, target: str, **detail: int) -> None:
+        """Add an entry for `action`, `noun.verb`, and log it. Raises Unavailable."""
         log.warning("healed", action=action, target=target, **detail)
         await self._write(action, target, detail)
 
-    async def did_again(self, action: str, target: str, **counts: int) -> None:
-        """Write down what may be done each second: at once, and later ones of a minute together. Raises Unavailable; then it is
-        kept, too."""
-        deed = (action, target)
-        self._kept.setdefault(deed, Counter()).update(counts)
-        await self._write_kept(deed)
+    async def record_coalesced(self, action: str, target: str, **counts: int) -> None:
+        """Add an entry for what may happen each second: the first at once, those of the next minute as one. Raises Unavailable;
+        then it is kept, too."""
+        entry = (action, target)
+        self._waiting.setdefault(entry, Counter()).update(counts)
+        await self._write_due(entry)
 
-    async def write_kept(self) -> None:
-        """Write down what was kept for over a minute. Raises Unavailable."""
-        for deed in list(self._kept):
-            await self._write_kept(deed)
+    async def write_due(self) -> None:
+        """Add the entries that have been kept for over a minute. Raises Unavailable."""
+        for entry in list(self._waiting):
+            await self._write_due(entry)
 
-    async def _write_kept(self, deed: tuple[str, str]) -> None:
-        if deed not in self._kept or self._clock() - self._written_at.get(deed, -AGAIN_S) < AGAIN_S:
+    async def _write_due(self, entry: tuple[str, str]) -> None:
+        if entry not in self._waiting or self._clock() - self._written_at.get(entry, -AGAIN_S) < AGAIN_S:
             return
-        counts = self._kept.pop(deed)
+        counts = self._waiting.pop(entry)
         try:
-            await self._write(*deed, counts)
+            await self._write(*entry, counts)
         except Unavailable:
-            self._kept.setdefault(deed, Counter()).update(counts)
+            self._waiting.setdefault(entry, Counter()).update(counts)
             raise
-        self._written_at[deed] = self._clock()
+        self._written_at[entry] = self._clock()
 
     async def _write(self, action: str, target: str, detail: Mapping[str, int]) -> None:
         async with system_tx(self._pool) as db:
@@ -67,8 +67,8 @@ class Reconnections:
     """Notes which stores this process has lost, and writes down that it is connected to them again. The connections themselves
     are renewed by who owns them, at the next use."""
 
-    def __init__(self, deeds: Deeds) -> None:
-        self._deeds = deeds
+    def __init__(self, audit: HealingAudit) -> None:
+        self._audit = audit
         self._lost, self._back = set[str](), set[str]()
 
     def noting(self, store: str, check: Callable[[], Awaitable[Found]]) -> Callable[[], Awaitable[Found]]:
@@ -91,4 +91,4 @@ class Reconnections:
         """Write down which are back. Raises Unavailable."""
         for store in sorted(self._back):
             self._back.discard(store)
-            await self._deeds.did_again("connections.renewed", store, times=1)
+            await self._audit.record_coalesced("connections.renewed", store, times=1)
