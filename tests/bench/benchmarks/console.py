@@ -3,13 +3,12 @@ large page is in `console_pages.py`."""
 
 import asyncio
 import os
-import time
 
 from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 
 from api.console.build import build
 from api.local.errors import LocalError
-from tests.bench.benchmarks.console_pages import measure_long_answer
+from tests.bench.benchmarks.console_pages import begin_to_measure, measure_live_list, measure_long_answer, spent
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Line, Measurement
 from tests.bench.reporting.percentiles import median
@@ -53,6 +52,7 @@ async def measure_console(bed: Testbed, _plan: Plan) -> Measurement:
         for kind, told in ANSWERS.items():
             await _stream(found, signed_in, bed, kind, told)
         await measure_long_answer(found, signed_in, bed)
+        await measure_live_list(found, signed_in, bed)
     return found
 
 
@@ -89,19 +89,13 @@ async def _stream(found: Measurement, signed_in: BrowserContext, bed: Testbed, k
     await visitor.open()
     model = f"openai/{kind}-{RATE * STREAM_S}-at-{RATE}"
     await visitor.choose(model)
-    probe = await signed_in.new_cdp_session(visitor.page)
-    await probe.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    async def spent() -> dict[str, float]:
-        metrics = (await probe.send("Performance.getMetrics"))["metrics"]
-        return {one["name"]: one["value"] for one in metrics} | {"clock": time.monotonic()}
-
+    probe = await begin_to_measure(signed_in, visitor.page)
     await visitor.ask("Tell me.")
     answer = visitor.page.locator(".answer").last
     await expect(answer.locator(".markdown")).to_contain_text("water")
-    before = await spent()
+    before = await spent(probe)
     await expect(answer).to_have_attribute("aria-busy", "false")
-    after = await spent()
+    after = await spent(probe)
     words = len((await answer.locator(".markdown").text_content() or "").split())
     if words < RATE * STREAM_S:
         found.failures.append(f"{kind}: the page shows {words} words")

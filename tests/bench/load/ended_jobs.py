@@ -184,7 +184,7 @@ async def create_past(server_url: str, jobs: int) -> Past:
     url = f"{server_url.rsplit('/', 1)[0]}/{name}"
     migrate(url)
     later = _drop_indexes(url)
-    tenants = [_add_tenant(url, f"past-{place}", round(jobs * share), share) for place, share in enumerate(SHARES)]
+    tenants = [add_tenant(url, f"past-{place}", round(jobs * share), share) for place, share in enumerate(SHARES)]
     with psycopg.connect(url, autocommit=True) as db:
         db.execute("SET maintenance_work_mem = '256MB'")
         for index in later:
@@ -211,7 +211,7 @@ def drop_past(past: Past) -> None:
         db.execute(f'DROP DATABASE "{past.name}" WITH (FORCE)')
 
 
-def _add_tenant(url: str, slug: str, jobs: int, share: float) -> tuple[UUID, UUID, UUID, UUID, UUID]:
+def add_tenant(url: str, slug: str, jobs: int, share: float) -> tuple[UUID, UUID, UUID, UUID, UUID]:
     """Make a tenant with its past; return its id and those that `Past` names."""
     users, (schedule, *pairs) = [new_id() for _ in range(USERS)], [new_id() for _ in range(5)]
     collections, endpoints = pairs[:2], pairs[2:]

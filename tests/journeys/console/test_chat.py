@@ -83,7 +83,7 @@ async def test_paragraphs_and_lists_are_there_once_each_after_they_have_grown(vi
     await visitor.choose("openai/prose-300-at-250")
     await visitor.ask("In order, please.")
     await expect(visitor.page.locator(".answer").last).to_have_attribute("aria-busy", "false")
-    await expect(visitor.page.locator(".markdown > .block > p")).to_have_count(6)
+    await expect(visitor.page.locator(".markdown .block > p")).to_have_count(6)
     await expect(visitor.page.locator(".markdown li")).to_have_count(9)
     assert 300 == len((await visitor.page.locator(".markdown").text_content() or "").split())
 
@@ -309,7 +309,7 @@ async def test_what_a_model_writes_runs_nothing_and_loads_nothing(visit: Visit) 
     shown = visitor.page.locator(".markdown")
     await expect(shown).to_contain_text("<script>window.hit = 1</script>")
     await expect(shown.get_by_role("link", name="far")).to_have_attribute("href", "https://elsewhere.example/p.png")
-    assert 0 == await shown.locator("img, script, [style], [href^='javascript'], [href^='data']").count()
+    assert 0 == await shown.locator("img, script, .block [style], [href^='javascript'], [href^='data']").count()
     assert await visitor.page.evaluate("window.hit === undefined")
 
 

@@ -1,8 +1,10 @@
 """Jobs in the browser: as they change, why they failed, and again."""
 
 import re
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.journeys.client import Client
 from tests.journeys.console.conftest import Visit
@@ -105,3 +107,36 @@ async def test_a_running_job_is_cancelled_from_its_page(visit: Visit, client: Cl
     await visitor.button("Cancel job").click()
     await expect(visitor.page.locator(".facts")).to_contain_text("Cancelled")
     await expect(visitor.page.locator(".timeline")).to_contain_text("Cancelled")
+
+
+async def test_of_a_long_list_only_what_is_near_is_in_the_page(visit: Visit, client: Client) -> None:
+    job = (await client.submit("text-1"))["job_id"]
+    await client.ended(job)
+    visitor = await visit("settings/keys", locale="en-GB")
+    page = visitor.page
+
+    async def list_many(route: Route) -> None:
+        found = await (await route.fetch(url=f"{visitor.url}/api/jobs")).json()
+        start, limit = (int(parse_qs(urlsplit(route.request.url).query)[name][0]) for name in ("cursor", "limit"))
+        items = [found["items"][0] | {"id": str(UUID(int=n)), "tries": n % 7} for n in range(start, start + limit)]
+        await route.fulfill(json={"items": items, "next_cursor": str(start + limit) if start + limit < 649 else None})
+
+    async def list_first(route: Route) -> None:
+        found = await (await route.fetch()).json()
+        await route.fulfill(json={"items": found["items"], "next_cursor": "0"})
+
+    await page.route(re.compile(r"/api/jobs\?(?!.*cursor)"), list_first)
+    await page.route(re.compile(r"/api/jobs\?.*cursor="), list_many)
+    await visitor.open("jobs")
+    rows, table = page.locator("table.rows tbody tr:not(.gap)"), page.locator("table.rows")
+    for read in range(1, 7):
+        await visitor.button("Show more").click()
+        await expect(table).to_have_attribute("aria-rowcount", str(51 + 100 * read))
+    await page.locator("main").evaluate("main => main.scrollTo(0, main.scrollHeight)")
+    await expect(page.locator(f"a[href$='{UUID(int=648)}']")).to_be_visible()
+    await expect(page.locator(f"a[href$='{UUID(int=60)}']")).to_have_count(0)
+    assert await rows.count() < 300
+    await visitor.assert_fit()
+    await page.locator("main").evaluate("main => main.scrollTo(0, 0)")
+    await expect(page.locator(f"a[href$='{job}']")).to_be_visible()
+    await expect(page.locator(f"a[href$='{UUID(int=648)}']")).to_have_count(0)

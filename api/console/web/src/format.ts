@@ -15,9 +15,25 @@ const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["minute", 60],
 ];
 
+/** Makes a format for each language once: making one takes longer than formatting a hundred times. */
+function once<F>(make: (language: string) => F): () => F {
+  const made = new Map<string, F>();
+  return () => {
+    const found = made.get(language.value) ?? make(language.value);
+    made.set(language.value, found);
+    return found;
+  };
+}
+
+const relative = once((tag) => new Intl.RelativeTimeFormat(tag, { numeric: "auto", style: "short" }));
+const moments = once((tag) => new Intl.DateTimeFormat(tag, { dateStyle: "medium", timeStyle: "medium" }));
+const clocks = once((tag) => new Intl.DateTimeFormat(tag, { timeStyle: "medium" }));
+const numbers = once((tag) => new Intl.NumberFormat(tag));
+const tenths = once((tag) => new Intl.NumberFormat(tag, { maximumFractionDigits: 1 }));
+
 export function ago(iso: string): string {
   const seconds = (Date.parse(iso) - now.value) / 1000;
-  const format = new Intl.RelativeTimeFormat(language.value, { numeric: "auto", style: "short" });
+  const format = relative();
   for (const [unit, size] of STEPS) {
     if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
   }
@@ -25,21 +41,21 @@ export function ago(iso: string): string {
 }
 
 export function moment(iso: string): string {
-  return new Date(iso).toLocaleString(language.value, { dateStyle: "medium", timeStyle: "medium" });
+  return moments().format(new Date(iso));
 }
 
 export function clock(iso: string): string {
-  return new Date(iso).toLocaleTimeString(language.value);
+  return clocks().format(new Date(iso));
 }
 
 export function count(number: number): string {
-  return number.toLocaleString(language.value);
+  return numbers().format(number);
 }
 
 export function duration(milliseconds: number): string {
   if (milliseconds < 1000) return `${Math.max(0, Math.round(milliseconds))} ms`;
   const seconds = milliseconds / 1000;
-  if (seconds < 60) return `${seconds.toLocaleString(language.value, { maximumFractionDigits: 1 })} s`;
+  if (seconds < 60) return `${tenths().format(seconds)} s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min ${Math.round(seconds % 60)} s`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;

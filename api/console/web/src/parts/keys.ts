@@ -61,7 +61,7 @@ function focusFirst(selector: string): void {
 
 /** Moves the focus to the first link or button of the next row, or of the one before. */
 function moveRow(step: number): void {
-  const rows = [...document.querySelectorAll<HTMLElement>("main .rows tbody tr, main .session")];
+  const rows = [...document.querySelectorAll<HTMLElement>("main .rows tbody tr:not(.gap), main .session")];
   const here = rows.findIndex((row) => row.contains(document.activeElement));
   const next = rows[here < 0 ? (step > 0 ? 0 : rows.length - 1) : here + step];
   next?.querySelector<HTMLElement>("a, button, select")?.focus();

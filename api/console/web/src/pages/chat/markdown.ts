@@ -18,6 +18,10 @@ const PAUSE_FOR_COST = 15;
 const LONG_PARAGRAPH = 800;
 const END_OF_PARAGRAPH = 200;
 const PLACES_TRIED = 20;
+/** So many blocks share one box that the browser skips while it is out of sight: a box for each block would cost, in each frame, more
+ * than drawing those in sight. */
+const BLOCKS_IN_A_BOX = 16;
+const LIKELY_BLOCK_PX = 90;
 
 const escapeHtml = (text: string) =>
   text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
@@ -109,7 +113,7 @@ export class GrowingMarkdown {
   cite(numbers: Iterable<number>, onCitation: (number: number) => void): void {
     this.cited = new Set(numbers);
     this.onCitation = onCitation;
-    if (this.cited.size) for (const block of this.root.children) this.markCitations(block);
+    if (this.cited.size) for (const block of this.root.querySelectorAll(".block")) this.markCitations(block);
   }
 
   dispose(): void {
@@ -211,8 +215,20 @@ export class GrowingMarkdown {
   private addBlock(): HTMLElement {
     const block = document.createElement("div");
     block.className = "block";
-    this.root.append(block);
+    const box = this.openBox();
+    box.append(block);
+    box.style.containIntrinsicSize = `auto ${box.childElementCount * LIKELY_BLOCK_PX}px`;
     return block;
+  }
+
+  /** The last box, if it has room for a block; else a new one. */
+  private openBox(): HTMLElement {
+    const last = this.root.lastElementChild;
+    if (last instanceof HTMLElement && last.childElementCount < BLOCKS_IN_A_BOX) return last;
+    const box = document.createElement("div");
+    box.className = "blocks";
+    this.root.append(box);
+    return box;
   }
 
   private decorate(block: HTMLElement): void {

@@ -1,7 +1,7 @@
 /** Jobs, live. The filters are in the address and nowhere else: a link shows the same rows. */
 
 import { useLocation } from "preact-iso";
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { to } from "../../address";
 import { api, need, readOn, type Schemas } from "../../api";
 import { count } from "../../format";
@@ -16,7 +16,13 @@ import { Filters, type JobFilters, queryOf, readFilters } from "./filters";
 import { JobTable } from "./table";
 
 type Job = Schemas["JobOut"];
+type Page = { items: Job[]; next_cursor: string | null };
 const PAGE = 50;
+const MORE = 100;
+/** So many rows are read again when the stream can't tell each change; those after them are read on by "more". */
+const MOST_READ_AGAIN = 1_000;
+const COUNT_PAUSE_MS = 150;
+const COUNT_AGAIN_MS = 2_000;
 
 export default function JobsPage() {
   const w = words.value.jobs;
@@ -68,26 +74,42 @@ function useJobs(filters: JobFilters, url: string) {
   const [error, setError] = useState<unknown>();
   const [changed, setChanged] = useState(0);
   const shown = useRef<Set<string>>(new Set());
-  shown.current = new Set(jobs?.map((job) => job.id));
+  shown.current = useMemo(() => new Set(jobs?.map((job) => job.id)), [jobs]);
+  const next = useRef<string | null>(null);
+  const inTurn = useTurns(url);
   const read = useCallback(
-    async (after?: string) => {
-      const page = await readOn((cursor) => {
-        const query = { ...queryOf(filters), limit: PAGE, ...(cursor ? { cursor } : {}) };
-        return need(api.GET("/api/jobs", { params: { query: query as any } }));
-      }, after);
-      setJobs((old) => (after ? [...(old ?? []), ...page.items] : page.items));
-      setCursor(page.next_cursor);
+    async (wanted: number, isCurrent: () => boolean, after?: string) => {
+      let found: Job[] = [];
+      let at: string | null | undefined = after;
+      do {
+        const limit = Math.min(MORE, wanted - found.length);
+        const page: Page = await readOn((cursor) => {
+          const query = { ...queryOf(filters), limit, ...(cursor ? { cursor } : {}) };
+          return need(api.GET("/api/jobs", { params: { query: query as any } }));
+        }, at ?? undefined);
+        found = [...found, ...page.items];
+        at = page.next_cursor;
+      } while (at && found.length < wanted);
+      if (!isCurrent()) return;
+      next.current = at;
+      setJobs((old) => (after ? [...(old ?? []), ...found] : found));
+      setCursor(at);
       setError(undefined);
       if (!after) setFresh([]);
       setChanged((n) => n + 1);
     },
     [url],
   );
-  const reload = useCallback(() => void read().catch(setError), [read]);
+  const reload = useCallback(() => void inTurn("again", (isCurrent) => read(PAGE, isCurrent)).catch(setError), [read]);
+  const readAgain = useCallback(() => {
+    const many = () => Math.max(PAGE, Math.min(shown.current.size, MOST_READ_AGAIN));
+    void inTurn("again", (isCurrent) => read(many(), isCurrent)).catch(setError);
+  }, [read]);
+  const more = () => void inTurn("more", (isCurrent) => read(MORE, isCurrent, next.current ?? undefined)).catch(failed);
   useEffect(reload, [reload]);
   const onChanges = useCallback(
     (changes: Changes) => {
-      if (changes.reload.includes("jobs")) return reload();
+      if (changes.reload.includes("jobs")) return readAgain();
       const byId = new Map<string, Job>(changes.jobs.map((job) => [job.id, job]));
       if (!byId.size && !changes.deleted.jobs.length) return;
       const gone = new Set(changes.deleted.jobs);
@@ -96,13 +118,32 @@ function useJobs(filters: JobFilters, url: string) {
       setFresh((old) => [...changes.jobs.filter(isNew), ...old.filter((job) => !byId.has(job.id))]);
       setChanged((n) => n + 1);
     },
-    [reload, url],
+    [readAgain, url],
   );
-  const connected = useChanges(onChanges, reload);
+  const connected = useChanges(onChanges, readAgain);
   return {
-    jobs, cursor, error, fresh, connected, changed, reload,
-    more: () => void read(cursor ?? undefined).catch(failed),
+    jobs, cursor, error, fresh, connected, changed, reload, more,
     showFresh: reload,
+  };
+}
+
+/** Reads a list one read after the other, so that a page that is read on follows what was read anew. One that waits already is not
+ * asked for twice; what was asked for with another address is told that it is no longer current. */
+function useTurns(url: string) {
+  const last = useRef(Promise.resolve());
+  const waiting = useRef(new Set<string>());
+  const current = useRef(url);
+  current.current = url;
+  return (name: string, work: (isCurrent: () => boolean) => Promise<void>): Promise<void> => {
+    const key = `${name} ${url}`;
+    if (waiting.current.has(key)) return last.current;
+    waiting.current.add(key);
+    const done = last.current.then(() => {
+      waiting.current.delete(key);
+      return work(() => current.current === url);
+    });
+    last.current = done.catch(() => undefined);
+    return done;
   };
 }
 
@@ -126,12 +167,15 @@ function Summary({ filters, url, changed }: { filters: JobFilters; url: string; 
   const w = words.value.jobs;
   const [total, setTotal] = useState<Counted>();
   const [dead, setDead] = useState<Counted>();
+  const counted = useRef({ url: "", at: 0 });
   useEffect(() => {
+    const again = counted.current.url === url ? counted.current.at + COUNT_AGAIN_MS - Date.now() : 0;
     const timer = setTimeout(() => {
+      counted.current = { url, at: Date.now() };
       const query = queryOf(filters);
       countJobs(query).then(setTotal, () => undefined);
       countJobs({ ...query, state: ["failed"] }).then(setDead, () => undefined);
-    }, 150);
+    }, Math.max(COUNT_PAUSE_MS, again));
     return () => clearTimeout(timer);
   }, [url, changed]);
   const failedOnes = dead?.count ? count(dead.count) + (dead.more ? "+" : "") : "";

@@ -6,6 +6,7 @@ import { api, need, type Schemas } from "../../api";
 import { between } from "../../format";
 import { Ago, Badge } from "../../parts/basics";
 import { confirmed } from "../../parts/dialog";
+import { RowsInSight } from "../../parts/rows-in-sight";
 import { failed, told } from "../../parts/toasts";
 import { may } from "../../session";
 import { words } from "../../words";
@@ -20,7 +21,7 @@ export function JobTable({ jobs }: { jobs: Job[] }) {
   return (
     <>
       {chosen.jobs.length > 0 && <Bar jobs={chosen.jobs} onDone={chosen.clear} />}
-      <table class="rows">
+      <table class="rows" aria-rowcount={jobs.length + 1}>
         <thead>
           <tr>
             {selects && (
@@ -33,18 +34,16 @@ export function JobTable({ jobs }: { jobs: Job[] }) {
             <th>{w.state}</th><th>{w.kind}</th><th>{w.who}</th><th>{w.created}</th><th>{w.took}</th><th>{w.tries}</th>
           </tr>
         </thead>
-        <tbody>
-          {jobs.map((job) => (
-            <tr key={job.id}>
-              {selects && (
-                <td class="select">
-                  <input type="checkbox" class="tick" aria-label={words.value.selected.one(job.kind, job.id)} checked={chosen.has(job.id)} onChange={() => chosen.toggle(job.id)} />
-                </td>
-              )}
-              <Cells job={job} />
-            </tr>
-          ))}
-        </tbody>
+        <RowsInSight items={jobs} columns={selects ? 7 : 6} row={(job, place) => (
+          <tr key={job.id} aria-rowindex={place + 2}>
+            {selects && (
+              <td class="select">
+                <input type="checkbox" class="tick" aria-label={words.value.selected.one(job.kind, job.id)} checked={chosen.has(job.id)} onChange={() => chosen.toggle(job.id)} />
+              </td>
+            )}
+            <Cells job={job} />
+          </tr>
+        )} />
       </table>
     </>
   );
