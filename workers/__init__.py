@@ -1,1 +1,1 @@
-"""How work happens: queue, tasks, attempts, relay, upkeep."""
+"""How work happens: the queue and its attempts, streams, and a folder for each kind of job; Celery starts it all."""

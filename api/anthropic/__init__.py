@@ -1,1 +1,1 @@
-"""The Anthropic-compatible API: `/v1/messages` and `/v1/messages/count_tokens`, with errors in Anthropic's format."""
+"""The Anthropic-compatible API: `/v1/messages`, its token counts and batches, with errors in Anthropic's format."""

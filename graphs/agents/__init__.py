@@ -7,6 +7,12 @@ model_call.py      one call of a model
 tool_calls.py      tool calls, each made once
 prompts.py         what a model is told
 output_formats.py  answers in a required format, checked and corrected once
+tool_offer.py      which tools are offered, where an agent has more than may be
+citations.py       numbers passages, which answers cite
+grounding.py       figures and quotations of an answer that nothing before it has
 react.py, plan_execute.py, routing.py   the nodes
 graphs.py          how the nodes are connected
+checkpointer.py    where state is kept, in Postgres
+summaries.py       summaries of earlier conversation
+spans.py           what is traced
 """

@@ -1,1 +1,1 @@
-"""The graph `chat`: one call of the model. Read `state`, `context`, `graph` in that order."""
+"""Chats without an agent: which messages go to the model, and the one call of it."""

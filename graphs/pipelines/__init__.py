@@ -9,6 +9,7 @@ builtin.py         the built-in pipelines, as they are drawn
 state.py, steps.py, agent_steps.py   how steps run
 compile_graph.py   a definition as a LangGraph graph
 run.py             a run: from its start, or resumed where another worker was killed
+errors.py          what can go wrong in one
 
-The API doesn't load the last five modules, which need LangGraph.
+The API doesn't load what runs them (`state.py` to `run.py`), which needs LangGraph.
 """

@@ -55,6 +55,19 @@ def test_the_root_holds_what_was_agreed() -> None:
     assert set() == PLACES - here
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in sources() if path.name == "__init__.py" and "migrations" not in path.parts], ids=ids
+)
+def test_a_package_names_files_that_exist_and_a_list_of_them_names_all(path: Path) -> None:
+    text = ast.get_docstring(tree_of(path)) or ""
+    files = set(re.findall(r"(?<![\w/.])([a-z_0-9/]+\.py)\b", text))
+    assert [] == [name for name in files if not ((path.parent / name).exists() or (ROOT / name).exists())]
+    if re.search(r"^ *[a-z_]+\.py\b.*   *\w", text, re.MULTILINE):
+        folders = {f"{one.parent.name}/" for one in path.parent.glob("*/__init__.py")}
+        named = files | {folder for folder in folders if folder in text}
+        assert set() == ({one.name for one in path.parent.glob("*.py")} | folders) - named - {"__init__.py"}
+
+
 def test_there_are_no_drawers() -> None:
     names = {path.stem for path in sources()} | {path.parent.name for path in sources()}
     assert set() == names & DRAWERS

@@ -10,6 +10,7 @@
     templates.py    JSON with `{name}` in it: values are inserted, text is never concatenated
     responses.py    turns a service's JSON into what a model reads
     web_calls.py    how all kinds with an endpoint call it
+    http_get.py, http_post.py, sql.py, rag.py, ocr.py, cube.py with cube_query.py   the kinds
 
 A new kind is one file and one line in `kinds.py`.
 """

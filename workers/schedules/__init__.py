@@ -1,2 +1,3 @@
 """Jobs that start by themselves: `cron.py` says when, `template.py` what is submitted, `owners.py` whether it still may be,
-`due.py` does it. The scheduler runs it (`workers/scheduler.py`)."""
+`due.py` starts it, `reserve.py`
+and `submitting.py` submit it within the tenant's limits. The scheduler runs it (`workers/scheduler.py`)."""

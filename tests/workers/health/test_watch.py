@@ -45,14 +45,14 @@ class Service:
     async def _wake(self) -> None:
         self.woken += 1
 
-    async def look(self, *, after_s: float = WATCH_S, times: int = 1) -> None:
+    async def check_all(self, *, after_s: float = WATCH_S, times: int = 1) -> None:
         for _ in range(times):
             self.now[0] += after_s
             await self.watch.check_all()
 
     async def settle(self) -> None:
         """Check for long enough."""
-        await self.look(times=int(DAMPING_S / WATCH_S) + 2)
+        await self.check_all(times=int(DAMPING_S / WATCH_S) + 2)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ async def test_a_hiccup_is_not_told(core: JobCore, system_pool: Pool, database_u
     service = Service(system_pool, database_url, "a")
     for _ in range(4):
         service.down.symmetric_difference_update({"redis"})
-        await service.look(times=2)
+        await service.check_all(times=2)
     assert [] == told(database_url, tenant)
 
 
@@ -265,7 +265,7 @@ async def test_what_was_wrong_last_has_the_time_when_it_was_seen_last_and_is_ove
     service = Service(system_pool, database_url, "a")
 
     async def looked(times: int) -> dict[str, Any]:
-        await service.look(times=times)
+        await service.check_all(times=times)
         sql = """SELECT status, error, error_at - since AS lasted, clock_timestamp() - error_at AS ago, works_since
             FROM service_parts WHERE part = 'redis'"""
         return rows(database_url, sql)[0]
