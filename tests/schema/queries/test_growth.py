@@ -9,13 +9,14 @@ import psycopg
 import pytest
 
 from schema.ids import new_id
-from schema.postgres.connections import Pool, pool_for, tenant_tx
+from schema.postgres.connections import Pool, fetch_all, pool_for, system_tx, tenant_tx
 from schema.queries.jobs import job_lists
 from schema.queries.jobs.attempts import RENEW, renew_values
 from schema.queries.jobs.job_lists import JobFilter, list_jobs
 from schema.queries.sessions import session_search
 from schema.queries.sessions.sessions import list_sessions
 from schema.queries.tenants.audit import list_audit
+from schema.queries.tenants.retention import BATCH, delete_expired
 from tests.conftest import TestTenant, make_tenant
 from tests.rows_read import rows_read
 
@@ -70,6 +71,27 @@ def crowded(database_url: str, user: UUID) -> TestTenant:
 async def pool(database_url: str) -> AsyncIterator[Pool]:
     async with pool_for(database_url, "headrace_app", max_size=1) as opened:
         yield opened
+
+
+DELIVERIES = """
+INSERT INTO webhook_deliveries (tenant_id, id, event_id, lane, type, occurred_at, sequence, data, state, callback, ended_at)
+SELECT %(tenant)s, uuidv7(), uuidv7(), 'x', 'job.failed', now(), n, '{}', 'delivered', '{"url": "u"}',
+  now() - interval '40 days'
+FROM generate_series(1, %(rows)s) n"""
+
+
+async def test_a_batch_of_what_has_expired_reads_itself_and_not_all_that_is_due(
+    database_url: str, crowded: TestTenant
+) -> None:
+    with psycopg.connect(database_url, autocommit=True) as db:
+        db.execute(DELIVERIES, {"tenant": crowded.id, "rows": 5 * BATCH})
+        db.execute("ANALYZE webhook_deliveries")
+    async with pool_for(database_url, "headrace_system", max_size=1) as system, system_tx(system) as db:
+        assert BATCH == await delete_expired(db, delivery_days=30)
+        sql = """SELECT seq_tup_read + idx_tup_fetch AS rows FROM pg_stat_xact_user_tables
+          WHERE relname = 'webhook_deliveries'"""
+        (read,) = await fetch_all(db, sql, {})
+    assert read["rows"] <= 2 * BATCH
 
 
 LISTS: dict[str, tuple[Callable[..., Awaitable[list[Any]]], dict[str, Any]]] = {
