@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
 def run(file: str, arguments: argparse.Namespace) -> int:
     """Run a command. Errors become a message on stderr and an exit status here."""
     from api.local.errors import PortTaken
-    from schema.errors import HeadraceError, LoginRefused, MetricsPortTaken
+    from schema.errors import ClusterRefused, HeadraceError, LoginRefused, MetricsPortTaken
     from schema.installation.settings_check import SettingsInvalid, require_valid
     from workers.process_limits import keep_files_private
 
@@ -83,7 +83,7 @@ def run(file: str, arguments: argparse.Namespace) -> int:
         return 2
     except HeadraceError as error:
         print(f"headrace: {error.message}", file=sys.stderr)
-        return 2 if isinstance(error, LoginRefused | MetricsPortTaken | PortTaken) else 1
+        return 2 if isinstance(error, LoginRefused | ClusterRefused | MetricsPortTaken | PortTaken) else 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

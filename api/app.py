@@ -37,7 +37,7 @@ from workers.figures import figures_written
 from workers.health.loop_lag import LoopLag
 from workers.health.reports import Reporter
 from workers.queue.leases import owner_name
-from workers.redis.connection import RedisAddress
+from workers.redis.address import RedisAddress
 
 API_PAGE = [show_api_page, get_asset]
 DESCRIPTION = """\

@@ -34,7 +34,7 @@ from workers.job_tokens import JobTokens
 from workers.limits.limits import Limits
 from workers.limits.rates import Rates
 from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core, process_name
-from workers.redis.connection import RedisAddress
+from workers.redis.address import RedisAddress
 from workers.signing_keys import SigningKeys
 from workers.storage.contract import Storage
 from workers.storage.factory import open_storage

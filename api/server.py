@@ -22,6 +22,7 @@ from schema.tracing.process import do_nothing, start_tracing
 from tools.langchain.listing import list_langchain_tools
 from workers.logs import configure_logging, log_uncaught
 from workers.process_limits import disable_core_dumps, raise_file_limit, relax_garbage_collection
+from workers.redis.cluster import refuse_cluster
 
 log = structlog.get_logger()
 
@@ -32,7 +33,7 @@ KEEP_ALIVE_S = 75  # longer than the 60 s of common proxies, so that the proxy c
 
 
 def serve() -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises SettingsInvalid, and LoginRefused for a wrong user of Postgres."""
+    """Serve until SIGTERM or Ctrl-C. Raises SettingsInvalid, LoginRefused for a wrong user of Postgres, and ClusterRefused."""
     disable_core_dumps()
     require_valid(os.environ, ApiSettings.from_env)
     settings = ApiSettings.from_env(os.environ)
@@ -43,6 +44,7 @@ def serve() -> None:
     list_langchain_tools(os.environ)
     describe_listed_models(settings.providers.langchain_models, dict(settings.providers.langchain_env))
     check_login(settings.database_url, "headrace_app")
+    refuse_cluster(settings.redis_url)
     stop_tracing = start_tracing(settings.tracing, "api")
     app = create_app(settings, start_metrics(settings.metrics, settings.redis_url, "api", os.environ))
     relax_garbage_collection()

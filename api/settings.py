@@ -18,12 +18,12 @@ from schema.vault import Vault
 from tools.egress import EgressPolicy
 from workers.certificates.settings import TlsSettings
 from workers.queue.job_core import JobCoreSettings
+from workers.redis.address import EXAMPLE, check_redis_url
 from workers.settings import LOG_LEVELS, LOG_STYLES
 from workers.storage.settings import StorageSettings
 from workers.uploads.limits import UploadLimits
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://")
-REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")
@@ -96,7 +96,7 @@ class ApiSettings:
             raise InputError(str(error)) from error
         return cls(
             database_url=_read_database_url(env),
-            redis_url=_read_url(env, "HEADRACE_REDIS_URL", REDIS_SCHEMES),
+            redis_url=_read_redis_url(env),
             host=env.get("HEADRACE_HOST") or cls.host,
             port=int(_read_number(env, "HEADRACE_PORT", cls.port, 1, 65_535, "a port number")),
             request_timeout_s=_read_number(
@@ -206,6 +206,16 @@ def _read_database_url(env: Mapping[str, str]) -> str:
     except ValueError as error:
         raise InputError(str(error)) from error
     return url
+
+
+def _read_redis_url(env: Mapping[str, str]) -> str:
+    name = "HEADRACE_REDIS_URL"
+    if not env.get(name):
+        raise InputError(f"{name} is not set; it must be a URL such as {EXAMPLE}.")
+    try:
+        return check_redis_url(name, env[name])
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def _read_url(env: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str:

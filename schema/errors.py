@@ -25,6 +25,7 @@ decisions in `workers/queue/errors.py`.
     ├── UploadTooLarge        the files of an upload are too large together
     ├── Unavailable           a store doesn't answer; `effect` says what became of the request
     ├── LoginRefused          a user of Postgres is refused, or has rights that it must not have; ends a process at its start
+    ├── ClusterRefused        HEADRACE_REDIS_URL leads to a Cluster, which can't be used; ends a process at its start
     ├── MetricsPortTaken      the process can't listen on HEADRACE_METRICS_PORT; ends it at its start
     ├── DeadlinePassed        the job did not finish before its deadline
     ├── WorkerLost            the worker that ran the job was lost
@@ -163,6 +164,10 @@ class Unavailable(HeadraceError):
 
 class LoginRefused(HeadraceError):
     code = "login_refused"
+
+
+class ClusterRefused(HeadraceError):
+    code = "cluster_refused"
 
 
 class MetricsPortTaken(HeadraceError):

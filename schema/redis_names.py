@@ -14,6 +14,7 @@ ROUTES_BY_WORDS = (
 )
 
 BORN = "headrace:born"  # a time in seconds that is gone if Redis is wiped: what is older, it may have forgotten
+BORN_KEYS = (BORN, "headrace:born:master")  # and the replication id that the master had then
 
 HEALTH_CHECK = "headrace:health"  # written by health checks
 PROCESSES = "headrace:processes"  # the hash {process: how it is}, which each process writes every two seconds

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from dotenv import load_dotenv
 
-from schema.errors import LoginRefused, MetricsPortTaken
+from schema.errors import ClusterRefused, LoginRefused, MetricsPortTaken
 from schema.installation.settings_check import SettingsInvalid, require_valid
 from schema.job_kinds import QUEUES
 from schema.metrics.process import start_metrics
@@ -24,6 +24,7 @@ from schema.tracing.process import start_tracing
 from tools.langchain.listing import list_langchain_tools
 from workers.logs import configure_logging, log_uncaught
 from workers.process_limits import disable_core_dumps, keep_files_private, raise_file_limit, relax_garbage_collection
+from workers.redis.cluster import refuse_cluster
 from workers.settings import WorkerSettings, settings_from
 
 log = structlog.get_logger()
@@ -41,8 +42,9 @@ def main(role: str) -> int:
         settings = settings_from(os.environ)
         if role != "flower":
             check_logins(settings)
+        refuse_cluster(settings.redis_url)
         start_metrics(settings.metrics, settings.redis_url, role, os.environ)
-    except (SettingsInvalid, LoginRefused, MetricsPortTaken) as error:
+    except (SettingsInvalid, LoginRefused, ClusterRefused, MetricsPortTaken) as error:
         print(error.message, file=sys.stderr)
         return 2
     configure_logging(role, style=settings.logs, level=settings.log_level)

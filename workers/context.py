@@ -52,8 +52,8 @@ from workers.queue.errors import retry_delay_s
 from workers.queue.job_core import limits_over
 from workers.queue.leases import owner_name
 from workers.queue.running import RunningAttempts
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient
-from workers.redis.connection import RedisAddress
 from workers.retrieval.reranking import CrossEncoder
 from workers.retrieval.search import Searcher
 from workers.settings import WorkerSettings

@@ -18,6 +18,7 @@ OUTAGE_EVENTS = frozenset(
         *("maintenance_postponed", "dispatch_postponed", "claim_postponed", "requeue_postponed", "webhooks_postponed"),
         *("settlement_postponed", "schedule_postponed", "batch_line_postponed"),
         *("enqueue_failed", "undispatch_failed", "relay_write_failed", "pubsub_disconnected", "cancel_not_sent"),
+        *("broker_unavailable",),
         *("embedding_request_failed", "embedding_server_disconnected", "embedding_response_lost"),
         *("rates_unchecked", "limits_unchecked", "sign_in_not_counted", "key_use_not_recorded", "refusal_not_recorded"),
         *("configuration_not_read", "configuration_not_cached", "answer_lookup_failed", "answer_not_stored"),

@@ -44,8 +44,9 @@ from workers.queue.leases import has_died, owner_name
 from workers.queue.submit_throttle import SubmitThrottle
 from workers.queue.suspects import LOST, assess_losses
 from workers.queue.sweep_pauses import SweepPauses
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient
-from workers.redis.connection import RedisAddress, ReplyError
+from workers.redis.connection import ReplyError
 from workers.retention import Retention
 from workers.schedules.due import DueSchedules
 from workers.schedules.submitting import ScheduledJobs

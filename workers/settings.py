@@ -18,7 +18,7 @@ from tools.langchain.listing import read_listed_tools
 from workers.certificates.settings import AcmeSettings
 from workers.health.settings import HealthSettings
 from workers.queue.dispatch import WINDOW
-from workers.redis.connection import RedisAddress
+from workers.redis.address import EXAMPLE, check_redis_url
 from workers.storage.settings import StorageSettings
 from workers.uploads.limits import UploadLimits
 from workers.webhooks.schedule import DELIVERY_DAYS
@@ -131,13 +131,8 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
 
 
 def _redis_url(env: Mapping[str, str]) -> str:
-    name, example = "HEADRACE_REDIS_URL", "redis://127.0.0.1:6379/0"
-    url = _required_url(env, name, example)
-    try:
-        RedisAddress.from_url(url)
-    except ValueError:  # its message may quote the password
-        raise ValueError(f"{name} is no URL of a Redis; it looks like {example}.") from None
-    return url
+    name = "HEADRACE_REDIS_URL"
+    return check_redis_url(name, _required_url(env, name, EXAMPLE))
 
 
 def _tool_settings(env: Mapping[str, str]) -> dict[str, str]:

@@ -35,8 +35,9 @@ from schema.queries.batches.batches import HeldLine, LineName
 from schema.queries.identity.callers import find_tenant_snapshot
 from schema.queries.schedules.schedules import find_owner
 from workers.batches.doorbells import read_doorbell
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import RETRY_DELAY_S, RedisAddress, ReplyError
+from workers.redis.connection import RETRY_DELAY_S, ReplyError
 
 log = structlog.get_logger()
 

@@ -4,6 +4,7 @@ It changes nothing and shows no secret, so its output can be pasted into an issu
 """
 
 import argparse
+import asyncio
 import importlib.util
 import os
 import platform
@@ -19,6 +20,7 @@ from api.cli.all_settings import check_all_settings
 from api.cli.diagnosis.backups import newest_backup
 from api.cli.diagnosis.findings import Finding
 from api.cli.diagnosis.production import check_settings, is_production
+from api.cli.diagnosis.sentinels import check_sentinels
 from api.cli.diagnosis.servers import check_servers
 from api.local.errors import LocalError
 from api.local.home import is_free
@@ -27,8 +29,11 @@ from api.local.processes import user_mode
 from api.local.stack import RunningStack, find_running, http_status
 from api.local.stack_settings import StackSettings, settings_from, without_own_exports
 from graphs.providers.ollama.addresses import parse_hosts
+from schema.errors import ClusterRefused
 from schema.installation.settings_check import SettingsInvalid
 from schema.postgres.servers import list_servers
+from workers.redis.address import RedisAddress
+from workers.redis.cluster import refuse_cluster
 
 TESTED_PYTHONS = ((3, 11), (3, 12), (3, 13))
 MIN_FREE_BYTES = 1_000_000_000
@@ -121,7 +126,10 @@ def stores(settings: StackSettings) -> Iterator[Finding]:
             yield reachable("postgres", host, port)
     else:
         yield embedded_postgres()
-    yield external_store("redis", settings.redis_url, 6379) if settings.redis_url else embedded_valkey()
+    if settings.redis_url:
+        yield from external_redis(settings.redis_url)
+    else:
+        yield embedded_valkey()
 
 
 def embedded_postgres() -> Finding:
@@ -143,10 +151,18 @@ def embedded_valkey() -> Finding:
         return Finding("redis", "missing", error.message)
 
 
-def external_store(name: str, url: str, default_port: int) -> Finding:
-    """Whether the server of a URL takes connections; its password is not shown."""
-    parts = urlsplit(url)
-    return reachable(name, parts.hostname or "", parts.port or default_port)
+def external_redis(url: str) -> Iterator[Finding]:
+    """Whether Redis takes connections, and is none that can't be used; or who its sentinels say that the master is."""
+    address = RedisAddress.from_url(url)
+    if address.sentinels is not None:
+        yield from asyncio.run(check_sentinels(address))
+        return
+    try:
+        refuse_cluster(url)
+    except ClusterRefused as error:
+        yield Finding("redis", "is a Cluster", error.message)
+        return
+    yield reachable("redis", address.host, address.port)
 
 
 def reachable(name: str, host: str, port: int) -> Finding:

@@ -18,8 +18,10 @@ from api.local.stores.local_stores import LOCK_WAIT_S, Stores, open_stores
 from schema import redis_names
 from schema.installation.settings_check import require_valid
 from schema.vault import KEYS, KEYS_FILE
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import RedisAddress, ReplyError
+from workers.redis.cluster import check_no_cluster
+from workers.redis.connection import ReplyError
 from workers.redis.emptying import forget
 from workers.storage.factory import open_storage
 from workers.storage.settings import StorageSettings
@@ -69,6 +71,7 @@ async def restore(
     """Restore into these stores, with what must go with it: keys, and an empty Redis, which may know of a later time."""
     redis = RedisClient(RedisAddress.from_url(stores.redis_url))
     try:
+        await check_no_cluster(RedisAddress.from_url(stores.redis_url))
         await _require(redis)
         async with open_storage(storage_settings(settings)) as storage:
             await restore_backup(backup, stores.database_url, storage, os.environ, replace=arguments.replace)

@@ -18,8 +18,9 @@ import structlog
 from schema import redis_names
 from schema.errors import HeadraceError
 from schema.states import TERMINAL
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import RedisAddress, ReplyError
+from workers.redis.connection import ReplyError
 from workers.stream.changes import LETTERS, WATCHED_MS, Change, Noun, keep_watching, unpack_changes, watch_changes
 from workers.stream.pubsub import Subscriber
 

@@ -44,9 +44,16 @@ def settings_from(environ: Mapping[str, str]) -> StackSettings:
         flower_host=environ.get("HEADRACE_FLOWER_HOST") or "127.0.0.1",
         flower_port=_port_from(environ, "HEADRACE_FLOWER_PORT"),
         database_url=database_url,
-        redis_url=_url_from(environ, "HEADRACE_REDIS_URL", ("redis://", "rediss://", "unix://")),
+        redis_url=_redis_url_from(environ),
         role_urls=_role_urls_from(environ),
     )
+
+
+def _redis_url_from(environ: Mapping[str, str]) -> str | None:
+    from workers.redis.address import check_redis_url
+
+    url = environ.get("HEADRACE_REDIS_URL")
+    return check_redis_url("HEADRACE_REDIS_URL", url) if url else None
 
 
 def _role_urls_from(environ: Mapping[str, str]) -> "dict[Role, str]":

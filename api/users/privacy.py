@@ -39,8 +39,9 @@ from schema.queries.identity import privacy, users
 from schema.queries.identity.logins import end_logins
 from workers.queue.cancel import cancel
 from workers.queue.job_core import JobCore
+from workers.redis.address import Command
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import Command, ReplyError
+from workers.redis.connection import ReplyError
 
 log = structlog.get_logger()
 

@@ -6,7 +6,6 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
 
 from prometheus_client.core import Metric
 
@@ -58,8 +57,8 @@ def start_metrics(
 
 def _installation(redis_url: str) -> str:
     """Return what the processes of an installation have in common: their Redis, without its password."""
-    parts = urlsplit(redis_url)
-    return f"{parts.hostname}:{parts.port}{parts.path}?{parts.query}"
+    place, _, query = redis_url.partition("://")[2].partition("?")
+    return f"{place.rpartition('@')[2]}?{query}"
 
 
 def _serve(metrics: ProcessMetrics, host: str, port: int) -> None:

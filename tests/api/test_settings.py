@@ -31,7 +31,13 @@ def test_without_more_than_the_stores_the_defaults_hold() -> None:
             "",
             "HEADRACE_DATABASE_URL is not set; it must be a URL starting with postgresql://.",
         ),
-        ("HEADRACE_REDIS_URL", "http://x", "HEADRACE_REDIS_URL must be a URL starting with redis://."),
+        (
+            "HEADRACE_REDIS_URL",
+            "http://x",
+            "HEADRACE_REDIS_URL is no URL of a Redis. One looks like redis://127.0.0.1:6379/0, or like "
+            "redis+sentinel://host1:26379,host2:26379,host3:26379/mymaster where these sentinels know the master by the name "
+            "at the end.",
+        ),
         ("HEADRACE_PORT", "http", "HEADRACE_PORT must be a port number from 1 to 65535, not 'http'."),
         ("HEADRACE_PORT", "70000", "HEADRACE_PORT must be a port number from 1 to 65535, not '70000'."),
         (

@@ -13,8 +13,8 @@ from uuid import UUID
 from schema.identity.budgets import CallerBudget
 from schema.ids import new_id
 from workers.limits.limits import LimitPolicy, Limits, Spent, Verdict
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient
-from workers.redis.connection import RedisAddress
 
 
 class Clock:

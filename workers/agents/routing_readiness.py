@@ -17,8 +17,9 @@ from graphs.routing.router import Router
 from schema import redis_names
 from schema.errors import HeadraceError, Unavailable
 from workers.agents.configuration import Configurations, routing_candidates
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import RedisAddress, ReplyError
+from workers.redis.connection import ReplyError
 from workers.stream.pubsub import Subscriber
 
 log = structlog.get_logger()

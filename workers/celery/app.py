@@ -13,12 +13,13 @@ from celery import Celery
 from kombu.entity import Queue
 
 from schema.job_kinds import QUEUES
+from workers.celery.broker import CONNECT_TIMEOUT_S, broker_settings
 
 
 def build_app(redis_url: str, *, concurrency: int = 300, task_events: bool = True, tasks: bool = True) -> Celery:
     """Return the application, which is not connected yet; without `tasks` for who only watches: they bring LangGraph along."""
-    app = Celery("headrace", broker=redis_url, set_as_current=True)
-    app.conf.update(celery_settings(concurrency, task_events=task_events))
+    app = Celery("headrace", set_as_current=True)
+    app.conf.update(celery_settings(concurrency, task_events=task_events), **broker_settings(redis_url))
     if tasks:
         from workers.celery.tasks import register
 
@@ -27,7 +28,7 @@ def build_app(redis_url: str, *, concurrency: int = 300, task_events: bool = Tru
 
 
 def celery_settings(concurrency: int, *, task_events: bool) -> dict[str, Any]:
-    """Return the settings of all Celery processes, including Flower."""
+    """Return the settings of all Celery processes, including Flower, that are not about the broker (`broker.py`)."""
     return {
         # No results: the result is in the job's row. Nothing is pickled, and nothing leaks.
         "result_backend": None,
@@ -53,16 +54,8 @@ def celery_settings(concurrency: int, *, task_events: bool) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_channel_error_retry": True,  # a Redis that is demoted or full answers with errors: wait, don't end
-        "broker_connection_timeout": 3,
+        "broker_connection_timeout": CONNECT_TIMEOUT_S,
         "broker_pool_limit": 64,  # Flower sends many requests to every worker at once, and deadlocks with few connections
-        "broker_transport_options": {
-            "ack_emulation": False,
-            "priority_steps": [0],  # one list per queue; Postgres decides priorities
-            "queue_order_strategy": "priority",
-            "socket_keepalive": True,
-            "socket_connect_timeout": 3,
-            "health_check_interval": 10,
-        },
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "worker_enable_remote_control": True,

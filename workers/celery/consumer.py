@@ -6,6 +6,7 @@ doorbell and the first token. Here events stay in Celery's buffer, and are sent 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -15,12 +16,19 @@ from celery.worker.consumer.events import Events
 
 log = structlog.get_logger()
 
+FIRST_RETRY_S, LAST_RETRY_S = 0.5, 2.0
 FLUSH_S = 0.25
 BUFFER_LIMIT = 10_000  # Celery flushes a full buffer at once, on the event loop; FLUSH_S is too short to fill this one
 
 
 class QuietConsumer(Consumer):
-    """A consumer that buffers task events, which `FlushEvents` sends, and acknowledges where the task has ended."""
+    """A consumer that buffers task events, which `FlushEvents` sends, acknowledges where the task has ended, and does not wait
+    long for a broker that was away."""
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, trying every two seconds: Celery's own pauses grow to half a minute, and each of its tries is a line."""
+        conn.ensure_connection = partial(_connect, conn.ensure_connection)
+        return super().ensure_connected(conn)
 
     def on_send_event_buffered(self) -> None:
         """Do nothing, so that the event stays in the buffer."""
@@ -36,6 +44,16 @@ class QuietConsumer(Consumer):
         except Exception as error:  # noqa: BLE001 -- of a connection that is gone, and its count with it
             log.debug("acknowledgement_dropped", error=type(error).__name__)
         return p
+
+
+def _connect(connect: Callable[..., Any], _: Callable[..., None], max_retries: int | None, **options: Any) -> Any:
+    """Connect by kombu's `connect`, in whose parameters the first is what is called after each failure."""
+    pauses = {"interval_start": FIRST_RETRY_S, "interval_step": FIRST_RETRY_S, "interval_max": LAST_RETRY_S}
+    return connect(_on_failure, max_retries, **options, **pauses)
+
+
+def _on_failure(error: Exception, _: float) -> None:
+    log.warning("broker_unavailable", error=type(error).__name__)
 
 
 class FlushEvents(bootsteps.StartStopStep):

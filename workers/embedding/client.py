@@ -36,8 +36,9 @@ from workers.embedding.protocol import (
     encode,
     unpack_vectors,
 )
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import RedisAddress, ReplyError
+from workers.redis.connection import ReplyError
 from workers.stream.pubsub import Subscriber
 
 TIMEOUT_S = 5.0

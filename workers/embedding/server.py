@@ -28,8 +28,9 @@ from workers.embedding.protocol import (
     encode,
     pack_vectors,
 )
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import RETRY_DELAY_S, RedisAddress, ReplyError
+from workers.redis.connection import RETRY_DELAY_S, ReplyError
 from workers.retrieval.reranking import Reranker
 
 POP_TIMEOUT_S = 2

@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from schema.postgres.servers import list_servers
 from workers.health.checks import Finding, NoData, PartDown
 from workers.health.settings import HealthSettings
-from workers.redis.connection import RedisAddress
+from workers.redis.address import RedisAddress
 
 LOOK_S = 60.0
 """How often certificates are looked at; between, what was found stays."""
@@ -47,7 +47,8 @@ def served_certificates(public_url: str, redis_url: str, database_url: str) -> l
     if public.scheme == "https" and public.hostname:
         found.append(Served("public", public.hostname, public.port or 443))
     if redis.tls:
-        found.append(Served("redis", redis.host, redis.port))
+        places = redis.sentinels.hosts if redis.sentinels else ((redis.host, redis.port),)
+        found += [Served("redis", host, port) for host, port in places]
     if postgres.get("sslmode") in TLS_MODES:
         servers = [(host, port) for host, port in list_servers(database_url) if host and not host.startswith("/")]
         found += [Served("postgres", host, port, SSL_REQUEST) for host, port in servers]

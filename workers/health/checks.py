@@ -15,8 +15,9 @@ from schema.postgres.batch import run_batch
 from schema.postgres.connections import Pool
 from schema.redis_names import CONTROL, HEALTH_CHECK, ROUTES_BY_WORDS
 from schema.vault import PLATFORM
+from workers.redis.address import Command
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import Command, ReplyError
+from workers.redis.connection import ReplyError
 from workers.storage.contract import Storage
 
 CHECK_TIMEOUT_S = 2.0

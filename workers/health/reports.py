@@ -16,8 +16,9 @@ import structlog
 from graphs.providers.calls.log import CALLS, RecentCalls
 from schema import redis_names
 from workers.health.loop_lag import LoopLag
+from workers.redis.address import Command
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import Command, ReplyError
+from workers.redis.connection import ReplyError
 
 log = structlog.get_logger()
 

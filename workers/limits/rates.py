@@ -23,8 +23,9 @@ import structlog
 
 from schema import redis_names
 from workers.limits.limits import Quota, Script, Verdict, Window, describe_windows
+from workers.redis.address import Command
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import Command, ReplyError
+from workers.redis.connection import ReplyError
 
 log = structlog.get_logger()
 

@@ -15,8 +15,8 @@ from workers.limits.spending import read_spent
 from workers.queue.capacity import CapacityCache
 from workers.queue.dispatch import WINDOW
 from workers.queue.submit_throttle import SubmitThrottle
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient
-from workers.redis.connection import RedisAddress
 from workers.stream.hub import Hub
 from workers.stream.relay import Relay
 

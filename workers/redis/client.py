@@ -13,10 +13,14 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from workers.redis.connection import RETRY_DELAY_S, Command, RedisAddress, RedisConnection, ReplyError, pack
+from workers.redis.address import Command, RedisAddress
+from workers.redis.connection import RETRY_DELAY_S, RedisConnection, ReplyError, pack
+from workers.redis.sentinel import open_master
 
 OUTAGES = ("OOM", "MISCONF", "READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "BUSY ")
 WRONG_SERVER = ("READONLY", "LOADING", "MASTERDOWN", "NOAUTH")
+CLUSTER_REPLIES = ("MOVED ", "ASK ", "CROSSSLOT ")
+"""What only a Cluster answers, which processes refuse at their start if they can (`workers/redis/cluster.py`)."""
 MAX_PROBE_DELAY_S = 2.0
 
 
@@ -46,7 +50,7 @@ class RedisClient:
         except ConnectionError as error:
             raise RedisUnavailable("the connection to Redis was lost") from error
         for reply in replies:
-            if isinstance(reply, ReplyError) and str(reply).startswith(OUTAGES):
+            if isinstance(reply, ReplyError) and str(reply).startswith((*OUTAGES, *CLUSTER_REPLIES)):
                 self._on_outage(connection, str(reply))
                 raise RedisUnavailable("Redis answers with errors") from reply
         return replies
@@ -77,7 +81,7 @@ class RedisClient:
             if self._is_skipped():
                 raise RedisUnavailable("Redis is unavailable")
             try:
-                self._connection = await RedisConnection.open(self._address, blocks_s=self._blocks_s)
+                self._connection = await open_master(self._address, blocks_s=self._blocks_s)
             except (OSError, TimeoutError, ReplyError) as error:
                 self._retry_at = loop.time() + RETRY_DELAY_S
                 if isinstance(error, TimeoutError):
@@ -99,7 +103,7 @@ class RedisClient:
         delay_s = RETRY_DELAY_S
         while True:
             try:
-                connection = await RedisConnection.open(self._address, blocks_s=self._blocks_s)
+                connection = await open_master(self._address, blocks_s=self._blocks_s)
                 await connection.request(pack([("PING",)]), 1)
             except (OSError, TimeoutError, ReplyError):
                 await asyncio.sleep(delay_s)

@@ -1,20 +1,20 @@
 """One connection to Redis, built directly on hiredis: commands out, replies in order, and pushed messages.
 
 It connects, authenticates, and notices when Redis is gone or silent. It does not reconnect; its owners do:
-`workers/redis/client.py` shares one connection among callers, `workers/stream/pubsub.py` subscribes with one.
+`workers/redis/client.py` shares one connection among callers, `workers/stream/pubsub.py` subscribes with one. Both open it by
+`workers/redis/sentinel.py`, which knows the right server.
 """
 
 import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import hiredis
 
-Command = tuple[Any, ...]
+from workers.redis.address import Command, RedisAddress
+
 ReplyError = hiredis.ReplyError
 
 CONNECT_TIMEOUT_S = 1.5
@@ -22,39 +22,7 @@ REPLY_TIMEOUT_S = 1.5  # a connection whose oldest request waited longer is clos
 LATE_READ_S = 0.1  # for replies that have arrived while the event loop was busy
 PING_AFTER_S = 5.0  # a silent subscription is pinged
 SILENCE_TIMEOUT_S = 12.0  # and closed if it stays silent
-SCHEMES = ("redis", "rediss", "unix")
 RETRY_DELAY_S = 0.25  # pause after a failed connect
-
-
-@dataclass(frozen=True)
-class RedisAddress:
-    """Where Redis is, and the commands that open a connection to it: authentication and database."""
-
-    host: str = "localhost"
-    port: int = 6379
-    path: str | None = None
-    tls: bool = False
-    handshake: tuple[Command, ...] = field(default=(), repr=False)
-
-    @classmethod
-    def from_url(cls, url: str) -> "RedisAddress":
-        """Read a `redis://`, `rediss://` or `unix://` URL, as redis-py does, which is 6 MB. Raises ValueError for any other."""
-        parts = urlsplit(url)
-        if parts.scheme not in SCHEMES:
-            raise ValueError(f"A URL of Redis begins with one of {', '.join(f'{scheme}://' for scheme in SCHEMES)}.")
-        asked, local = dict(parse_qsl(parts.query)), parts.scheme == "unix"
-        username = unquote(parts.username or "") or asked.get("username", "")
-        password = unquote(parts.password or "") or asked.get("password", "")
-        named = "" if local else unquote(parts.path).replace("/", "")
-        db = int(asked.get("db") or (named if named.isdecimal() else 0))
-        auth: tuple[Command, ...] = (("AUTH", username or "default", password),) if password else ()
-        return cls(
-            host=unquote(parts.hostname or "") or "localhost",
-            port=parts.port or 6379,
-            path=unquote(parts.path) if local else None,
-            tls=parts.scheme == "rediss",
-            handshake=(*auth, *((("SELECT", db),) if db else ())),
-        )
 
 
 def pack(commands: Sequence[Command]) -> bytes:
@@ -70,6 +38,8 @@ class RedisConnection(asyncio.Protocol):
         self.timed_out = False
         self.closed = asyncio.Event()
         self.blocks_s = blocks_s
+        self.watch: asyncio.Task[None] | None = None
+        """Looks whether this is still the right server, for as long as the connection is open."""
         self._on_message = on_message or self._on_unexpected_reply
         self._reader = hiredis.Reader()
         self._pending: deque[tuple[asyncio.Future[list[Any]], list[Any], int, float]] = deque()
@@ -132,6 +102,9 @@ class RedisConnection(asyncio.Protocol):
         """Abort and wait until the socket is closed."""
         self.abort()
         await self.closed.wait()
+        if self.watch is not None:
+            self.watch.cancel()
+            await asyncio.gather(self.watch, return_exceptions=True)
 
     async def wait_closed(self) -> None:
         """Wait until the connection is closed. A silent connection is pinged, and closed if it stays silent."""

@@ -63,6 +63,7 @@ class Follower:
         self.joined_after_end = False
         self._hub, self.live = hub, live
         self._origin: int | None = None
+        self._attempt = 0
         self._queue: deque[StreamBatch] = deque()
         self._buffered = 0
         self._slow = False
@@ -185,12 +186,15 @@ class Follower:
             self._wakeup.cancel()
 
     def _accept(self, batch: StreamBatch) -> bytes | None:
-        """Return the new frames of a batch; None if events before it are missing."""
+        """Return the new frames of a batch; None if events before it are missing. A batch of an older attempt than one that was
+        heard of is none: a Redis that forgot the newer one's fence lets the older write, until the newer writes again."""
+        if batch.attempt < self._attempt:
+            return b""
         if self._origin is not None and batch.origin > self._origin:
             self.seq = min(self.seq, 1)  # numbering restarted; event 1 is the same in all of them
         if batch.first > self.seq + 1:
             return None
-        self._origin = max(batch.origin, self._origin or 0)
+        self._attempt, self._origin = batch.attempt, max(batch.origin, self._origin or 0)
         self._ended = self._ended or batch.ends
         if batch.last <= self.seq:
             return b""

@@ -18,8 +18,9 @@ from schema.postgres.batched_lookup import BatchedLookup
 from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.jobs.jobs import JobStatus, VisibleJob, find_job_statuses, find_logs, list_ended
 from schema.states import TERMINAL
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import RedisAddress, ReplyError
+from workers.redis.connection import ReplyError
 from workers.stream.batches import StreamBatch, read_batch
 from workers.stream.follow import Follower
 from workers.stream.pubsub import Subscriber

@@ -10,8 +10,9 @@ import msgspec
 import structlog
 
 from schema import redis_names
+from workers.redis.address import Command
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import Command, ReplyError
+from workers.redis.connection import ReplyError
 from workers.stream.relay import ENDED_FENCE_TTL_MS, ENDED_TTL_MS
 
 log = structlog.get_logger()

@@ -11,7 +11,9 @@ from typing import Any
 
 import structlog
 
-from workers.redis.connection import RETRY_DELAY_S, SILENCE_TIMEOUT_S, RedisAddress, RedisConnection, ReplyError
+from workers.redis.address import RedisAddress
+from workers.redis.connection import RETRY_DELAY_S, SILENCE_TIMEOUT_S, RedisConnection, ReplyError
+from workers.redis.sentinel import open_master
 
 log = structlog.get_logger()
 
@@ -88,7 +90,7 @@ class Subscriber:
             await asyncio.sleep(RETRY_DELAY_S)
 
     async def _listen(self) -> None:
-        connection = self._connection = await RedisConnection.open(self._address, self._on_reply)
+        connection = self._connection = await open_master(self._address, self._on_reply)
         if self._channels:
             connection.write([("SUBSCRIBE", *self._channels)])
             if self._was_connected:

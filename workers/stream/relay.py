@@ -36,8 +36,9 @@ from schema.events import (
 )
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.jobs.jobs import JobStatus
+from workers.redis.address import Command
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import Command, ReplyError
+from workers.redis.connection import ReplyError
 from workers.stream.batches import StreamBatch, pack_batch, read_batch
 from workers.stream.changes import Changes
 from workers.stream.deltas import merge_deltas
@@ -45,8 +46,7 @@ from workers.stream.deltas import merge_deltas
 log = structlog.get_logger()
 
 LUA = Path(__file__).parent / "lua"
-APPEND = (LUA / "append.lua").read_text()
-TAKE_OVER = (LUA / "take_over.lua").read_text()
+APPEND, TAKE_OVER = ((LUA / f"{name}.lua").read_text() for name in ("append", "take_over"))
 
 RUNNING_TTL_MS = 26 * 3600 * 1000  # of a running job's stream
 ENDED_TTL_MS = 5 * 60 * 1000  # after the job's end; later readers get the log in Postgres
@@ -301,9 +301,13 @@ class Relay:
         If Redis is unavailable or has lost the stream, numbering restarts with this attempt. `created_at` is the job's: a
         Redis that has forgotten nothing since then would know of it.
         """
-        keys = (redis_names.job_events(tenant_id, job_id), redis_names.job_fence(tenant_id, job_id), redis_names.BORN)
+        keys = (
+            redis_names.job_events(tenant_id, job_id),
+            redis_names.job_fence(tenant_id, job_id),
+            *redis_names.BORN_KEYS,
+        )
         try:
-            found = await self._redis.call("EVAL", TAKE_OVER, 3, *keys, attempt, RUNNING_TTL_MS, holder)
+            found = await self._redis.call("EVAL", TAKE_OVER, 4, *keys, attempt, RUNNING_TTL_MS, holder)
         except (RedisUnavailable, ReplyError):
             return History([], written=0, origin=attempt)
         if found == [0]:

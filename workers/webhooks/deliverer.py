@@ -31,8 +31,8 @@ from schema.tracing.spans import trace_headers
 from schema.vault import Vault
 from tools.egress import TenantEgress
 from workers.queue.leases import has_died
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient
-from workers.redis.connection import RedisAddress
 from workers.stream.changes import Changes
 from workers.stream.pubsub import Subscriber
 from workers.webhooks.delivery_span import delivery_span, note_answer

@@ -11,6 +11,7 @@ from api.cli.diagnosis.findings import Finding
 from api.local.stack_settings import ROOT, StackSettings
 from schema.postgres.servers import list_servers
 from schema.vault import KEYS, KEYS_FILE
+from workers.redis.address import RedisAddress
 
 MIN_PASSWORD = 12
 MIN_NETWORK = {4: 8, 6: 16}
@@ -35,6 +36,8 @@ def check_settings(environ: Mapping[str, str], settings: StackSettings) -> Itera
     yield from egress(environ)
     for name, url in store_urls(settings).items():
         yield from store_url(name, url)
+    if settings.redis_url:
+        yield from sentinel_password(settings.redis_url)
 
 
 def is_loopback(host: str) -> bool:
@@ -163,11 +166,22 @@ def store_url(name: str, url: str) -> Iterator[Finding]:
         yield Finding("password", f"that of {name} is easily guessed", advice)
     elif not password and away:
         yield Finding("password", f"{name} has none", "Whoever reaches the server reads and changes everything.")
-    encrypted = parts.scheme == "rediss" or any(f"sslmode={mode}" in parts.query for mode in ("require", "verify-"))
+    encrypted = parts.scheme.startswith("rediss") or any(
+        f"sslmode={mode}" in parts.query for mode in ("require", "verify-")
+    )
     if away and not encrypted:
-        how = "rediss://" if "REDIS" in name else "sslmode=verify-full"
+        how = f"{parts.scheme.replace('redis', 'rediss')}://" if "REDIS" in name else "sslmode=verify-full"
         advice = f"Use {how}, unless the network between them is yours alone."
         yield Finding("encryption", f"{name} goes to {host} in plain text", advice, hint=True)
+
+
+def sentinel_password(url: str) -> Iterator[Finding]:
+    """The password of the sentinels, who can be told to promote any server."""
+    if (known := RedisAddress.from_url(url).sentinels) and not known.password:
+        advice = (
+            "Whoever reaches them can name another master. Set requirepass there, and sentinel_password in the URL."
+        )
+        yield Finding("password", "the sentinels of HEADRACE_REDIS_URL have none", advice, hint=True)
 
 
 def is_weak(password: str, user: str) -> bool:

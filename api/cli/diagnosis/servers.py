@@ -8,12 +8,16 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 
 from api.cli.diagnosis.findings import Finding
+from api.cli.diagnosis.sentinels import check_sentinels
 from api.local.stack_settings import StackSettings
+from schema.errors import ClusterRefused
 from schema.installation.migrate import newest_migration
 from schema.postgres.logins import ROLES, URL_SETTINGS
 from schema.postgres.servers import list_servers
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import RedisAddress, ReplyError
+from workers.redis.cluster import check_no_cluster
+from workers.redis.connection import ReplyError
 
 MIN_POSTGRES = 18
 MIN_REDIS = (7, 2)
@@ -103,22 +107,27 @@ def standbys(synchronous: str) -> Finding:
 
 
 async def redis(url: str) -> list[Finding]:
-    """Valkey or Redis."""
-    client = RedisClient(RedisAddress.from_url(url))
+    """Valkey or Redis, and the sentinels that know the master."""
+    address = RedisAddress.from_url(url)
+    sentinels = await check_sentinels(address) if address.sentinels else []
+    client = RedisClient(address)
     try:
+        await check_no_cluster(address)
         asked_at = time.time()
         seconds, micros = await client.call("TIME")
         apart_s = int(seconds) + int(micros) / 1e6 - (asked_at + time.time()) / 2
         told = _read_info(await client.call("INFO", "server"))
         policy = _read_info(await client.call("INFO", "memory")).get("maxmemory_policy", "noeviction")
+    except ClusterRefused as error:
+        return [Finding("redis", "is a Cluster", error.message)]
     except (RedisUnavailable, ReplyError) as error:
-        return [Finding("redis", "does not answer as it should", str(error))]
+        return [*sentinels, Finding("redis", "does not answer as it should", str(error))]
     finally:
         await client.close()
     name = "valkey" if "valkey_version" in told else "redis"
     version = told.get(f"{name}_version", "0")
     old = tuple(int(part) for part in version.split(".")[:2]) < MIN_REDIS
-    found = [_version("redis", f"{name} {version}", too_old=old, least="7.2"), clock("Redis", apart_s)]
+    found = [*sentinels, _version("redis", f"{name} {version}", too_old=old, least="7.2"), clock("Redis", apart_s)]
     if policy != "noeviction":
         found.append(
             Finding("redis", f"evicts keys ({policy})", "Set maxmemory-policy noeviction: signals would be lost.")

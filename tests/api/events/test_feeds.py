@@ -24,7 +24,7 @@ from tests.waiting import PATIENCE_S, wait_for
 from tests.workers.jobs import change, submit_one
 from workers.queue.cancel import cancel, retry
 from workers.queue.job_core import JobCore
-from workers.redis.connection import RedisAddress
+from workers.redis.address import RedisAddress
 from workers.stream.changes import LETTERS, Change, Noun
 
 ALL: frozenset[Noun] = frozenset(LETTERS)

@@ -23,7 +23,7 @@ from tests.counterparts.openai.server import OpenAIServer, vector
 from tests.secret import VAULT
 from tools.egress import EgressPolicy
 from workers.embedding.server import EmbeddingServer
-from workers.redis.connection import RedisAddress
+from workers.redis.address import RedisAddress
 
 MODEL = "openai/text-embedding-3-small"
 

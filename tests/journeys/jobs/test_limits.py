@@ -12,8 +12,8 @@ from tests.system import System
 from tests.waiting import wait_for
 from tests.workers.jobs import change, rows
 from workers.limits.limits import Limits
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient
-from workers.redis.connection import RedisAddress
 
 
 def limit(database_url: str, tenant: TestTenant, **limits: int) -> None:

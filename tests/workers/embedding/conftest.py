@@ -8,8 +8,8 @@ import pytest
 from tests.waiting import PATIENCE_S
 from workers.embedding.client import EmbeddingClient
 from workers.queue.job_core import process_name
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient
-from workers.redis.connection import RedisAddress
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from workers.embedding.protocol import (
     EmbeddingQueue,
 )
 from workers.embedding.server import EmbeddingServer
-from workers.redis.connection import RedisAddress
+from workers.redis.address import RedisAddress
 
 QUEUES: tuple[EmbeddingQueue, ...] = ("query", "bulk")
 

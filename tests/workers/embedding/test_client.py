@@ -26,8 +26,8 @@ from workers.embedding.protocol import (
 )
 from workers.embedding.server import EmbeddingServer
 from workers.queue.job_core import process_name
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient
-from workers.redis.connection import RedisAddress
 
 
 async def test_vectors_come_back_in_the_order_of_their_texts(address: RedisAddress, client: EmbeddingClient) -> None:

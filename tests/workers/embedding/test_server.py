@@ -14,13 +14,13 @@ from workers.embedding.client import EmbeddingClient
 from workers.embedding.protocol import (
     MAX_QUERY_TEXTS,
 )
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient
-from workers.redis.connection import RedisAddress
 
 SILENT_SERVER = """
 import asyncio, sys
 from workers.embedding.server import EmbeddingServer
-from workers.redis.connection import RedisAddress
+from workers.redis.address import RedisAddress
 
 class SilentEngine:
     async def embed(self, texts, **_):

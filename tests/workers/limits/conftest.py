@@ -6,8 +6,8 @@ import pytest
 
 from tests.workers.limit_calls import Clock, FakeSpending
 from workers.limits.limits import Limits
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient
-from workers.redis.connection import RedisAddress
 
 
 @pytest.fixture

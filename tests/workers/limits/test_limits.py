@@ -9,8 +9,8 @@ from schema import redis_names
 from schema.ids import new_id
 from tests.workers.limit_calls import Clock, FakeSpending, Tenant
 from workers.limits.limits import STATE, UNSEEDED, LimitPolicy, Limits, Reserved, Spent
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import RedisAddress
 
 USD = 10**9
 

@@ -9,8 +9,8 @@ from tests.waiting import PATIENCE_S
 from tests.workers.limit_calls import Clock
 from workers.limits.headers import rate_limit_headers
 from workers.limits.rates import FRESH_S, MAX_WAIT_S, READS, SEARCHES, Rates
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient
-from workers.redis.connection import RedisAddress
 
 
 class Process:

@@ -17,8 +17,8 @@ from tests.workers.jobs import change, claim, job_row, rows, submit_one, turn
 from workers.queue.dispatch import Dispatcher
 from workers.queue.job_core import JobCore
 from workers.queue.submit import submit
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient
-from workers.redis.connection import RedisAddress
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from tests.waiting import PATIENCE_S
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient, RedisUnavailable
-from workers.redis.connection import RedisAddress, RedisConnection, ReplyError
+from workers.redis.connection import RedisConnection, ReplyError
 from workers.stream.pubsub import Subscriber
 
 
@@ -64,9 +65,7 @@ async def test_a_lost_connection_is_reopened(redis_url: str) -> None:
 
 async def test_a_wrong_password_is_reported_as_unavailable(redis_url: str) -> None:
     address = RedisAddress.from_url(redis_url)
-    redis_client = RedisClient(
-        RedisAddress(host=address.host, port=address.port, handshake=(("AUTH", "default", "wrong"),))
-    )
+    redis_client = RedisClient(RedisAddress(host=address.host, port=address.port, password="wrong"))
     with pytest.raises(RedisUnavailable):
         await redis_client.call("PING")
     await redis_client.close()
@@ -74,9 +73,7 @@ async def test_a_wrong_password_is_reported_as_unavailable(redis_url: str) -> No
 
 async def test_a_subscriber_with_a_wrong_password_keeps_trying(redis_url: str) -> None:
     address = RedisAddress.from_url(redis_url)
-    subscriber = Subscriber(
-        RedisAddress(host=address.host, port=address.port, handshake=(("AUTH", "default", "wrong"),)), print
-    )
+    subscriber = Subscriber(RedisAddress(host=address.host, port=address.port, password="wrong"), print)
     subscriber.start()
     assert not await subscriber.subscribe("a", timeout_s=0.1)
     subscriber._address = address

@@ -202,6 +202,17 @@ async def test_a_restarted_stream_is_read_from_its_beginning(core: JobCore, tena
     assert frames[1] == await follower._next_chunk()
 
 
+async def test_what_an_older_attempt_still_says_is_not_heard(core: JobCore, tenant: TestTenant) -> None:
+    """Redis forgot the fence of attempt 2 in a failover, so that it let attempt 1 write on for a moment."""
+    done = await submit_one(core, tenant)
+    follower = Follower(core.hub, tenant.id, done.job_id, after=3)
+    first, second, again = (b"id: %d\nevent: message.delta\ndata: {}\n\n" % n for n in (4, 5, 5))
+    follower.receive(StreamBatch(done.job_id.bytes, 2, 1, 4, 4, False, first))
+    follower.receive(StreamBatch(done.job_id.bytes, 1, 1, 5, 5, True, second))
+    follower.receive(StreamBatch(done.job_id.bytes, 2, 1, 5, 5, False, again))
+    assert first + again == await follower._next_chunk()
+
+
 async def test_a_silent_stream_is_kept_alive_with_comments(core: JobCore, live: JobStream) -> None:
     async with await core.hub.join(live.tenant_id, live.job_id) as follower:
         chunks = follower.chunks(heartbeat_s=0.05)

@@ -10,8 +10,8 @@ from api.local.stores.valkey import EmbeddedValkey
 from schema.ids import new_id
 from schema.redis_names import job_events, job_fence, used_login_state
 from tests.conftest import Stores
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient
-from workers.redis.connection import RedisAddress
 from workers.stream.memory_bound import MemoryBound, read_memory
 from workers.stream.relay import ENDED_FENCE_TTL_MS, ENDED_TTL_MS, RUNNING_TTL_MS
 

@@ -14,7 +14,7 @@ from tests.waiting import wait_for
 from tests.workers.jobs import claim, read_all, submit_one
 from workers.queue.cancel import cancel
 from workers.queue.job_core import JobCore, JobCoreSettings, open_job_core
-from workers.redis.connection import Command
+from workers.redis.address import Command
 from workers.stream import hub
 from workers.stream.follow import Follower
 

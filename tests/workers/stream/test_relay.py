@@ -13,8 +13,8 @@ from schema import events, redis_names
 from schema.events import read_frames
 from schema.ids import new_id
 from tests.waiting import wait_for
+from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient
-from workers.redis.connection import RedisAddress
 from workers.stream import relay as relays
 from workers.stream.batches import read_batch
 from workers.stream.deltas import merge_deltas

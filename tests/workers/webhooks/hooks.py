@@ -19,7 +19,7 @@ from tests.workers.jobs import rows, submit_one
 from tools.egress import EgressPolicy, TenantEgress
 from workers.queue.cancel import cancel
 from workers.queue.job_core import JobCore
-from workers.redis.connection import RedisAddress
+from workers.redis.address import RedisAddress
 from workers.webhooks.deliverer import Deliverer
 from workers.webhooks.secrets import EndpointSecrets, seal_secrets
 from workers.webhooks.signing import new_secret
