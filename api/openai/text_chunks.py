@@ -96,7 +96,7 @@ def text_completion_out(
         created=int(time.time()),
         model=answered_by(model, message, usage),
         choices=[first, *(_choice(choice) for choice in message.choices or ())],
-        usage=usage_out(usage),
+        usage=usage_out(usage, message.reported),
         system_fingerprint=message.system_fingerprint,
         notice=message.notice or msgspec.UNSET,
     )
@@ -152,6 +152,7 @@ class TextChunks:
         }
         self._end = b',"usage":null}\n\n' if include_usage else b"}\n\n"
         self._told: dict[int, int] = {}
+        self._reported: dict[str, Any] | None = None
         self._set_start()
 
     def _set_start(self) -> None:
@@ -161,6 +162,7 @@ class TextChunks:
         """Let the following chunks name what answered."""
         model = answered_by(self._head["model"], message, usage)
         self._head |= {"model": model, "system_fingerprint": message.system_fingerprint}
+        self._reported = message.reported
         self._set_start()
 
     def role(self) -> bytes:
@@ -208,4 +210,4 @@ class TextChunks:
 
     def usage(self, usage: UsageRecorded | None) -> bytes:
         """The chunk with token usage, the last one if the client asked for it."""
-        return self._start + b'[],"usage":' + _encode(usage_out(usage)) + b"}\n\n"
+        return self._start + b'[],"usage":' + _encode(usage_out(usage, self._reported)) + b"}\n\n"

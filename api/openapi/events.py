@@ -77,6 +77,10 @@ class CompletionChunk(msgspec.Struct, frozen=True, kw_only=True):
     service_tier: Annotated[
         str | msgspec.UnsetType, Meta(description="How the provider served it, in the last chunks, if it says.")
     ] = msgspec.UNSET
+    moderation: Annotated[
+        Any, Meta(description="What the provider's moderation found, in the last chunks, if it says.")
+    ] = msgspec.UNSET
+    metadata: Annotated[Any, Meta(description="As the provider gives it back, in the last chunks.")] = msgspec.UNSET
     choices: Annotated[list[ChunkChoice], Meta(description="One choice; none in the chunk with `usage`.")]
     usage: Annotated[
         TokenCountsOut | None, Meta(description="Tokens, in the last chunk, with `stream_options.include_usage`.")

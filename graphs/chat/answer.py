@@ -66,7 +66,7 @@ async def _answer(question: Question, stream: AsyncGenerator[Delta, None]) -> No
                     emit(events.MessageDelta(tool_calls=[calls.add(delta)]))
                 case Progress(text, done, total):
                     emit(events.JobProgress(text=text, done=done or None, total=total or None))
-                case Finished(reason, usage, model, fingerprint, tier):
+                case Finished(reason, usage, model, fingerprint, tier, reported):
                     has_extra = bool(extra or calls.have_extra)
                     emit(
                         events.MessageCompleted(
@@ -80,6 +80,7 @@ async def _answer(question: Question, stream: AsyncGenerator[Delta, None]) -> No
                             resolved_model=model or None,
                             system_fingerprint=fingerprint or None,
                             service_tier=tier or None,
+                            reported=reported or None,
                         )
                     )
                     emit(_usage(question.model, usage))

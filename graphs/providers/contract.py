@@ -219,13 +219,15 @@ class Progress(msgspec.Struct, frozen=True, tag=True, gc=False):
 
 class Finished(msgspec.Struct, frozen=True, tag=True):
     """The last delta of every successful stream: why it ended, and its usage. `model` is the model that answered, in the
-    vendor's words, `system_fingerprint` its version of the server, `service_tier` how it served; empty if it doesn't say."""
+    vendor's words, `system_fingerprint` its version of the server, `service_tier` how it served; empty if it doesn't say.
+    `reported` is what else it says of the answer as a whole (`reported.py`), for clients of OpenAI's APIs."""
 
     reason: FinishReason
     usage: Usage
     model: str = ""
     system_fingerprint: str = ""
     service_tier: str = ""
+    reported: dict[str, Any] = {}
 
 
 class ChoiceDelta(msgspec.Struct, frozen=True, tag=True):

@@ -3,7 +3,7 @@
 A tenant may name any server as a vendor, so nothing here may be taken on trust: a negative count would give money back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,6 +24,17 @@ from schema import storable as cleaning
 MAX_TOKENS = 10**9
 """Far more than any model reads or writes in one call; sums of it fit into what Postgres and Lua count exactly."""
 
+
+REPORTED = (
+    *("moderation", "metadata", "tool_usage", "prompt_cache_diagnostics", "input_transformations"),
+    *("access_programs", "image"),
+)
+"""Fields of a vendor's answer as a whole that its clients get as they came."""
+
+COUNTED = frozenset({"cached_tokens", "cache_write_tokens", "reasoning_tokens"})
+"""Details of usage that are counted here, and come back as they are counted."""
+
+MAX_REPORTED, MAX_COUNTS = 100_000, 32
 
 MAX_NAME = 200
 """Characters of a model's name, and of a server's version."""
@@ -67,6 +78,30 @@ def reported_count(value: Any) -> int | None:
 def reported_name(value: Any) -> str:
     """Return what a vendor calls its model or its server's version; empty for what is no such name."""
     return cleaning.storable_text(value) if isinstance(value, str) and len(value) <= MAX_NAME else ""
+
+
+def reported_fields(response: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a vendor says of an answer as a whole, of what headrace doesn't count and decide itself, such as
+    `moderation`; without what is longer than such things are."""
+    found = {name: response[name] for name in REPORTED if response.get(name) not in (None, {}, [])}
+    return cleaning.storable(found) if len(repr(found)) <= MAX_REPORTED else {}
+
+
+def reported_details(**details: Any) -> dict[str, Any]:
+    """Return the counts of details of usage that `Usage` has no place for, by the names that OpenAI's Responses API has for
+    the details: `input_tokens_details`, `output_tokens_details`."""
+    counts = {name: _counts(value) for name, value in details.items() if isinstance(value, dict)}
+    return {name: found for name, found in counts.items() if found}
+
+
+def _counts(details: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value if reported_count(value) is not None else _counts(value)
+        for name, value in list(details.items())[:MAX_COUNTS]
+        if name not in COUNTED
+        and len(name) <= MAX_NAME
+        and (reported_count(value) is not None or isinstance(value, dict))
+    }
 
 
 def reported_logprobs(value: Any) -> list[dict[str, Any]] | None:

@@ -88,6 +88,10 @@ class MessageCompleted(Event, frozen=True):
     resolved_model: Annotated[str | None, Meta(description="The model that answered, in its provider's words.")] = None
     system_fingerprint: Annotated[str | None, Meta(description="The provider's version of its server.")] = None
     service_tier: Annotated[str | None, Meta(description="How the provider served it, in its words.")] = None
+    reported: Annotated[
+        dict[str, Any] | None,
+        Meta(description="What else its provider says of the answer, such as `moderation`; for clients of `/v1`."),
+    ] = None
     sealed_reasoning: Annotated[
         str | None,
         Meta(description="What goes back to the provider, sealed: for clients of `/v1/responses` that asked for it."),

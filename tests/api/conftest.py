@@ -184,7 +184,11 @@ async def running(
             redis_url,
             folder=tmp_path_factory.mktemp("system"),
             model_url=models.base_url,
-            settings={"HEADRACE_DEFAULT_MODEL": "openai/text-5", "HEADRACE_MODEL_FIRST_TOKEN_S": "20"},
+            settings={
+                "HEADRACE_DEFAULT_MODEL": "openai/text-5",
+                "HEADRACE_MODEL_FIRST_TOKEN_S": "20",
+                "HEADRACE_RESPONSES_MODELS": "openai/responding-*",
+            },
         )
         async with system, httpx.AsyncClient(base_url=system.url, headers=tenant.headers, timeout=PATIENCE_S) as http:
             yield Running(system, models, tenant, http)

@@ -5,13 +5,15 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from graphs.messages import VENDOR_MARK
 from schema.events import ChoiceDelta, MessageCompleted, UsageRecorded
 from schema.events.base import CachedTokens, CacheWriteTokens, CostIfTold, Notice, ReasoningTokens
 
 DONE = b"data: [DONE]\n\n"
+
+MoreTokens = Annotated[int | msgspec.UnsetType, Meta(description="As the provider counts them; omitted if it doesn't.")]
 
 NOT_EXTRA = frozenset(
     {"role", "content", "refusal", "tool_calls", "reasoning_content", "reasoning", "function_call", VENDOR_MARK}
@@ -26,12 +28,19 @@ class PromptDetailsOut(msgspec.Struct, frozen=True):
 
     cached_tokens: CachedTokens = 0
     cache_write_tokens: CacheWriteTokens = 0
+    audio_tokens: MoreTokens = UNSET
+    image_tokens: MoreTokens = UNSET
+    text_tokens: MoreTokens = UNSET
 
 
 class CompletionDetailsOut(msgspec.Struct, frozen=True):
     """Parts of the answer's tokens."""
 
     reasoning_tokens: ReasoningTokens = 0
+    accepted_prediction_tokens: MoreTokens = UNSET
+    rejected_prediction_tokens: MoreTokens = UNSET
+    audio_tokens: MoreTokens = UNSET
+    text_tokens: MoreTokens = UNSET
 
 
 class TokenCountsOut(msgspec.Struct, frozen=True):
@@ -95,6 +104,10 @@ class CompletionOut(msgspec.Struct, frozen=True, kw_only=True):
     service_tier: Annotated[
         str | msgspec.UnsetType, Meta(description="How the provider served it; omitted if it doesn't say.")
     ] = msgspec.UNSET
+    moderation: Annotated[
+        Any, Meta(description="What the provider's moderation found, as it came; omitted if it doesn't say.")
+    ] = msgspec.UNSET
+    metadata: Annotated[Any, Meta(description="As the provider gives it back; omitted if it doesn't.")] = msgspec.UNSET
     notice: Annotated[
         Notice | msgspec.UnsetType,
         Meta(description="Not in OpenAI's API: what to know of the answer besides its text; omitted otherwise."),
@@ -135,24 +148,39 @@ def completion_id(job_id: UUID) -> str:
     return f"chatcmpl-{job_id.hex}"
 
 
-def usage_out(usage: UsageRecorded | None) -> TokenCountsOut | None:
-    """Return token counts in OpenAI's format."""
+def usage_out(usage: UsageRecorded | None, reported: dict[str, Any] | None) -> TokenCountsOut | None:
+    """Return token counts in OpenAI's format, with those that only the provider `reported`."""
     if usage is None:
         return None
+    read, written = ((reported or {}).get(f"{of}_tokens_details", {}) for of in ("input", "output"))
     return TokenCountsOut(
         usage.input_tokens,
         usage.output_tokens,
         usage.input_tokens + usage.output_tokens,
-        PromptDetailsOut(usage.cached_tokens, usage.cache_write_tokens),
-        CompletionDetailsOut(usage.reasoning_tokens),
+        PromptDetailsOut(usage.cached_tokens, usage.cache_write_tokens, **_counts(read, PromptDetailsOut)),
+        CompletionDetailsOut(usage.reasoning_tokens, **_counts(written, CompletionDetailsOut)),
         usage.cost_usd,
     )
+
+
+def _counts(details: dict[str, Any], of: type[msgspec.Struct]) -> dict[str, int]:
+    """Return those counts of the provider's that there is a place for and that aren't counted here."""
+    known = [field.name for field in msgspec.structs.fields(of) if field.default is UNSET]
+    return {name: details[name] for name in known if type(details.get(name)) is int}
 
 
 def answered_by(model: str, message: MessageCompleted, usage: UsageRecorded | None) -> str:
     """Return the model that answered: of a chain another one than was asked for, and as its provider calls it."""
     asked = usage.model if usage else model
     return f"{asked.partition('/')[0]}/{message.resolved_model}" if message.resolved_model else asked
+
+
+OF_WHOLE = ("moderation", "metadata")
+
+
+def of_whole(message: MessageCompleted) -> dict[str, Any]:
+    """Return what the provider says of a completion as a whole, besides what has a field of its own."""
+    return {name: value for name in OF_WHOLE if (value := (message.reported or {}).get(name)) is not None}
 
 
 def returned_extra(message: MessageCompleted) -> dict[str, Any]:
@@ -182,9 +210,10 @@ def completion_out(
         created=int(time.time()),
         model=answered_by(model, message, usage),
         choices=[ChoiceOut(message=answer, finish_reason=message.finish_reason, logprobs=logprobs)],
-        usage=usage_out(usage),
+        usage=usage_out(usage, message.reported),
         system_fingerprint=message.system_fingerprint,
         service_tier=message.service_tier or msgspec.UNSET,
+        **of_whole(message),
         notice=message.notice or msgspec.UNSET,
     )
     extra = returned_extra(message)
@@ -210,6 +239,7 @@ class Chunks:
         self._end = b',"usage":null}\n\n' if include_usage else b"}\n\n"
         self._delta_end = b',"logprobs":null,"finish_reason":null}]' + self._end
         self._begun: set[int] = set()
+        self._reported: dict[str, Any] | None = None
         self._set_start()
 
     def _set_start(self) -> None:
@@ -221,6 +251,8 @@ class Chunks:
         model = answered_by(self._head["model"], message, usage)
         self._head |= {"model": model, "system_fingerprint": message.system_fingerprint}
         self._head |= {"service_tier": message.service_tier} if message.service_tier else {}
+        self._head |= of_whole(message)
+        self._reported = message.reported
         self._set_start()
 
     def role(self) -> bytes:
@@ -282,7 +314,7 @@ class Chunks:
 
     def usage(self, usage: UsageRecorded | None) -> bytes:
         """The chunk with token usage, the last one if the client asked for it."""
-        return self._start + b'[],"usage":' + _encode(usage_out(usage)) + b"}\n\n"
+        return self._start + b'[],"usage":' + _encode(usage_out(usage, self._reported)) + b"}\n\n"
 
 
 def error_chunk(error: msgspec.Struct) -> bytes:

@@ -14,12 +14,14 @@ from uuid import UUID
 
 import msgspec
 
+from api.http.vendor_formats.openai_chunks import answered_by
 from api.openai.replay_dedup import ReplayDedup, ReplayMismatch
 from api.openai.responses.call_items import FunctionCalls, ToolRuns
 from api.openai.responses.event_writer import EventWriter
 from api.openai.responses.failures import response_error
 from api.openai.responses.message_items import MessageItems
 from api.openai.responses.objects import (
+    REPORTED,
     ConversationRefOut,
     IncompleteDetailsOut,
     ResponseErrorOut,
@@ -31,7 +33,9 @@ from api.openai.responses.objects import (
 )
 from api.openai.responses.reasoning_items import ReasoningItems
 from api.openai.responses.stored_request import StoredRequest
+from graphs.providers.answers.fields import records
 from graphs.providers.extras import ITEM_PHASE
+from graphs.providers.openai.annotations import ANNOTATIONS, flat
 from schema.events import (
     CitationAdded,
     Event,
@@ -127,20 +131,23 @@ class ResponseFold:
     def response(self) -> ResponseOut:
         """Return the response as it is now."""
         request = {name: getattr(self.request, name) for name in ECHOED}
+        request |= {name: value for name in IF_SENT if (value := getattr(self.request, name)) is not None}
         if tier := self._completed.service_tier:
             request["service_tier"] = tier
+        reported = self._completed.reported or {}
         return ResponseOut(
             **request,
+            **{name: reported[name] for name in REPORTED if name in reported},
             id=response_id(self.job_id),
             created_at=self._created_at,
             completed_at=self._completed_at,
             status=self.status,
             error=self._error,
             incomplete_details=IncompleteDetailsOut(self._incomplete) if self._incomplete else None,
-            model=self._model,
+            model=answered_by(self._model, self._completed, self._usage),
             conversation=ConversationRefOut(self.request.conversation) if self.request.conversation else None,
             output=self._writer.items,
-            usage=usage_out(self._usage),
+            usage=usage_out(self._usage, reported),
             notice=self._completed.notice or msgspec.UNSET,
         )
 
@@ -216,11 +223,14 @@ class ResponseFold:
             self._messages.add_refusal(unsent)
         for citation in event.citations or ():
             self._messages.cite(msgspec.convert(citation, CitationAdded))
+        for annotation in records(event.extra, ANNOTATIONS):
+            self._messages.annotate(flat(annotation))
         self._calls.add_whole(event.tool_calls or ())
         if not self._messages.said and not self._calls.made:
             self._messages.open_empty()
         if phase := (event.extra or {}).get(ITEM_PHASE):
             self._messages.set_phase(phase)
+        self._messages.settle()
         self._close_all("incomplete" if event.finish_reason in INCOMPLETE else "completed")
 
     def _succeed(self, frame: Frame) -> None:
@@ -259,4 +269,8 @@ class ResponseFold:
         self._writer.tell(kind, response=self.response())
 
 
-ECHOED = frozenset(StoredRequest.__struct_fields__) & frozenset(ResponseOut.__struct_fields__) - {"conversation"}
+IF_SENT = frozenset({"prompt_cache_options", "prompt_cache_retention"})
+ECHOED = (frozenset(StoredRequest.__struct_fields__) & frozenset(ResponseOut.__struct_fields__)) - {
+    "conversation",
+    *IF_SENT,
+}

@@ -38,7 +38,10 @@ class MessageItems:
     def cite(self, citation: CitationAdded) -> None:
         """Annotate the text with a passage that it is based on, once; with the next text if there is none."""
         annotation = {"file_id": citation.document_id, "filename": citation.document, "index": citation.number or 0}
-        annotation = {"type": "file_citation", **annotation}
+        self.annotate({"type": "file_citation", **annotation})
+
+    def annotate(self, annotation: dict[str, Any]) -> None:
+        """Annotate the text with a source, once; with the next text if there is none."""
         if annotation in self._cited:
             return
         self._cited.append(annotation)
@@ -46,6 +49,14 @@ class MessageItems:
             self._annotate(annotation)
         else:
             self._waiting.append(annotation)
+
+    def settle(self) -> None:
+        """Put annotations that no text has followed to the last text. One that is closed has them in the response alone."""
+        waiting, self._waiting = self._waiting, []
+        messages = (item for item in self._writer.items if item["type"] == "message")
+        texts = [part for item in messages for part in item["content"] if part["type"] == "output_text"]
+        if texts:
+            texts[-1]["annotations"] += waiting
 
     def open_empty(self) -> None:
         """Begin a message that has no text."""

@@ -12,6 +12,10 @@ from schema.events.base import CachedTokens, CacheWriteTokens, CostIfTold, Notic
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 Item = dict[str, Any]
+OfProvider = Annotated[Any, Meta(description="As the provider of a model of this API says; omitted if it doesn't.")]
+REPORTED = (
+    *("moderation", "tool_usage", "prompt_cache_diagnostics", "input_transformations", "access_programs", "image"),
+)
 
 
 class InputDetailsOut(msgspec.Struct, frozen=True):
@@ -19,6 +23,10 @@ class InputDetailsOut(msgspec.Struct, frozen=True):
 
     cached_tokens: CachedTokens = 0
     cache_write_tokens: CacheWriteTokens = 0
+    cache_write_tokens_details: Annotated[
+        dict[str, int] | msgspec.UnsetType,
+        Meta(description="How long they are kept, as the provider says; omitted if it doesn't."),
+    ] = msgspec.UNSET
 
 
 class OutputDetailsOut(msgspec.Struct, frozen=True):
@@ -74,7 +82,9 @@ class ResponseOut(msgspec.Struct, frozen=True, kw_only=True):
     max_output_tokens: Annotated[int | None, Meta(description="As in the request.")]
     max_tool_calls: Annotated[int | None, Meta(description="As in the request.")]
     metadata: Annotated[dict[str, str], Meta(description="As in the request.")]
-    model: Annotated[str, Meta(description="The model, as `provider/name`.")]
+    model: Annotated[
+        str, Meta(description="The model that answered, as `provider/name`, with the name that the provider told.")
+    ]
     output: Annotated[
         list[dict[str, Any]],
         Meta(
@@ -101,6 +111,14 @@ class ResponseOut(msgspec.Struct, frozen=True, kw_only=True):
     truncation: Annotated[str, Meta(description="As in the request.")]
     usage: Annotated[ResponseUsageOut | None, Meta(description="Token usage; null while it is unknown.")]
     user: Annotated[str | None, Meta(description="As in the request.")]
+    prompt_cache_options: Annotated[Any, Meta(description="As in the request; omitted if not.")] = msgspec.UNSET
+    prompt_cache_retention: Annotated[Any, Meta(description="As in the request; omitted if not.")] = msgspec.UNSET
+    moderation: OfProvider = msgspec.UNSET
+    tool_usage: OfProvider = msgspec.UNSET
+    prompt_cache_diagnostics: OfProvider = msgspec.UNSET
+    input_transformations: OfProvider = msgspec.UNSET
+    access_programs: OfProvider = msgspec.UNSET
+    image: OfProvider = msgspec.UNSET
     notice: Annotated[
         Notice | msgspec.UnsetType,
         Meta(description="Not in OpenAI's API: what to know of the answer besides its text; omitted otherwise."),
@@ -117,13 +135,14 @@ def unix_time(at: str) -> int:
     return int(datetime.fromisoformat(at).timestamp())
 
 
-def usage_out(usage: UsageRecorded | None) -> ResponseUsageOut | None:
-    """Return token counts as responses have them."""
+def usage_out(usage: UsageRecorded | None, reported: dict[str, Any]) -> ResponseUsageOut | None:
+    """Return token counts as responses have them, with what only the provider `reported`."""
     if usage is None:
         return None
+    kept = reported.get("input_tokens_details", {}).get("cache_write_tokens_details", msgspec.UNSET)
     return ResponseUsageOut(
         usage.input_tokens,
-        InputDetailsOut(usage.cached_tokens, usage.cache_write_tokens),
+        InputDetailsOut(usage.cached_tokens, usage.cache_write_tokens, kept),
         usage.output_tokens,
         OutputDetailsOut(usage.reasoning_tokens),
         usage.input_tokens + usage.output_tokens,

@@ -30,10 +30,11 @@ _JSON_FORMATS = frozenset({"json_object", "json_schema"})
 
 class Answer:
     """The state of one answer. `model`, `fingerprint` and `tier` are what the vendor calls its model, its server and how it
-    served, if it says."""
+    served, if it says; `reported` what else it says of the whole."""
 
     def __init__(self, provider: str, request: ModelRequest, key: str = "") -> None:
         self.model = self.fingerprint = self.tier = ""
+        self.reported: dict[str, Any] = {}
         self._provider, self._request, self._key = provider, request, key
         self._deltas: list[Delta] = []
         self._text: list[str] = []
@@ -141,7 +142,7 @@ class Answer:
         if reason == "stop" and not (self._has_words or self._request.stop or may_be_empty or self._is_text):
             raise ProviderSaidNothing(f"{self._provider} ended its answer without having said anything.")
         usage = usage_from(read, written, messages=self._request.messages, chars=self._chars, **parts)
-        return [*self.take(), Finished(reason, usage, self.model, self.fingerprint, self.tier)]
+        return [*self.take(), Finished(reason, usage, self.model, self.fingerprint, self.tier, self.reported)]
 
     def _end_reason(self, is_marked: bool, foreign: str) -> FinishReason:
         if self._reason is None and not (is_marked and self.has_output):

@@ -21,10 +21,11 @@ from graphs.providers.errors import (
 from graphs.providers.grammar_schemas import reduce_format, reduce_tools
 from graphs.providers.http.sse import SseSplitter
 from graphs.providers.http.vendor_client import VendorClient, VendorStream, decode_response
+from graphs.providers.openai.chat_request import request_body
 from graphs.providers.openai.responses import stream_response
 from graphs.providers.openai.text_completions import completion_body
 from graphs.providers.openai.vendors import Auth, Vendor
-from graphs.providers.openai.wire_format import ChunkReader, request_body
+from graphs.providers.openai.wire_format import ChunkReader
 
 MAX_CONTEXT = 100_000_000
 MISSING_TTL_S = 60.0  # of a proxy that lists other names than it takes, or no models at all

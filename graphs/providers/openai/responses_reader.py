@@ -15,8 +15,9 @@ from graphs.providers.contract import Delta, ModelRequest
 from graphs.providers.extras import ITEM_PHASE
 from graphs.providers.http.error_bodies import find_error
 from graphs.providers.http.statuses import error_in_stream
+from graphs.providers.openai.annotations import ANNOTATIONS, nested
 from graphs.providers.openai.responses_request import REASONING_ITEMS
-from graphs.providers.reported import reported_name
+from graphs.providers.reported import reported_details, reported_fields, reported_name
 
 _ENDS = {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
 
@@ -53,6 +54,7 @@ class ResponsesReader(AnswerReader):
         if self._phase:
             self.answer.add_extra({ITEM_PHASE: self._phase})
         read, written = record(self._usage, "input_tokens_details"), record(self._usage, "output_tokens_details")
+        self.answer.reported |= reported_details(input_tokens_details=read, output_tokens_details=written)
         return self.answer.finish(
             self._usage.get("input_tokens"),
             self._usage.get("output_tokens"),
@@ -86,6 +88,7 @@ class ResponsesReader(AnswerReader):
             self._reasoning.append(_as_sent(item))
         elif kind == "message" and is_done:
             self._phase = text(item, "phase")
+            self._annotate(item)
         elif kind == "function_call":
             extra = {REASONING_ITEMS: self._reasoning} if self._reasoning else {}
             self._reasoning = []
@@ -97,6 +100,7 @@ class ResponsesReader(AnswerReader):
         self._usage = record(response, "usage")
         self.answer.model = reported_name(text(response, "model")) or self.answer.model
         self.answer.tier = reported_name(text(response, "service_tier")) or self.answer.tier
+        self.answer.reported |= reported_fields(response)
         if error := record(response, "error") or (text(response, "status") == "failed" and {"message": "it failed"}):
             raise error_in_stream(self.provider, error, key=self.key, model=self.request.model)
         for index, item in enumerate(records(response, "output")):
@@ -108,7 +112,13 @@ class ResponsesReader(AnswerReader):
         self.answer.end(text(response, "incomplete_details", "reason") or status if status == "incomplete" else status)
         self.ended = True
 
+    def _annotate(self, item: dict[str, Any]) -> None:
+        """Take the sources of a text, in the shape of chat completions where that has one."""
+        if found := [nested(one) for part in records(item, "content") for one in records(part, "annotations")]:
+            self.answer.add_extra({ANNOTATIONS: found})
+
     def _take_message(self, item: dict[str, Any]) -> None:
+        self._annotate(item)
         for part in records(item, "content"):
             self._say(text(part, "text"))
             if refusal := text(part, "refusal"):

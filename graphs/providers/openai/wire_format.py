@@ -1,6 +1,7 @@
-"""OpenAI's chat wire format in both directions: a `ModelRequest` to a body, stream payloads to deltas.
+"""OpenAI's chat wire format: stream payloads to deltas.
 
-Not for: sockets (`http/vendor_client.py`) or differences between vendors (rows in `vendors.py`).
+Not for: what is sent (`chat_request.py`), sockets (`http/vendor_client.py`), or differences between vendors (rows in
+`vendors.py`).
 """
 
 from collections.abc import Callable
@@ -17,23 +18,14 @@ from graphs.providers.contract import (
     Delta,
     ExtraDelta,
     Finished,
-    ImagePart,
-    Message,
     ModelRequest,
-    Part,
     Progress,
-    TextPart,
-    ToolCallPart,
-    ToolResultPart,
 )
-from graphs.providers.extras import FUNCTION, IMAGE, ITEM_PHASE
 from graphs.providers.http.error_bodies import find_error
 from graphs.providers.http.statuses import error_in_stream
 from graphs.providers.openai.content_parts import read_parts
-from graphs.providers.openai.responses_request import REASONING_ITEMS
 from graphs.providers.openai.text_completions import logprobs_of_text
-from graphs.providers.openai.vendors import Vendor
-from graphs.providers.reported import reported_logprobs, reported_name
+from graphs.providers.reported import reported_details, reported_fields, reported_logprobs, reported_name
 from schema.errors import ProviderError
 
 
@@ -58,6 +50,7 @@ class _Delta(msgspec.Struct, gc=False):
     function_call: _Function | None = None  # OpenAI's before there were tools; some servers still
     reasoning_details: Any = None  # OpenRouter's: signed or encrypted thoughts, which go back as they came
     annotations: Any = None  # sources of OpenAI's and OpenRouter's web search
+    audio: Any = None  # what is said aloud, of models that speak
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -75,6 +68,8 @@ class _Chunk(msgspec.Struct, gc=False):
     model: Any = None
     system_fingerprint: Any = None
     service_tier: Any = None
+    moderation: Any = None
+    metadata: Any = None
     choices: list[_Choice] | None = None
     usage: Any = None  # {"prompt_tokens", "completion_tokens"}; what isn't must not cost the answer
     error: Any = None
@@ -94,6 +89,7 @@ class ChunkReader:
         self._answer = Answer(provider, request, key)
         self._others = [Answer(provider, request, key) for _ in range(1, request.choices)]
         self._usage: Any = None
+        self._audio_id: Any = None
         self._ended = False
         self._failure: ProviderError | None = None
 
@@ -144,6 +140,8 @@ class ChunkReader:
         usage = self._usage if isinstance(self._usage, dict) else {}
         read_details, written_details = _details(usage, "prompt"), _details(usage, "completion")
         others = self._of_others(lambda other: other.finish(is_marked=self._ended))
+        details = {"input_tokens_details": read_details, "output_tokens_details": written_details}
+        self._answer.reported |= reported_details(**details)
         answer = self._answer.finish(
             usage.get("prompt_tokens"),
             usage.get("completion_tokens"),
@@ -177,6 +175,8 @@ class ChunkReader:
             self._answer.fingerprint = reported_name(chunk.system_fingerprint) or self._answer.fingerprint
         if chunk.service_tier is not None and chunk.service_tier != self._answer.tier:
             self._answer.tier = reported_name(chunk.service_tier) or self._answer.tier
+        if chunk.moderation is not None or chunk.metadata is not None:
+            self._answer.reported |= reported_fields({"moderation": chunk.moderation, "metadata": chunk.metadata})
         if not chunk.choices:
             if chunk.usage is None or chunk.error is not None:
                 self._raise_error(find_error(read_json(self._provider, payload)))
@@ -228,6 +228,7 @@ class ChunkReader:
         if self._thoughts is not None and delta.reasoning_content:
             self._thoughts.append(delta.reasoning_content)
         opaque = {"reasoning_details": delta.reasoning_details, "annotations": delta.annotations}
+        opaque["audio"] = self._piece_of_audio(delta.audio)
         if extra := {name: value for name, value in opaque.items() if value}:
             answer.add_extra(extra)
         for call in delta.tool_calls or ():
@@ -235,6 +236,11 @@ class ChunkReader:
             answer.add_call(_call_piece(self._provider, call.function or _Function(), call.index, call.id or "", extra))
         if delta.function_call is not None:
             answer.add_call(_call_piece(self._provider, delta.function_call, 0, "", {}))
+
+    def _piece_of_audio(self, piece: Any) -> dict[str, Any]:
+        """Return more of what is said aloud: texts of pieces are joined, but for the id."""
+        known, self._audio_id = self._audio_id, record(piece).get("id") or self._audio_id
+        return {name: value for name, value in record(piece).items() if name != "id" or value != known}
 
 
 def _call_piece(
@@ -254,6 +260,7 @@ def _has_more(delta: _Delta) -> bool:
         or delta.reasoning
         or delta.reasoning_details
         or delta.annotations
+        or delta.audio
         or delta.function_call
     )
 
@@ -261,89 +268,3 @@ def _has_more(delta: _Delta) -> bool:
 def _details(usage: dict[str, Any], of: str) -> dict[str, Any]:
     details = usage.get(f"{of}_tokens_details")
     return details if isinstance(details, dict) else {}
-
-
-def request_body(request: ModelRequest, vendor: Vendor) -> bytes:
-    """Return the JSON body of a streaming chat completion."""
-    body: dict[str, Any] = {
-        **request.extra,
-        "model": request.model,
-        "messages": [wire for m in request.messages for wire in message_body(m, vendor)],
-        "stream": True,
-    }
-    if vendor.stream_usage:
-        body["stream_options"] = {"include_usage": True}
-    if request.max_tokens is not None:
-        kept = request.max_tokens_name if vendor.keeps_token_name and request.max_tokens_name in TOKEN_NAMES else ""
-        body[kept or vendor.max_tokens_field] = request.max_tokens
-    for field in _SAME_NAME_FIELDS:
-        if (value := getattr(request, field)) is not None and value != ():
-            body[field] = value
-    return msgspec.json.encode(body)
-
-
-TOKEN_NAMES = frozenset({"max_tokens", "max_completion_tokens"})
-
-_SAME_NAME_FIELDS = (
-    "temperature",
-    "top_p",
-    "stop",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "response_format",
-    "reasoning_effort",
-)
-
-
-def message_body(message: Message, vendor: Vendor) -> list[dict[str, Any]]:
-    """Return OpenAI's messages for one of ours; one with several tool results becomes several."""
-    if message.vendor not in ("", vendor.name):
-        message = message.without_extras()
-    extra = _without_reasoning_items(message.extra)
-    results = [p for p in message.parts if isinstance(p, ToolResultPart)]
-    if results:
-        return [{**extra, "role": "tool", "tool_call_id": p.tool_call_id, "content": _result(p)} for p in results]
-    role = "system" if message.role == "developer" and not vendor.developer_role else message.role
-    body: dict[str, Any] = {**extra, "role": role, "content": _content(message)}
-    calls = [p for p in message.parts if isinstance(p, ToolCallPart)]
-    if calls:
-        body["tool_calls"] = [
-            {
-                **_without_reasoning_items(p.extra),
-                "id": p.id,
-                "type": "function",
-                "function": {**record(p.extra, FUNCTION), "name": p.name, "arguments": p.arguments},
-            }
-            for p in calls
-        ]
-    return [body]
-
-
-def _without_reasoning_items(extra: dict[str, Any]) -> dict[str, Any]:
-    """Return an extra as this API knows it: what the Responses API says of an answer is for itself."""
-    return {name: value for name, value in extra.items() if name not in (REASONING_ITEMS, ITEM_PHASE)}
-
-
-def _result(part: ToolResultPart) -> str | list[dict[str, Any] | None]:
-    return [_content_part(one) for one in part.parts] if part.parts else part.text
-
-
-def _content(message: Message) -> str | list[dict[str, Any]] | None:
-    shown = [part for part in message.parts if isinstance(part, TextPart | ImagePart)]
-    if not any(isinstance(part, ImagePart) or part.extra for part in shown):
-        # A plain string wherever possible: many servers' chat templates support nothing else.
-        return message.text if shown else None
-    return [content_part for part in message.parts if (content_part := _content_part(part))]
-
-
-def _content_part(part: Part) -> dict[str, Any] | None:
-    if isinstance(part, TextPart):
-        return {**part.extra, "type": "text", "text": part.text}
-    if isinstance(part, ImagePart):
-        image = {"url": part.url} if part.detail is None else {"url": part.url, "detail": part.detail}
-        return {**part.extra, "type": "image_url", IMAGE: {**record(part.extra, IMAGE), **image}}
-    return None

@@ -29,6 +29,8 @@ from tests.counterparts.raw_server import RawAnswer, send_raw
 
 LISTED = ("text-100", "text-100-at-50", "stamped-100-at-50", "reasoning", "tool-call")
 BURST = 64
+SCRIPTED = ("/completions", "/responses")
+"""Routes besides chats on which it sends the raw answers of a script."""
 
 
 class OpenAIServer(CounterpartServer):
@@ -63,6 +65,8 @@ class OpenAIServer(CounterpartServer):
             exchange.answer(401, error("Incorrect API key provided.", "invalid_request_error", "invalid_api_key"))
         elif route == "/chat/completions":
             await self._chat(exchange)
+        elif route in SCRIPTED and isinstance(raw := self.scripts.take(exchange.record.model, {}), RawAnswer):
+            await send_raw(exchange, raw)
         elif route == "/completions":
             complete(exchange)
         elif route == "/models":

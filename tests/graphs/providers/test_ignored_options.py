@@ -15,7 +15,7 @@ from graphs.providers.extras import MESSAGE_FIELDS
 from graphs.providers.google import request as google
 from graphs.providers.ignored import KEPT_HERE, ignored_options
 from graphs.providers.ollama import wire_format as ollama
-from graphs.providers.openai import responses_request, wire_format
+from graphs.providers.openai import chat_request, responses_request
 from graphs.providers.openai.vendors import VENDORS
 from graphs.runner import read_options
 from schema.errors import ProviderError
@@ -116,7 +116,7 @@ def body(provider: str, request: ModelRequest) -> Any:
         case _ if VENDORS[provider].needs_responses(request.model):
             return json.loads(responses_request.request_body(request, VENDORS[provider]))
         case _:
-            return json.loads(wire_format.request_body(request, VENDORS[provider]))
+            return json.loads(chat_request.request_body(request, VENDORS[provider]))
 
 
 @pytest.mark.parametrize(("model", "name", "value"), CASES, ids=lambda value: json.dumps(value)[:40])

@@ -9,7 +9,7 @@ from graphs.providers.contract import Delta, Finished, Message, ModelRequest, Te
 from graphs.providers.errors import safe_excerpt
 from graphs.providers.ollama.wire_format import LineReader
 from graphs.providers.openai.wire_format import ChunkReader
-from graphs.providers.reported import MAX_TOKENS
+from graphs.providers.reported import MAX_TOKENS, reported_details, reported_fields
 
 ASKED = ModelRequest(model="m", messages=(Message.of("user", "twelve chars"),))
 ESTIMATED = Usage(7, 1, estimated=True)
@@ -67,3 +67,15 @@ def test_what_postgres_cannot_store_is_left_out_of_calls_and_errors() -> None:
     deltas = ChunkReader("it", ASKED).feed([json.dumps(chunk).encode()])
     assert [ToolCallDelta(0, "call_1", "get_stock", '{"sku": "A"}')] == deltas
     assert "it broke" == safe_excerpt("it\0 broke\0")
+
+
+def test_what_a_vendor_says_of_the_whole_is_kept_if_it_is_no_longer_than_such_things_are() -> None:
+    said = {"moderation": {"input": "a\0b"}, "metadata": {}, "id": "x"}
+    assert {"moderation": {"input": "ab"}} == reported_fields(said)
+    assert {} == reported_fields({"moderation": "x" * 200_000})
+
+
+def test_details_of_usage_are_counts() -> None:
+    details = {"audio_tokens": 3, "bad": -1, "text": "7", "deep": {"ttl": 2, "x": None}, "cached_tokens": 7.0}
+    told = reported_details(input_tokens_details=details, output_tokens_details=[1])
+    assert {"input_tokens_details": {"audio_tokens": 3, "deep": {"ttl": 2}}} == told

@@ -39,9 +39,10 @@ from graphs.providers.errors import (
 )
 from graphs.providers.http.sse import SseSplitter
 from graphs.providers.http.statuses import error_for_status, parse_retry_after
+from graphs.providers.openai.chat_request import request_body
 from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.openai.vendors import VENDORS
-from graphs.providers.openai.wire_format import ChunkReader, request_body
+from graphs.providers.openai.wire_format import ChunkReader
 from graphs.providers.registry import open_session
 from tests.counterparts.openai.server import OpenAIServer
 from tests.graphs.model_requests import PATIENT, ask, collect

@@ -30,11 +30,11 @@ from graphs.providers.errors import (
     ProviderSaidNothing,
     ProviderStreamCut,
 )
+from graphs.providers.openai.chat_request import message_body
 from graphs.providers.openai.provider import OpenAICompatible
 from graphs.providers.openai.responses_reader import ResponsesReader
 from graphs.providers.openai.responses_request import request_body
 from graphs.providers.openai.vendors import VENDORS
-from graphs.providers.openai.wire_format import message_body
 from graphs.providers.registry import Providers
 from graphs.providers.settings import ProviderSettings
 from tests.counterparts.behaviours import Turn, fails, says, text
