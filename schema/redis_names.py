@@ -37,6 +37,11 @@ def job_fence(tenant_id: UUID, job_id: UUID) -> str:
     return f"headrace:{tenant_id}:job:{job_id}:fence"
 
 
+def job_keys(tenant_id: UUID, job_id: UUID) -> tuple[str, str]:
+    """A job's stream and its fence, which change together."""
+    return job_events(tenant_id, job_id), job_fence(tenant_id, job_id)
+
+
 def job_channel(tenant_id: UUID, job_id: UUID) -> str:
     """The pub/sub channel of one job, for readers in other processes than the submitter's."""
     return f"headrace:{tenant_id}:job:{job_id}:live"

@@ -102,7 +102,7 @@ class JobStream:
         self._written = history.written
         self._pending: list[Event] = []
         self._flushed = asyncio.Event()
-        self._keys = (redis_names.job_events(tenant_id, job_id), redis_names.job_fence(tenant_id, job_id))
+        self._keys = redis_names.job_keys(tenant_id, job_id)
         self._channel = redis_names.job_channel(tenant_id, job_id)
 
     def put(self, event: Event) -> None:
@@ -301,11 +301,7 @@ class Relay:
         If Redis is unavailable or has lost the stream, numbering restarts with this attempt. `created_at` is the job's: a
         Redis that has forgotten nothing since then would know of it.
         """
-        keys = (
-            redis_names.job_events(tenant_id, job_id),
-            redis_names.job_fence(tenant_id, job_id),
-            *redis_names.BORN_KEYS,
-        )
+        keys = (*redis_names.job_keys(tenant_id, job_id), *redis_names.BORN_KEYS)
         try:
             found = await self._redis.call("EVAL", TAKE_OVER, 4, *keys, attempt, RUNNING_TTL_MS, holder)
         except (RedisUnavailable, ReplyError):
@@ -319,7 +315,7 @@ class Relay:
     async def delete_stream(self, tenant_id: UUID, job_id: UUID, *, dispatch_seq: int) -> None:
         """Delete the stream of a job that is retried, and keep everyone from writing to it who has a number up to
         `dispatch_seq`."""
-        keys = (redis_names.job_events(tenant_id, job_id), redis_names.job_fence(tenant_id, job_id))
+        keys = redis_names.job_keys(tenant_id, job_id)
         fence = ("attempt", dispatch_seq, "holder", "nobody", "last", 0)
         await self._redis.send([("DEL", keys[0]), ("HSET", keys[1], *fence)])
 
