@@ -113,7 +113,9 @@ else:  # Litestar would inspect the types of all fields, for a validation that n
 async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIterator[Resources]:
     """Open everything, and close it in reverse order. Postgres and Redis need not be available yet."""
     async with AsyncExitStack() as stack:
-        stores = JobCoreSettings(settings.database_url, settings.redis_url, window=settings.window)
+        stores = JobCoreSettings(
+            settings.database_url, settings.redis_url, window=settings.window, broker_url=settings.broker_url
+        )
         core = await stack.enter_async_context(open_job_core(stores))
         await check_keys(core.pool, settings.vault)
         providers = await stack.enter_async_context(Providers(settings.providers))

@@ -16,6 +16,7 @@ from schema.postgres.servers import check_primary_wanted
 from schema.tracing.settings import TracingSettings
 from schema.vault import Vault
 from tools.egress import EgressPolicy
+from workers.amqp.address import broker_url
 from workers.certificates.settings import TlsSettings
 from workers.queue.job_core import JobCoreSettings
 from workers.redis.address import EXAMPLE, check_redis_url
@@ -42,10 +43,11 @@ class ApiSettings:
     can choose; the first is the default. `storage`: where the bytes of documents are; `uploads`: limits of uploads.
     `reranker`: the cross-encoder that workers use. `logs`: `people` or `json`;
     `log_level`: the least that is logged. `metrics`: who may read them, and where. `tracing`: whether requests are traced.
-    `tls`: whether and how TLS is served."""
+    `tls`: whether and how TLS is served. `broker_url`: the RabbitMQ that carries doorbells, if Redis doesn't."""
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
+    broker_url: str | None = field(default=None, repr=False)
     host: str = "127.0.0.1"
     port: int = 8000
     request_timeout_s: float = 45.0
@@ -90,13 +92,14 @@ class ApiSettings:
             metrics, tracing = MetricsSettings.from_env(env), TracingSettings.from_env(env)
             tls = TlsSettings.from_env(env)
             log_level = read_choice(env, "HEADRACE_LOG_LEVEL", LOG_LEVELS)
-            trusted_proxies, cors_origins = _read_proxies(env), _read_origins(env)
+            trusted_proxies, cors_origins, broker = _read_proxies(env), _read_origins(env), broker_url(env)
             front_end_prompts = _read_front_end_prompts(env) or cls.front_end_prompts
         except ValueError as error:
             raise InputError(str(error)) from error
         return cls(
             database_url=_read_database_url(env),
             redis_url=_read_redis_url(env),
+            broker_url=broker,
             host=env.get("HEADRACE_HOST") or cls.host,
             port=int(_read_number(env, "HEADRACE_PORT", cls.port, 1, 65_535, "a port number")),
             request_timeout_s=_read_number(

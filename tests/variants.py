@@ -14,6 +14,7 @@ from typing import Any
 
 from api.local.stores.local_stores import Stores
 from tests.postgres_pair import postgres_pair
+from tests.rabbitmq import INSTALLED, MISSING, RabbitMQ
 
 SETTING = "HEADRACE_VARIANT"
 
@@ -39,7 +40,19 @@ def _standby(stores: Stores, folder: Path) -> Iterator[Varied]:
         yield Varied(replace(stores, database_url=pair.url, postgres=both))
 
 
-VARIANTS: dict[str, Callable[[Stores, Path], AbstractContextManager[Varied]]] = {"standby": _standby}
+@contextlib.contextmanager
+def _rabbitmq(stores: Stores, folder: Path) -> Iterator[Varied]:
+    """RabbitMQ carries the doorbells."""
+    assert INSTALLED, MISSING
+    with RabbitMQ(folder) as rabbit:
+        settings = {"HEADRACE_BROKER_URL": rabbit.url}
+        yield Varied(stores, lambda database_url: settings)
+
+
+VARIANTS: dict[str, Callable[[Stores, Path], AbstractContextManager[Varied]]] = {
+    "standby": _standby,
+    "rabbitmq": _rabbitmq,
+}
 
 
 @contextlib.contextmanager

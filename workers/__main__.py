@@ -87,7 +87,9 @@ def _run_worker(settings: WorkerSettings, queue: str) -> int:
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
     concurrency = settings.queue_concurrency(queue)
     # Any: the types of an application know neither steps nor attributes of ours.
-    app: Any = build_app(settings.redis_url, concurrency=concurrency, task_events=settings.task_events)
+    app: Any = build_app(
+        settings.redis_url, settings.broker_url, concurrency=concurrency, task_events=settings.task_events
+    )
     app.steps["consumer"].add(FlushEvents)
     node = f"{queue}-{os.getpid()}@{socket.gethostname()}"  # a host may have several
     app.open_worker_context = partial(open_worker_context, settings, queue, node)
@@ -151,7 +153,7 @@ def _run_flower(settings: WorkerSettings) -> int:
         where = f"HEADRACE_FLOWER_PORT={settings.flower_port} is in use at {settings.flower_host}"
         print(f"{where}. Stop the other program, or set HEADRACE_FLOWER_PORT to another port.", file=sys.stderr)
         return 2
-    app = build_app(settings.redis_url, task_events=settings.task_events, tasks=False)
+    app = build_app(settings.redis_url, settings.broker_url, task_events=settings.task_events, tasks=False)
     logging.getLogger("flower.command").setLevel(logging.WARNING)
     try:
         host, port = settings.flower_host, str(settings.flower_port)

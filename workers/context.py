@@ -49,7 +49,7 @@ from workers.process_limits import return_free_memory
 from workers.queue.context import QueueContext
 from workers.queue.dispatch import Dispatcher
 from workers.queue.errors import retry_delay_s
-from workers.queue.job_core import limits_over
+from workers.queue.job_core import limits_over, open_bells
 from workers.queue.leases import owner_name
 from workers.queue.running import RunningAttempts
 from workers.redis.address import RedisAddress
@@ -171,7 +171,9 @@ async def _open_queue(
         relay=Relay(redis),
         limits=limits_over(redis, pool),
         catalogs=catalogs,
-        dispatcher=Dispatcher(system_pool, redis, window=settings.window),
+        dispatcher=Dispatcher(
+            system_pool, redis, window=settings.window, bells=open_bells(settings.broker_url, redis, stack)
+        ),
         running=await _open_running(stack, settings),
         fair_loop=FairLoop(),
     )

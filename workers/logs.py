@@ -42,6 +42,8 @@ REQUESTS = logging.getLogger("headrace.requests")
 """A line for each request, in JSON only: people on a terminal would see little else. It doesn't pass the processors, which
 take ten times as long as the line itself."""
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+BROKER_LOGGERS = ("aiormq", "aio_pika")
+"""They log an error for each attempt to connect; `broker_lost` says it once (`workers/amqp/publisher.py`)."""
 
 SECRET_NAME = re.compile(
     r"(?i)(^|[_-])((api|secret|private|access)[_-]?keys?|(password|passwd|secret|credential|cookie)s?|token|jwt|authorization)$"
@@ -131,6 +133,8 @@ def configure_logging(process: str, *, style: str | None = None, level: str | No
     REQUESTS.setLevel(logging.CRITICAL if people else LEVELS[level or "info"])
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in BROKER_LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     quiet_pools()
 
 

@@ -24,6 +24,7 @@ from schema.queries.jobs import sweeper as queries
 from schema.queries.jobs.dispatch import requeue_unanswered
 from schema.queries.jobs.sweeper import OverdueJob, RequeuedJob
 from schema.states import WAITING
+from workers.amqp.publisher import AmqpPublisher
 from workers.batches.context import BatchContext
 from workers.batches.sweep import end_unfinished
 from workers.certificates.renewal import Renewals
@@ -39,7 +40,7 @@ from workers.queue.capacity import CapacityCache
 from workers.queue.dispatch import Dispatcher, wake_deliverers
 from workers.queue.errors import public_reason
 from workers.queue.finish.waiting_job import end_job
-from workers.queue.job_core import JobCore, limits_over, process_name
+from workers.queue.job_core import JobCore, limits_over, open_bells, process_name
 from workers.queue.leases import has_died, owner_name
 from workers.queue.submit_throttle import SubmitThrottle
 from workers.queue.suspects import LOST, assess_losses
@@ -122,10 +123,11 @@ class Scheduler:
         )
         self.renewals = Renewals(self._pool, settings.vault, settings.acme)
         self._batches = BatchContext(self._pool, redis, self._storage)
-        self._dispatcher = Dispatcher(self._system_pool, redis, window=self.settings.window)
+        bells = self._bells = open_bells(settings.broker_url, redis, self._stack)
+        self._dispatcher = Dispatcher(self._system_pool, redis, window=self.settings.window, bells=bells)
         core = JobCore(
             *(self._pool, redis, hub, self._relay, settings.window),
-            *(CapacityCache(), SubmitThrottle(), self._limits, Catalogs(self._pool)),
+            *(CapacityCache(), SubmitThrottle(), self._limits, Catalogs(self._pool), bells),
         )
         self.backlog = BacklogFigures(self._system_pool)
         self.service_watch = await self._open_watch(redis, hub)
@@ -149,6 +151,7 @@ class Scheduler:
             *(providers, self._audit, reconnections, settings.health),
             served_certificates(settings.health.public_url, settings.redis_url, settings.database_url),
             settings.unanswered_s,
+            self._bells if isinstance(self._bells, AmqpPublisher) else None,
         )
         self.parts = all_parts(watched)
         return ServiceWatch(

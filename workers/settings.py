@@ -15,6 +15,7 @@ from schema.tracing.settings import TracingSettings
 from schema.vault import Vault
 from tools.egress import EgressPolicy
 from tools.langchain.listing import read_listed_tools
+from workers.amqp.address import broker_url
 from workers.certificates.settings import AcmeSettings
 from workers.health.settings import HealthSettings
 from workers.queue.dispatch import WINDOW
@@ -49,6 +50,8 @@ class WorkerSettings:
     redis_url: str = field(repr=False)
     system_database_url: str | None = field(default=None, repr=False)
     """Where the dispatcher and the sweeper connect, if it isn't `database_url`."""
+    broker_url: str | None = field(default=None, repr=False)
+    """The RabbitMQ that carries doorbells; without it Redis does."""
     providers: ProviderSettings = field(default_factory=ProviderSettings)
     concurrency: int = 300
     ingestion_concurrency: int = 8
@@ -99,6 +102,7 @@ def settings_from(env: Mapping[str, str]) -> WorkerSettings:
         database_url=database_urls["headrace_app"],
         system_database_url=database_urls["headrace_system"],
         redis_url=redis_url,
+        broker_url=broker_url(env),
         providers=ProviderSettings.from_env(env),
         concurrency=_whole(env, "HEADRACE_CHAT_CONCURRENCY", 300),
         ingestion_concurrency=_whole(env, "HEADRACE_INGESTION_CONCURRENCY", 8),

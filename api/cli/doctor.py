@@ -32,6 +32,7 @@ from graphs.providers.ollama.addresses import parse_hosts
 from schema.errors import ClusterRefused
 from schema.installation.settings_check import SettingsInvalid
 from schema.postgres.servers import list_servers
+from workers.amqp.address import place, split
 from workers.redis.address import RedisAddress
 from workers.redis.cluster import refuse_cluster
 
@@ -130,6 +131,8 @@ def stores(settings: StackSettings) -> Iterator[Finding]:
         yield from external_redis(settings.redis_url)
     else:
         yield embedded_valkey()
+    for url in split(settings.broker_url or ""):
+        yield reachable("broker", *place(url))
 
 
 def embedded_postgres() -> Finding:
@@ -165,13 +168,16 @@ def external_redis(url: str) -> Iterator[Finding]:
     yield reachable("redis", address.host, address.port)
 
 
+URL_OF = {"postgres": "HEADRACE_DATABASE_URL", "redis": "HEADRACE_REDIS_URL", "broker": "HEADRACE_BROKER_URL"}
+
+
 def reachable(name: str, host: str, port: int) -> Finding:
     """Whether a server takes connections; without a host, or with a socket's folder, this machine's."""
     host = "127.0.0.1" if not host or host.startswith("/") else host
     try:
         socket.create_connection((host, port), timeout=3).close()
     except OSError as error:
-        advice = f"Start it, or correct HEADRACE_{'DATABASE' if name == 'postgres' else 'REDIS'}_URL."
+        advice = f"Start it, or correct {URL_OF[name]}."
         return Finding(name, f"{host}:{port} can't be reached ({error.strerror or error})", advice)
     return Finding(name, f"{host}:{port} accepts connections")
 

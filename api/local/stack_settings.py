@@ -26,6 +26,7 @@ class StackSettings:
     flower_port: int | None
     database_url: str | None = field(repr=False)
     redis_url: str | None = field(repr=False)
+    broker_url: str | None = field(default=None, repr=False)
     role_urls: "Mapping[Role, str]" = field(default_factory=dict, repr=False)
     """Database URLs with passwords of their own (`schema/postgres/logins.py`)."""
 
@@ -45,6 +46,7 @@ def settings_from(environ: Mapping[str, str]) -> StackSettings:
         flower_port=_port_from(environ, "HEADRACE_FLOWER_PORT"),
         database_url=database_url,
         redis_url=_redis_url_from(environ),
+        broker_url=_broker_url_from(environ),
         role_urls=_role_urls_from(environ),
     )
 
@@ -54,6 +56,12 @@ def _redis_url_from(environ: Mapping[str, str]) -> str | None:
 
     url = environ.get("HEADRACE_REDIS_URL")
     return check_redis_url("HEADRACE_REDIS_URL", url) if url else None
+
+
+def _broker_url_from(environ: Mapping[str, str]) -> str | None:
+    from workers.amqp.address import broker_url
+
+    return broker_url(environ)
 
 
 def _role_urls_from(environ: Mapping[str, str]) -> "dict[Role, str]":

@@ -5,7 +5,6 @@ import time
 from uuid import UUID
 
 import psycopg
-import redis
 
 from tests.chaos.table import case, load_of
 from tests.chaos.world import Load, World
@@ -13,7 +12,7 @@ from tests.journeys.client import Client
 from tests.journeys.clients.test_late_joins import count_differences
 from tests.journeys.clients.test_slow_clients import open_unread_streams
 from tests.waiting import PATIENCE_S, wait_for
-from workers.queue.doorbell import Doorbell, envelope
+from workers.queue.doorbell import Doorbell
 
 
 @case(11, "model refuses for a while", quick=True)
@@ -67,12 +66,11 @@ async def deaf_clients(world: World, load: Load, scale: float) -> None:
 async def doorbells_doubled(world: World, load: Load, scale: float) -> list[str]:
     async with load_of(world, load, 200 * scale, 20 * scale):
         await wait_for(lambda: len(load.keys) >= 5, "the first jobs were accepted")
-        with redis.Redis.from_url(world.stores.redis_url) as db:
-            for _ in range(int(10 * scale) + 1):
-                for job_id in world.rng.sample(sorted(load.keys.values()), min(5, len(load.keys))):
-                    db.lpush("chat", *forged(world, load, job_id))
-                    world.faults += 100
-                await world.pause(0.1, 0.2)
+        for _ in range(int(10 * scale) + 1):
+            for job_id in world.rng.sample(sorted(load.keys.values()), min(5, len(load.keys))):
+                await world.ring(forged(world, load, job_id))
+                world.faults += 100
+            await world.pause(0.1, 0.2)
     # An attempt has the number of its dispatch: one that was dispatched twice, as no worker had time, ran once all the same.
     twice = "SELECT job_id FROM attempts WHERE tenant_id = %s GROUP BY job_id HAVING count(*) > 1"
     sql = f"SELECT count(*) FROM ({twice}) AS twice"
@@ -81,9 +79,9 @@ async def doorbells_doubled(world: World, load: Load, scale: float) -> list[str]
     return [f"{row[0]} jobs ran twice"] if row and row[0] else []
 
 
-def forged(world: World, load: Load, job_id: UUID) -> list[str]:
+def forged(world: World, load: Load, job_id: UUID) -> list[Doorbell]:
     """A hundred doorbells for one job, of the past and the present."""
-    return [envelope(Doorbell(load.tenant.id, job_id, "chat", world.rng.choice((0, 1, 1)), None)) for _ in range(100)]
+    return [Doorbell(load.tenant.id, job_id, "chat", world.rng.choice((0, 1, 1)), None) for _ in range(100)]
 
 
 @case(20, "flood")

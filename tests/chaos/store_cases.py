@@ -22,7 +22,7 @@ from tests.chaos.world import ROLES, Load, World
 from tests.redis_faults import refusing_writes
 from tests.system import free_port
 from tests.waiting import PATIENCE_S, wait_for
-from workers.queue.doorbell import Doorbell, envelope
+from workers.queue.doorbell import Doorbell
 
 ACCEPTED_P99_S = 2.0
 
@@ -177,10 +177,8 @@ async def claims_forgotten(world: World, load: Load, scale: float) -> list[str]:
             postgres.start()
             lost = await _dispatched_jobs(world, load) & running
             forgotten += len(lost)
-            with redis.Redis.from_url(world.stores.redis_url) as db:
-                for job_id, seq in lost:
-                    if world.rng.random() < 0.5:
-                        db.lpush("chat", envelope(Doorbell(load.tenant.id, job_id, "chat", seq, None)))
+            again = [job for job in lost if world.rng.random() < 0.5]
+            await world.ring([Doorbell(load.tenant.id, job_id, "chat", seq, None) for job_id, seq in again])
         await asyncio.gather(*readings)
     print(f"   Postgres forgot {forgotten} claims of running attempts", flush=True)
     return [] if forgotten else ["Postgres forgot no claim, so nothing was tried"]

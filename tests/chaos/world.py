@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,10 @@ from tests.journeys.conftest import keep_commits
 from tests.system import ROOT, ModelProcess, System
 from tests.variants import varied
 from tests.waiting import wait_for
+from workers.queue.doorbell import Doorbell, ring
+from workers.queue.job_core import open_bells
+from workers.redis.address import RedisAddress
+from workers.redis.client import RedisClient
 
 ROLES = ("api", "api2", "chat", "chat2", "scheduler")
 SETTINGS = {"HEADRACE_MODEL_FIRST_TOKEN_S": "5", "HEADRACE_MODEL_BETWEEN_TOKENS_S": "12", "HEADRACE_SLOW_CLIENT_S": "2"}
@@ -142,6 +146,14 @@ class World:
     async def all_ready(self) -> None:
         """Wait until every process works."""
         await asyncio.gather(*(self.back(name) for name in tuple(self._wanted)))
+
+    async def ring(self, doorbells: Sequence[Doorbell]) -> None:
+        """Ring doorbells of our own making, where the workers listen."""
+        async with contextlib.AsyncExitStack() as opened:
+            client = RedisClient(RedisAddress.from_url(self.stores.redis_url))
+            opened.push_async_callback(client.close)
+            bells = open_bells(self.system.env.get("HEADRACE_BROKER_URL"), client, opened)
+            assert await ring(bells, doorbells), "the broker took no doorbells"
 
     # -- using
 

@@ -16,10 +16,19 @@ from schema.job_kinds import QUEUES
 from workers.celery.broker import CONNECT_TIMEOUT_S, broker_settings
 
 
-def build_app(redis_url: str, *, concurrency: int = 300, task_events: bool = True, tasks: bool = True) -> Celery:
-    """Return the application, which is not connected yet; without `tasks` for who only watches: they bring LangGraph along."""
+def build_app(
+    redis_url: str,
+    broker_url: str | None = None,
+    *,
+    concurrency: int = 300,
+    task_events: bool = True,
+    tasks: bool = True,
+) -> Celery:
+    """Return the application, which is not connected yet; without `tasks` for who only watches: they bring LangGraph along.
+    `broker_url` is the RabbitMQ that is used instead of Redis."""
     app = Celery("headrace", set_as_current=True)
-    app.conf.update(celery_settings(concurrency, task_events=task_events), **broker_settings(redis_url))
+    app.conf.update(celery_settings(concurrency, task_events=task_events))
+    app.conf.update(broker_settings(redis_url, broker_url))
     if tasks:
         from workers.celery.tasks import register
 

@@ -1,4 +1,4 @@
-"""What Celery and kombu are told of Redis: its URL, and how they connect to it.
+"""What Celery and kombu are told of Redis, or of RabbitMQ: its URL, and how they connect to it.
 
 With sentinels, kombu's transport asks them for the master at each connect. It asks one after the other; one that is away
 must not hold it up.
@@ -7,17 +7,22 @@ must not hold it up.
 from typing import Any
 from urllib.parse import quote
 
+from kombu.entity import Exchange, Queue
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from schema.job_kinds import QUEUES
+from workers.amqp.address import HEARTBEAT_S, QUEUE_ARGUMENTS, celery_tls
 from workers.redis.address import RedisAddress, Sentinels
 
 CONNECT_TIMEOUT_S = 3
 ASK_TIMEOUT_S = 0.5
 
 
-def broker_settings(redis_url: str) -> dict[str, Any]:
-    """Return the settings of Celery that are about its broker."""
+def broker_settings(redis_url: str, broker_url: str | None = None) -> dict[str, Any]:
+    """Return the settings of Celery that are about its broker: Redis, or the RabbitMQ of `broker_url`."""
+    if broker_url is not None:
+        return _amqp_settings(broker_url)
     address = RedisAddress.from_url(redis_url)
     if address.sentinels is None:
         return {"broker_url": redis_url, "broker_transport_options": TRANSPORT_OPTIONS}
@@ -60,4 +65,18 @@ def _of_sentinels(address: RedisAddress, sentinels: Sentinels) -> dict[str, Any]
         "socket_timeout": ASK_TIMEOUT_S,
         "retry": Retry(NoBackoff(), 0),
         "ssl": address.tls,
+    }
+
+
+def _amqp_settings(broker_url: str) -> dict[str, Any]:
+    """Return what is different with RabbitMQ, where nothing is emulated: acknowledgements and prefetch are the protocol's, and
+    the queues must be declared as those who ring declare them."""
+    queues = [Queue(name, Exchange(name), routing_key=name, queue_arguments=QUEUE_ARGUMENTS) for name in QUEUES]
+    return {
+        "broker_url": broker_url,
+        "broker_transport_options": {},
+        "broker_heartbeat": HEARTBEAT_S,
+        "broker_use_ssl": celery_tls(broker_url),
+        "task_queues": queues,
+        "worker_consumer": "workers.celery.consumer:AmqpConsumer",
     }

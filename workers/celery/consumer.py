@@ -56,6 +56,14 @@ def _on_failure(error: Exception, _: float) -> None:
     log.warning("broker_unavailable", error=type(error).__name__)
 
 
+class AmqpConsumer(QuietConsumer):
+    """The same over RabbitMQ, where an acknowledgement is written to a connection that is the consumer's thread's alone."""
+
+    def call_soon_ack(self, p: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Acknowledge a message, on the consumer's thread."""
+        return Consumer.call_soon_ack(self, p, *args, **kwargs)
+
+
 class FlushEvents(bootsteps.StartStopStep):
     """Flushes the buffer at intervals, from the consumer's thread."""
 

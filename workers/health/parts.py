@@ -8,6 +8,8 @@ from schema.postgres.connections import Pool, system_tx
 from schema.queries.health.figures import read_delivery_figures
 from schema.queries.tenants.performance import read_response_times
 from schema.vault import PLATFORM
+from workers.amqp.address import QUEUE_ARGUMENTS
+from workers.amqp.publisher import AmqpPublisher, BrokerUnavailable
 from workers.health.backlog import BacklogFigures
 from workers.health.certificates import CertificateCheck, Served
 from workers.health.checks import Finding, NoData, NotSubscribed, PartDown, check_routing, check_storage
@@ -49,6 +51,8 @@ class Watched:
     settings: HealthSettings
     served: list[Served]
     after_s: float
+    broker: AmqpPublisher | None = None
+    """The RabbitMQ that carries doorbells, if Redis doesn't."""
 
 
 def all_parts(of: Watched) -> dict[str, Part]:
@@ -72,6 +76,7 @@ def all_parts(of: Watched) -> dict[str, Part]:
         POSTGRES: Part(of.reconnections.noting(POSTGRES, postgres)),
         REDIS: Part(of.reconnections.noting(REDIS, subscription.find)),
         "storage": Part(storage),
+        **({"broker": Part(partial(find_broker, of.broker))} if of.broker is not None else {}),
         "workers": Part(processes.find_workers, depends_on=BOTH),
         "event_loops": Part(processes.find_loops, depends_on=(REDIS,)),
         "queues": Part(queues.find, depends_on=(POSTGRES,)),
@@ -85,6 +90,16 @@ def all_parts(of: Watched) -> dict[str, Part]:
         "certificates": Part(partial(find_certificates, of.system_pool, met), depends_on=(POSTGRES,)),
         **of.providers.parts(),
     }
+
+
+async def find_broker(broker: AmqpPublisher) -> Finding:
+    """Count the doorbells that wait in RabbitMQ; degraded if a queue drops some. Raises PartDown if it doesn't answer."""
+    try:
+        waiting = await broker.count_waiting()
+    except BrokerUnavailable:
+        raise PartDown("RabbitMQ can't be reached, or refuses us.") from None
+    full = [queue for queue, count in waiting.items() if count >= QUEUE_ARGUMENTS["x-max-length"]]
+    return Finding(waiting, f"More doorbells wait in {full[0]} than it holds; they are rung again." if full else None)
 
 
 class SubscriptionCheck:

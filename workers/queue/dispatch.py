@@ -13,7 +13,7 @@ from schema import redis_names
 from schema.errors import Unavailable
 from schema.postgres.connections import Pool, system_tx
 from schema.queries.jobs.dispatch import dispatch_jobs, undispatch_jobs
-from workers.queue.doorbell import Doorbell, ring
+from workers.queue.doorbell import Bells, Doorbell, ring
 from workers.redis.client import RedisClient, RedisUnavailable
 from workers.redis.connection import ReplyError
 
@@ -26,10 +26,12 @@ BATCHES = (100, 16, 4, 1)
 
 
 class Dispatcher:
-    """Dispatches the jobs of all tenants; `pool` has the role `headrace_system`."""
+    """Dispatches the jobs of all tenants; `pool` has the role `headrace_system`. `bells` is where doorbells are rung, if not in
+    Redis."""
 
-    def __init__(self, pool: Pool, redis: RedisClient, *, window: int = WINDOW) -> None:
+    def __init__(self, pool: Pool, redis: RedisClient, *, window: int = WINDOW, bells: Bells | None = None) -> None:
         self._pool, self._redis, self._window = pool, redis, window
+        self._bells = bells or redis
         self._kicked: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -65,7 +67,7 @@ class Dispatcher:
         if not jobs:
             return 0
         doorbells = [Doorbell(job.tenant_id, job.id, job.kind, job.dispatch_seq, job.inbox) for job in jobs]
-        if await ring(self._redis, doorbells):
+        if await ring(self._bells, doorbells):
             return len(jobs)
         async with system_tx(self._pool) as db:
             await undispatch_jobs(db, jobs)

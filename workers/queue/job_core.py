@@ -10,10 +10,12 @@ from functools import partial
 
 from schema.model_catalog.catalog import Catalogs
 from schema.postgres.connections import Pool, limit_tenants, pool_for, watch_freezes
+from workers.amqp.publisher import AmqpPublisher
 from workers.limits.limits import Limits
 from workers.limits.spending import read_spent
 from workers.queue.capacity import CapacityCache
 from workers.queue.dispatch import WINDOW
+from workers.queue.doorbell import Bells
 from workers.queue.submit_throttle import SubmitThrottle
 from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient
@@ -28,6 +30,7 @@ class JobCoreSettings:
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
     pool_size: int = 16
+    broker_url: str | None = field(default=None, repr=False)
     window: int = WINDOW
 
 
@@ -44,6 +47,7 @@ class JobCore:
     throttle: SubmitThrottle
     limits: Limits
     catalogs: Catalogs
+    bells: Bells
 
 
 @asynccontextmanager
@@ -58,6 +62,7 @@ async def open_job_core(settings: JobCoreSettings) -> AsyncGenerator[JobCore, No
         await stack.enter_async_context(watch_freezes(pool))
         redis = RedisClient(address)
         stack.push_async_callback(redis.close)
+        bells = open_bells(settings.broker_url, redis, stack)
         hub = Hub(address, redis, pool, process=process_name())
         await hub.start()
         stack.push_async_callback(hub.close)
@@ -71,7 +76,17 @@ async def open_job_core(settings: JobCoreSettings) -> AsyncGenerator[JobCore, No
             throttle=SubmitThrottle(),
             limits=limits_over(redis, pool),
             catalogs=Catalogs(pool),
+            bells=bells,
         )
+
+
+def open_bells(broker_url: str | None, redis: RedisClient, stack: AsyncExitStack) -> Bells:
+    """Return where doorbells are rung, closed at the end of the stack."""
+    if broker_url is None:
+        return redis
+    publisher = AmqpPublisher(broker_url)
+    stack.push_async_callback(publisher.close)
+    return publisher
 
 
 def limits_over(redis: RedisClient, pool: Pool) -> Limits:

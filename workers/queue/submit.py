@@ -100,7 +100,7 @@ async def _replay(core: JobCore, tenant_id: UUID, key: Idempotency) -> Submitted
 async def _enqueue(core: JobCore, job: Submission, added: Added) -> None:
     if added.state == "dispatched":
         doorbell = Doorbell(job.tenant_id, job.job_id, job.kind.name, added.dispatch_seq, job.inbox)
-        if not await ring(core.redis, [doorbell]):
+        if not await ring(core.bells, [doorbell]):
             log.warning("enqueue_failed", job_id=str(job.job_id))
             await _undispatch(core, job, added.dispatch_seq)
     elif not added.parked and not added.capped:  # at the cap, the end of another job starts the next one

@@ -11,6 +11,7 @@ from api.cli.diagnosis.findings import Finding
 from api.local.stack_settings import ROOT, StackSettings
 from schema.postgres.servers import list_servers
 from schema.vault import KEYS, KEYS_FILE
+from workers.amqp.address import split
 from workers.redis.address import RedisAddress
 
 MIN_PASSWORD = 12
@@ -149,14 +150,20 @@ def store_urls(settings: StackSettings) -> dict[str, str]:
         f"HEADRACE_{role.removeprefix('headrace_').upper()}_DATABASE_URL": url
         for role, url in settings.role_urls.items()
     }
+    urls["HEADRACE_BROKER_URL"] = next(iter(split(settings.broker_url or "")), None)  # its nodes are one cluster
     return {name: url for name, url in urls.items() if url}
+
+
+TLS_SCHEMES = {"redis": "rediss", "redis+sentinel": "rediss+sentinel", "amqp": "amqps"}
 
 
 def store_url(name: str, url: str) -> Iterator[Finding]:
     """A store's password, and whether the way to it is encrypted; neither is shown."""
     parts = urlsplit(url)
     hosts = (
-        [parts.hostname or "localhost"] if "REDIS" in name else [each or "localhost" for each, _ in list_servers(url)]
+        [parts.hostname or "localhost"]
+        if "DATABASE" not in name
+        else [each or "localhost" for each, _ in list_servers(url)]
     )
     password = unquote(parts.password or "")
     host = next((each for each in hosts if not each.startswith("/") and not is_loopback(each)), "")
@@ -166,11 +173,11 @@ def store_url(name: str, url: str) -> Iterator[Finding]:
         yield Finding("password", f"that of {name} is easily guessed", advice)
     elif not password and away:
         yield Finding("password", f"{name} has none", "Whoever reaches the server reads and changes everything.")
-    encrypted = parts.scheme.startswith("rediss") or any(
+    encrypted = parts.scheme.startswith(("rediss", "amqps")) or any(
         f"sslmode={mode}" in parts.query for mode in ("require", "verify-")
     )
     if away and not encrypted:
-        how = f"{parts.scheme.replace('redis', 'rediss')}://" if "REDIS" in name else "sslmode=verify-full"
+        how = "sslmode=verify-full" if "DATABASE" in name else f"{TLS_SCHEMES.get(parts.scheme, parts.scheme)}://"
         advice = f"Use {how}, unless the network between them is yours alone."
         yield Finding("encryption", f"{name} goes to {host} in plain text", advice, hint=True)
 

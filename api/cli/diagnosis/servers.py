@@ -1,6 +1,7 @@
 """Postgres and Redis themselves: their versions, their clocks, and as whom processes come. Only what is asked for is read."""
 
 import asyncio
+import re
 import time
 from collections.abc import Iterator, Mapping
 
@@ -14,6 +15,7 @@ from schema.errors import ClusterRefused
 from schema.installation.migrate import newest_migration
 from schema.postgres.logins import ROLES, URL_SETTINGS
 from schema.postgres.servers import list_servers
+from workers.amqp.publisher import AmqpPublisher, BrokerUnavailable
 from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient, RedisUnavailable
 from workers.redis.cluster import check_no_cluster
@@ -21,6 +23,7 @@ from workers.redis.connection import ReplyError
 
 MIN_POSTGRES = 18
 MIN_REDIS = (7, 2)
+MIN_RABBITMQ = (3, 10)
 SKEW_S = 2.0
 CONNECT_S = 5
 
@@ -43,6 +46,8 @@ def check_servers(settings: StackSettings) -> Iterator[Finding]:
         yield Finding("postgres", "the embedded one is for one machine", advice)
     if settings.redis_url:
         yield from asyncio.run(redis(settings.redis_url))
+    if settings.broker_url:
+        yield asyncio.run(broker(settings.broker_url))
 
 
 def postgres(database_url: str, settings: StackSettings) -> Iterator[Finding]:
@@ -133,6 +138,20 @@ async def redis(url: str) -> list[Finding]:
             Finding("redis", f"evicts keys ({policy})", "Set maxmemory-policy noeviction: signals would be lost.")
         )
     return found
+
+
+async def broker(url: str) -> Finding:
+    """RabbitMQ, and whether its queues are those that doorbells need."""
+    publisher = AmqpPublisher(url)
+    try:
+        await publisher.count_waiting()
+        version = str((await publisher.server_properties()).get("version", "0"))
+    except BrokerUnavailable as error:
+        return Finding("broker", "does not answer as it should", f"{error} ({type(error.__cause__).__name__})")
+    finally:
+        await publisher.close()
+    old = tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < MIN_RABBITMQ
+    return _version("broker", f"RabbitMQ {version}", too_old=old, least="3.10")
 
 
 def clock(whose: str, apart_s: float) -> Finding:
