@@ -301,9 +301,9 @@ export const pages = {
     fields: {
       requests_per_minute: "Requests a minute", tokens_per_minute: "Tokens a minute", budget_day_usd: "Budget a day, US dollars",
       budget_month_usd: "Budget a month, US dollars", max_storage_bytes: "Room for documents, bytes", max_running: "Jobs at once",
-      max_queued: "Jobs that may wait", weight: "Share of the workers", audit_days: "Days for which the audit log is kept", retention_days: "Days for which content is kept",
+      max_queued: "Jobs that may wait", weight: "Share of the workers", audit_days: "Days for which the audit log is kept", retention_days: "Days for which content is kept", archive_days: "Days for which old conversations are kept as files",
     } as Record<string, string>,
-    hints: { requests_per_minute: "Empty: no limit.", retention_days: "Empty: for ever. Older conversations, jobs and documents are deleted." } as Record<string, string>,
+    hints: { requests_per_minute: "Empty: no limit.", retention_days: "Empty: for ever. Older conversations and jobs are deleted.", archive_days: "Empty: they are deleted. Otherwise, from when they are too old to be kept above." } as Record<string, string>,
   },
   performance: {
     title: "Performance",

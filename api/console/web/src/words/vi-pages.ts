@@ -302,9 +302,9 @@ export const pages: typeof en = {
     fields: {
       requests_per_minute: "Yêu cầu mỗi phút", tokens_per_minute: "Token mỗi phút", budget_day_usd: "Ngân sách mỗi ngày, đô la Mỹ",
       budget_month_usd: "Ngân sách mỗi tháng, đô la Mỹ", max_storage_bytes: "Chỗ cho tài liệu, byte", max_running: "Công việc cùng lúc",
-      max_queued: "Công việc được chờ", weight: "Phần của các worker", audit_days: "Số ngày giữ nhật ký", retention_days: "Số ngày giữ nội dung",
+      max_queued: "Công việc được chờ", weight: "Phần của các worker", audit_days: "Số ngày giữ nhật ký", retention_days: "Số ngày giữ nội dung", archive_days: "Số ngày giữ cuộc trò chuyện cũ dưới dạng tệp",
     },
-    hints: { requests_per_minute: "Để trống: không giới hạn.", retention_days: "Để trống: mãi mãi. Cuộc trò chuyện, công việc và tài liệu cũ hơn sẽ bị xoá." },
+    hints: { requests_per_minute: "Để trống: không giới hạn.", retention_days: "Để trống: mãi mãi. Cuộc trò chuyện và công việc cũ hơn sẽ bị xoá.", archive_days: "Để trống: chúng bị xoá. Nếu không, tính từ khi chúng quá thời hạn giữ ở trên." },
   },
   performance: {
     title: "Hiệu năng",

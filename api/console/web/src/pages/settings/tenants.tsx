@@ -15,6 +15,7 @@ import { NewKey } from "./keys";
 type Tenant = Schemas["TenantOut"];
 const LIMITS = ["requests_per_minute", "tokens_per_minute", "budget_day_usd", "budget_month_usd", "max_storage_bytes"] as const;
 const COUNTS = ["max_running", "max_queued", "weight", "audit_days"] as const;
+const DAYS = ["retention_days", "archive_days"] as const;
 
 export default function TenantsPage() {
   const w = words.value.tenants;
@@ -70,7 +71,7 @@ type FormProps = { tenant: Tenant | null; onClose: () => void; onSaved: () => vo
 
 function TenantForm({ tenant, onClose, onSaved, onKey }: FormProps) {
   const w = words.value.tenants;
-  const numbers: FormField[] = [...LIMITS, ...COUNTS, "retention_days" as const].map((name) => ({ name, label: w.fields[name] ?? name, hint: w.hints[name] }));
+  const numbers: FormField[] = [...LIMITS, ...COUNTS, ...DAYS].map((name) => ({ name, label: w.fields[name] ?? name, hint: w.hints[name] }));
   const fields: FormField[] = [
     ...(tenant ? [] : [{ name: "slug", label: w.slug, required: true, hint: w.slugHint }]),
     { name: "name", label: words.value.name, required: true },
@@ -97,7 +98,7 @@ function TenantForm({ tenant, onClose, onSaved, onKey }: FormProps) {
 function valuesOf(tenant: Tenant): Values {
   const text = (value: number | string | null) => (value === null ? "" : String(value));
   const limits = LIMITS.map((name) => [name, text(tenant.limits[name])]);
-  return { name: tenant.name, default_model: tenant.default_model ?? "", retention_days: text(tenant.retention_days), ...Object.fromEntries([...limits, ...COUNTS.map((name) => [name, text(tenant[name])])]) };
+  return { name: tenant.name, default_model: tenant.default_model ?? "", ...Object.fromEntries([...limits, ...[...COUNTS, ...DAYS].map((name) => [name, text(tenant[name])])]) };
 }
 
 /** An empty field of a limit is no limit; of a number that must be, what it was. */
@@ -105,7 +106,7 @@ function bodyOf(values: Values): Schemas["TenantChangeIn"] {
   const number = (name: string) => (values[name]?.trim() ? Number(values[name]) : null);
   const counts = COUNTS.filter((name) => number(name) !== null).map((name) => [name, number(name)]);
   return {
-    name: values.name, default_model: values.default_model || null, retention_days: number("retention_days"),
-    limits: Object.fromEntries(LIMITS.map((name) => [name, number(name)])), ...Object.fromEntries(counts),
+    name: values.name, default_model: values.default_model || null,
+    limits: Object.fromEntries(LIMITS.map((name) => [name, number(name)])), ...Object.fromEntries([...counts, ...DAYS.map((name) => [name, number(name)])]),
   } as Schemas["TenantChangeIn"];
 }
