@@ -17,7 +17,6 @@ from uuid import UUID
 
 import psycopg
 import pytest
-import redis
 
 from api.local.stores.local_stores import Stores, open_stores
 from schema.egress_uses import EGRESS_USES
@@ -28,6 +27,7 @@ from schema.installation.migrate import migrate
 from tests.fork_server import ForkServers
 from tests.reporting import Reporting, slow_first
 from tests.selection import choose, is_left_out, is_short, seed_of
+from tests.sentinels import connect, in_database
 from tests.system import System
 from tests.variants import named_variant, varied
 from tests.waiting import bounded
@@ -133,8 +133,8 @@ def database_url(stores: Stores, migrated: str) -> str:
 
 @pytest.fixture(scope="module")
 def redis_url(stores: Stores) -> str:
-    url = f"{stores.redis_url.rsplit('/', 1)[0]}/{next(_redis_numbers)}"
-    with redis.Redis.from_url(url) as client:
+    url = in_database(stores.redis_url, next(_redis_numbers))
+    with connect(url) as client:
         client.flushdb()
     return url
 

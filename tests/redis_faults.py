@@ -7,6 +7,7 @@ from typing import Literal
 
 import redis
 
+from tests.sentinels import connect
 from tests.waiting import wait_for
 
 Fault = Literal["demoted", "full", "cannot save"]
@@ -16,7 +17,7 @@ FAULTS: tuple[Fault, ...] = ("demoted", "full", "cannot save")
 @contextlib.asynccontextmanager
 async def refusing_writes(redis_url: str, fault: Fault, *, primary: tuple[str, int]) -> AsyncIterator[None]:
     """Have Redis refuse writes in the body; one that is demoted follows `primary`, where nothing has to be."""
-    with redis.Redis.from_url(redis_url, decode_responses=True) as db:
+    with connect(redis_url, decode_responses=True) as db:
         blocked = Path(db.config_get("dir")["dir"]) / db.config_get("dbfilename")["dbfilename"]
         try:
             _break(db, fault, primary, blocked)

@@ -6,7 +6,7 @@ with watched_valkey(tmp_path) as servers:
 """
 
 import contextlib
-import os
+import re
 import secrets
 import signal
 import subprocess
@@ -78,6 +78,11 @@ class WatchedValkey:
         """The process of the master."""
         return self._processes[self.master_port].pid
 
+    @property
+    def log_file(self) -> Path:
+        """What all of them log."""
+        return self.folder / "log"
+
     def open(self) -> None:
         """Start all, and wait until the sentinels know of each other and of both servers."""
         for port in self.ports:
@@ -120,17 +125,14 @@ class WatchedValkey:
             if port not in self._processes:
                 self._start(port)
 
-    def freeze(self, port: int) -> None:
-        """Have a server or a sentinel say nothing any more."""
-        os.kill(self._processes[port].pid, signal.SIGSTOP)
-
-    def thaw(self, port: int) -> None:
-        """Let it go on."""
-        os.kill(self._processes[port].pid, signal.SIGCONT)
+    def restart(self, *, clean: bool = True) -> None:
+        """Kill the master and start it again: it comes back as the master if it was not missed, else as a replica."""
+        self.kill()
+        self.start()
 
     def _start(self, port: int) -> None:
         kind = ["--sentinel"] if port in self.sentinel_ports else []
-        with (self._folder(port) / "log").open("ab") as log:
+        with self.log_file.open("ab") as log:
             command = [str(binary()), str(self._config(port)), *kind]
             self._processes[port] = start_child(command, death_signal=signal.SIGKILL, mode="same", log=log)
 
@@ -167,6 +169,11 @@ def watched_valkey(folder: Path, *, down_after_ms: int = DOWN_AFTER_MS) -> Itera
         servers.close()
 
 
+def in_database(url: str, number: int) -> str:
+    """The URL of another database of the same Redis."""
+    return re.sub(r"/\d+(?=\?|$)", f"/{number}", url)
+
+
 def find_master(url: str) -> tuple[str, int]:
     """Where the sentinels of a URL say that the master is."""
     address = RedisAddress.from_url(url)
@@ -176,17 +183,18 @@ def find_master(url: str) -> tuple[str, int]:
         return sentinels.discover_master(address.sentinels.master_name)
 
 
-def connect(url: str, *, decode_responses: bool = False) -> redis.Redis:
+def connect(url: str, *, decode_responses: bool = False) -> Any:
     """redis-py's client of the Redis of a URL: with sentinels, of the one that is the master now."""
-    return redis.Redis.from_url(_master_url(url), decode_responses=decode_responses)
+    return redis.Redis.from_url(master_url(url), decode_responses=decode_responses)
 
 
-def connect_async(url: str, *, decode_responses: bool = False) -> redis.asyncio.Redis:
+def connect_async(url: str, *, decode_responses: bool = False) -> Any:
     """The same, for `async with`."""
-    return redis.asyncio.Redis.from_url(_master_url(url), decode_responses=decode_responses)
+    return redis.asyncio.Redis.from_url(master_url(url), decode_responses=decode_responses)
 
 
-def _master_url(url: str) -> str:
+def master_url(url: str) -> str:
+    """The URL of the server that is the master now."""
     address = RedisAddress.from_url(url)
     if address.sentinels is None:
         return url

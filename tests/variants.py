@@ -1,6 +1,7 @@
 """The stores that an installation may have instead of one Postgres and one Redis, for chaos and journeys:
 
-./headrace chaos --quick --variant standby
+./headrace chaos --quick --variant standby     Postgres with a standby
+./headrace chaos --quick --variant sentinel    Redis with a replica and sentinels
 HEADRACE_VARIANT=standby ./headrace test tests/journeys
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 from api.local.stores.local_stores import Stores
 from tests.postgres_pair import postgres_pair
 from tests.rabbitmq import INSTALLED, MISSING, RabbitMQ
+from tests.sentinels import watched_valkey
 
 SETTING = "HEADRACE_VARIANT"
 
@@ -49,9 +51,18 @@ def _rabbitmq(stores: Stores, folder: Path) -> Iterator[Varied]:
         yield Varied(stores, lambda database_url: settings)
 
 
+@contextlib.contextmanager
+def _sentinel(stores: Stores, folder: Path) -> Iterator[Varied]:
+    """Two servers of Redis, and the sentinels that know the master."""
+    with watched_valkey(folder) as servers:
+        both: Any = servers  # is killed and started as the one server is
+        yield Varied(replace(stores, redis_url=servers.url, valkey=both))
+
+
 VARIANTS: dict[str, Callable[[Stores, Path], AbstractContextManager[Varied]]] = {
     "standby": _standby,
     "rabbitmq": _rabbitmq,
+    "sentinel": _sentinel,
 }
 
 

@@ -35,6 +35,7 @@ examples:
   ./headrace chaos --case 5 --case "late"      some cases only
   ./headrace chaos --case 5 --seed 1234        a run once more, with the same random choices
   ./headrace chaos --quick --variant standby   over a Postgres whose commits wait for a standby
+  ./headrace chaos --quick --variant sentinel  over a Redis that sentinels watch
   ./headrace chaos --upgrade                   an earlier commit serves, this code takes over under load
   ./headrace chaos --mutant all                break a promise in a copy of the code: the oracle must notice
 """

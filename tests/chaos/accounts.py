@@ -5,10 +5,10 @@ import time
 from uuid import UUID
 
 import psycopg
-import redis.asyncio as redis
 
 from schema import redis_names
 from tests.chaos.oracle import Charged
+from tests.sentinels import connect_async
 
 SETTLED_S = 120.0  # reservations that a dead process left are settled after a minute
 
@@ -32,16 +32,16 @@ async def judge_accounts(database_url: str, redis_url: str, tenant_id: UUID, use
     assert row is not None
     charged = Charged(*row)
     wrong = [] if charged == used else [f"jobs used {used} and were charged {charged}"]
-    left = await _reservations(redis_url, tenant_id)
+    left = await open_reservations(redis_url, tenant_id)
     if left:
         wrong.append(f"still reserved after {SETTLED_S:g} s: {left}")
     return wrong, max(0, charged.jobs - used.jobs)
 
 
-async def _reservations(redis_url: str, tenant_id: UUID) -> str:
+async def open_reservations(redis_url: str, tenant_id: UUID) -> str:
     """Wait until nothing of the tenant is reserved; return what is, if that takes too long."""
     jobs, reserved = redis_names.limits(tenant_id)[:2]
-    async with redis.Redis.from_url(redis_url, decode_responses=True) as db:
+    async with connect_async(redis_url, decode_responses=True) as db:
         give_up = time.monotonic() + SETTLED_S
         while True:
             held, sums = await db.hlen(jobs), await db.hgetall(reserved)

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import psycopg
-import redis
 
 from tests.chaos.proxy import Proxy
 from tests.chaos.table import case, load_of, proxied_worker, spent_tries
 from tests.chaos.world import Load, World
+from tests.sentinels import connect, master_url
 from tests.waiting import wait_for
 
 
@@ -99,7 +99,7 @@ async def zombies(world: World, load: Load, scale: float) -> None:
         frozen.send_signal(signal.SIGSTOP)
         await asyncio.sleep(8.5)  # the lease is 6 s, and the next attempt has 9 s to go
         if wiped:
-            with redis.Redis.from_url(world.stores.redis_url) as db:
+            with connect(world.stores.redis_url) as db:
                 db.flushall()
         frozen.send_signal(signal.SIGCONT)
         await work
@@ -108,7 +108,7 @@ async def zombies(world: World, load: Load, scale: float) -> None:
 @case(24, "worker deaf")
 async def worker_deaf(world: World, load: Load, scale: float) -> list[str]:
     """The only worker's consumer loses its connection without noticing; the watchdog must end the process."""
-    url = urlsplit(world.stores.redis_url)
+    url = urlsplit(master_url(world.stores.redis_url))
     for name in ("chat", "chat2"):
         await world.remove(name)
     async with Proxy(url.port or 6379) as proxy:

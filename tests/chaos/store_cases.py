@@ -20,6 +20,7 @@ from tests.chaos.proxy import Proxy, one_in
 from tests.chaos.table import case, load_of, proxied_worker, restarted_with
 from tests.chaos.world import ROLES, Load, World
 from tests.redis_faults import refusing_writes
+from tests.sentinels import WatchedValkey, connect
 from tests.system import free_port
 from tests.waiting import PATIENCE_S, wait_for
 from workers.queue.doorbell import Doorbell
@@ -47,6 +48,9 @@ async def redis_errors(world: World, load: Load, scale: float) -> None:
 @case(6, "Redis failover")
 async def redis_failover(world: World, load: Load, scale: float) -> list[str]:
     """The primary is demoted, its replica promoted, and the address leads to the replica a moment later."""
+    if isinstance(world.stores.valkey, WatchedValkey):
+        world.notes.append("not played: sentinels would undo it; see the case of their own")
+        return []
     primary = urlsplit(world.stores.redis_url)
     async with (
         _replica(world) as replica,
@@ -57,7 +61,7 @@ async def redis_failover(world: World, load: Load, scale: float) -> list[str]:
         async with load_of(world, load, 400 * scale, 40, long="text-250-at-25"):
             await world.pause(1, 2)
             world.faults += 1
-            with redis.Redis.from_url(world.stores.redis_url) as old, _at(world, replica.port) as new:
+            with connect(world.stores.redis_url) as old, _at(world, replica.port) as new:
                 new.replicaof("NO", "ONE")
                 old.replicaof("127.0.0.1", replica.port)
                 await world.pause(2, 3)
@@ -65,7 +69,7 @@ async def redis_failover(world: World, load: Load, scale: float) -> list[str]:
                 await world.pause(2, 3)
         ended = [name for name in ROLES if world.system.processes[name].poll() is not None]
         again = [name for name in ROLES if world.system.processes[name].pid != pids[name]]
-        with redis.Redis.from_url(world.stores.redis_url) as old:
+        with connect(world.stores.redis_url) as old:
             old.replicaof("NO", "ONE")
     return [f"{name} ended in the failover" for name in sorted({*ended, *again})]
 
@@ -90,7 +94,7 @@ async def _replica(world: World) -> AsyncIterator[EmbeddedValkey]:
     folder = world.system.folder / "replica"
     with open_stores(folder, durable=False, database_url=world.stores.database_url) as stores:
         assert stores.valkey is not None
-        with redis.Redis.from_url(world.stores.redis_url) as first, redis.Redis.from_url(stores.redis_url) as db:
+        with connect(world.stores.redis_url) as first, connect(stores.redis_url) as db:
             for each in (first, db):
                 each.config_set("masterauth", url.password or "")
             db.replicaof("127.0.0.1", url.port or 6379)
@@ -105,13 +109,13 @@ def _url_at(world: World, port: int) -> str:
 
 def _at(world: World, port: int) -> redis.Redis:
     """A client of the server at `port`, which has the password of the first."""
-    return redis.Redis.from_url(_url_at(world, port))
+    return connect(_url_at(world, port))
 
 
 @case(7, "Redis full")
 async def redis_full(world: World, load: Load, scale: float) -> None:
     async with load_of(world, load, 200 * scale, 10):
-        with redis.Redis.from_url(world.stores.redis_url) as db:
+        with connect(world.stores.redis_url) as db:
             world.faults += 1
             db.config_set("maxmemory", "1mb")
             await world.pause(4, 6)
@@ -121,7 +125,7 @@ async def redis_full(world: World, load: Load, scale: float) -> None:
 @case(28, "Redis at its bound")
 async def redis_at_its_bound(world: World, load: Load, scale: float) -> None:
     """Ended jobs fill what is left of its memory within seconds: they make room for one another, and running ones go on."""
-    with redis.Redis.from_url(world.stores.redis_url) as db:
+    with connect(world.stores.redis_url) as db:
         before = str(db.config_get("maxmemory")["maxmemory"])
         db.config_set("maxmemory", db.info("memory")["used_memory"] + (2 << 20))
         world.faults += 1

@@ -15,6 +15,7 @@ from tests.chaos.world import Load, World
 from tests.conftest import TestTenant
 from tests.counterparts.webhook_receiver import WebhookReceiver
 from tests.secret import VAULT
+from tests.sentinels import connect
 from tests.waiting import PATIENCE_S, wait_for
 from workers.webhooks.secrets import EndpointSecrets, seal_secrets
 from workers.webhooks.signing import NotVerified, new_secret, verify
@@ -92,7 +93,7 @@ async def _break(world: World, receiver: WebhookReceiver, rounds: int) -> None:
             world.kill(world.rng.choice(("api", "api2", "scheduler")))
         if n % 5 == 2:
             world.faults += 1
-            with contextlib.suppress(redis.RedisError), redis.Redis.from_url(world.stores.redis_url) as wire:
+            with contextlib.suppress(redis.RedisError), connect(world.stores.redis_url) as wire:
                 wire.flushall()
         await world.pause(0.5, 1.5)
 

@@ -1,1 +1,1 @@
-"""Redis: a connection class, and a pipelining client built on it."""
+"""Redis: its address, a connection class, a pipelining client built on it, and the sentinels that know the master."""

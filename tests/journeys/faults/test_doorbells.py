@@ -3,12 +3,11 @@
 import json
 from uuid import UUID
 
-import redis
-
 from api.local.stores.local_stores import Stores
 from tests.conftest import TestTenant
 from tests.counterparts.behaviours import text
 from tests.journeys.client import Client, assert_complete
+from tests.sentinels import connect
 from tests.system import ModelProcess, System
 from workers.queue.doorbell import Doorbell, envelope
 
@@ -16,7 +15,7 @@ from workers.queue.doorbell import Doorbell, envelope
 def ring(stores: Stores, tenant: TestTenant, job_id: str, seqs: list[int]) -> None:
     """Put doorbells for a job into the workers' queue."""
     bells = [envelope(Doorbell(tenant.id, UUID(job_id), "chat", seq, None)) for seq in seqs]
-    with redis.Redis.from_url(stores.redis_url) as db:
+    with connect(stores.redis_url) as db:
         db.lpush("chat", *bells)
 
 
@@ -39,7 +38,7 @@ async def test_a_hundred_doorbells_for_one_job_run_it_once(
 
 
 async def test_messages_that_are_no_doorbells_do_not_stop_the_worker(stores: Stores, system: System, client: Client):
-    with redis.Redis.from_url(stores.redis_url) as db:
+    with connect(stores.redis_url) as db:
         forged = json.loads(envelope(Doorbell(UUID(int=1), UUID(int=2), "chat", 1, None)))
         forged["headers"]["task"] = "nobody.knows"
         db.lpush("chat", json.dumps(forged))

@@ -5,12 +5,12 @@ import os
 import signal
 
 import pytest
-import redis
 
 from api.local.stores.local_stores import Stores
 from tests.counterparts.behaviours import text
 from tests.journeys.client import Client, assert_complete
 from tests.redis_faults import FAULTS, Fault, refusing_writes
+from tests.sentinels import connect
 from tests.system import System
 from tests.waiting import wait_for
 
@@ -30,7 +30,7 @@ async def test_streams_go_on_when_redis_is_wiped(fragile: Fragile, fragile_clien
     streams = [await fragile_client.ask("text-120-at-60") for _ in range(4)]
     for stream in streams:
         await stream.until("message.delta", 20)
-    with redis.Redis.from_url(fragile[0].redis_url) as db:
+    with connect(fragile[0].redis_url) as db:
         db.flushall()
     late = await fragile_client.follow(streams[0].job_id)
 

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
 
 import pytest
-import redis
 from standardwebhooks.webhooks import Webhook
 
 from api.local.stores.local_stores import Stores
 from tests.conftest import TestTenant, make_tenant
 from tests.counterparts.webhook_receiver import Message, WebhookReceiver
 from tests.journeys.client import Client
+from tests.sentinels import connect
 from tests.system import ROOT, System, free_port
 from tests.waiting import PATIENCE_S, wait_for
 from tests.workers.jobs import rows
@@ -100,7 +100,7 @@ async def test_everybody_may_die_and_each_end_is_told(fragile: Fragile, delivere
         for victim in ("default", "chat", "scheduler", "api"):
             system.kill(victim)
             await back(system, victim)
-            with redis.Redis.from_url(stores.redis_url) as wire:
+            with connect(stores.redis_url) as wire:
                 wire.flushall()
             jobs += [(await client.submit("text-20-at-40"))["job_id"] for _ in range(5)]
         await wait_for(lambda: set(jobs) <= by_job(receiver.messages).keys(), "all are told")

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import psycopg
-import redis
 from psycopg import sql
+
+from tests.sentinels import connect
 
 Place = tuple[str, bytes]
 
@@ -54,7 +55,7 @@ def _unescape(escape: re.Match[bytes]) -> bytes:
 def redis_contents(redis_url: str) -> list[Place]:
     """Every key of every database with what it holds."""
     places: list[Place] = []
-    with redis.Redis.from_url(redis_url) as db:
+    with connect(redis_url) as db:
         assert {"db0"} >= set(db.info("keyspace")), "only database 0 is read"
         for key in db.scan_iter(count=1000):
             match db.type(key):
@@ -88,7 +89,7 @@ def _flat(held: object) -> Iterator[bytes]:
 
 def redis_snapshot(redis_url: str) -> bytes:
     """The file that Redis saves itself to, with nothing compressed."""
-    with redis.Redis.from_url(redis_url) as db:
+    with connect(redis_url) as db:
         db.config_set("rdbcompression", "no")
         db.save()
         names = {name: db.config_get(name)[name] for name in ("dir", "dbfilename")}

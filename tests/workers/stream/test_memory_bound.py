@@ -10,6 +10,7 @@ from api.local.stores.valkey import EmbeddedValkey
 from schema.ids import new_id
 from schema.redis_names import job_events, job_fence, used_login_state
 from tests.conftest import Stores
+from tests.sentinels import connect
 from workers.redis.address import RedisAddress
 from workers.redis.client import RedisClient
 from workers.stream.memory_bound import MemoryBound, read_memory
@@ -28,7 +29,7 @@ async def client(redis_url: str) -> AsyncIterator[RedisClient]:
 @pytest.fixture
 def bounded(stores: Stores, redis_url: str):
     """A bound that is reached with 4 MB more."""
-    with redis.Redis.from_url(redis_url) as db:
+    with connect(redis_url) as db:
         before = str(db.config_get("maxmemory")["maxmemory"])
         db.config_set("maxmemory", db.info("memory")["used_memory"] + 4 * MB)
         yield db
@@ -61,7 +62,7 @@ async def test_ended_streams_go_and_what_is_needed_stays(client: RedisClient, bo
 
 
 async def test_with_room_nothing_is_removed(client: RedisClient, redis_url: str) -> None:
-    with redis.Redis.from_url(redis_url) as db:
+    with connect(redis_url) as db:
         add_job(db, stream_ms=ENDED_TTL_MS, fence_ms=ENDED_FENCE_TTL_MS)
     assert 0 == await MemoryBound(client).keep()
 
