@@ -149,6 +149,8 @@ class World:
 
     async def ring(self, doorbells: Sequence[Doorbell]) -> None:
         """Ring doorbells of our own making, where the workers listen."""
+        if not doorbells:
+            return
         async with contextlib.AsyncExitStack() as opened:
             client = RedisClient(RedisAddress.from_url(self.stores.redis_url))
             opened.push_async_callback(client.close)
