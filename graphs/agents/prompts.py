@@ -50,8 +50,9 @@ def check_prompt(template: str, *, field: str = "prompt") -> None:
 
 
 PASSAGES_PROMPT = """\
-Answer from these passages of the user's documents and cite them by their numbers, as [1] or [2, 3]. Where they
-don't answer, say that it is not in the documents.
+Answer from these passages of the user's documents and cite them by their numbers, as [1] or [2, 3]. They are near to
+the question, which doesn't mean that they answer it. Where they don't say what is asked, add nothing of your own: say in
+the user's language that it is not in the documents, and what is nearest to it in them.
 
 {passages}"""
 

@@ -18,8 +18,9 @@ MAX_NEAREST, MAX_NEAREST_CHARS = 2, 400
 SPEC = ToolSpec(
     name="search_documents",
     description=(
-        "Search the organisation's own documents. Returns numbered passages with document and page. Cite them as [1], [2]; "
-        "when none answers the question, say that it is not in the documents."
+        "Search the organisation's own documents. Returns numbered passages with document and page, which are near to the "
+        "question. Cite them as [1], [2]; where none says what is asked, say that it is not in the documents, and what is "
+        "nearest."
     ),
     parameters={
         "type": "object",

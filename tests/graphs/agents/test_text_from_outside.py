@@ -14,6 +14,7 @@ from graphs.providers.contract import Message, ModelRequest, TextPart, ToolCallP
 from graphs.providers.offline.replies import reply
 from tests.graphs.pipeline_stubs import CountingTool, PipelineHarness, ProcessKilled, StubModel
 from tests.graphs.providers.offline.test_tools import tool as offered
+from tools.builtin.search_documents import SPEC
 from tools.contract import FunctionTool, ToolContext, ToolResult, ToolSpec
 from tools.errors import ToolFailed
 
@@ -193,6 +194,14 @@ async def test_no_two_runs_have_the_same_code() -> None:
     before, _, behind = texts[0].partition(MARK.findall(texts[0])[0])
     assert texts[1].startswith(before), "what stands before the code can be cached"
     assert len(behind) < 300
+
+
+async def test_a_model_is_told_that_near_passages_need_not_answer_and_to_name_what_is_nearest() -> None:
+    harness = PipelineHarness(agents=(AgentSpec(name="Talker", graph="chat", prompt="Talk."),))
+    await harness.run_agent("Talker", sources=[PASSAGE])
+    told = " ".join(" ".join(message.text for message in harness.model.requests[0].messages).split())
+    assert "say in the user's language that it is not in the documents, and what is nearest to it in them" in told
+    assert "where none says what is asked, say that it is not in the documents" in SPEC.description
 
 
 async def test_a_prompt_without_text_from_outside_is_the_same_in_each_run() -> None:
