@@ -13,8 +13,8 @@ ROUTES_BY_WORDS = (
     "headrace:routes_by_words"  # a channel that workers listen to which lack what they route with: /health counts them
 )
 
-BORN = "headrace:born"  # a time in seconds that is gone if Redis is wiped: what is older, it may have forgotten
-BORN_KEYS = (BORN, "headrace:born:master")  # and the replication id that the master had then
+STARTED_AT = "headrace:born"  # a time in seconds that is gone if Redis is wiped: what is older, it may have forgotten
+STARTED_AT_KEYS = (STARTED_AT, "headrace:born:master")  # and the replication id that the master had then
 
 HEALTH_CHECK = "headrace:health"  # written by health checks
 PROCESSES = "headrace:processes"  # the hash {process: how it is}, which each process writes every two seconds

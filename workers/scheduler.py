@@ -32,7 +32,7 @@ from workers.health.backlog import BacklogFigures
 from workers.health.certificates import served_certificates
 from workers.health.healing_audit import HealingAudit, Reconnections
 from workers.health.loop_lag import LoopLag
-from workers.health.parts import Watched, all_parts
+from workers.health.parts import WatchDependencies, all_parts
 from workers.health.providers import ProviderWatch
 from workers.health.reports import Reporter
 from workers.health.watch import ServiceWatch
@@ -146,7 +146,7 @@ class Scheduler:
         vendors = await self._stack.enter_async_context(Providers(settings.providers))
         providers = ProviderWatch(redis, vendors, self._audit)
         reconnections = Reconnections(self._audit)
-        watched = Watched(
+        watched = WatchDependencies(
             *(self._pool, self._system_pool, redis, hub, self._storage, settings.storage.folder, self.backlog),
             *(providers, self._audit, reconnections, settings.health),
             served_certificates(settings.health.public_url, settings.redis_url, settings.database_url),

@@ -181,15 +181,15 @@ def _whole(env: Mapping[str, str], name: str, default: int) -> int:
     return int(value)
 
 
-LEAST_PASSWORD = 12
+MIN_PASSWORD = 12
 
 
 def _sign_in(env: Mapping[str, str], name: str) -> str | None:
     text = env.get(name, "").strip()
     user, _, password = text.partition(":")
-    if text and (not user or len(password) < LEAST_PASSWORD or not text.isprintable() or "," in text):
+    if text and (not user or len(password) < MIN_PASSWORD or not text.isprintable() or "," in text):
         raise ValueError(
-            f"{name} must be name:password, without commas; the password has {LEAST_PASSWORD} characters or more."
+            f"{name} must be name:password, without commas; the password has {MIN_PASSWORD} characters or more."
         )
     return text or None
 

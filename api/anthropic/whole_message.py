@@ -8,7 +8,7 @@ from api.anthropic.message_fold import message_id, stop_of, tool_use, usage_out
 from api.anthropic.schemas import AssistantMessageOut
 from api.anthropic.signatures import sign
 from api.chat.await_answer import ANSWER_EVENTS, Answer
-from graphs.providers.anthropic.thoughts import thought_blocks, weave
+from graphs.providers.anthropic.thoughts import interleave, thought_blocks
 from schema.events import JobRestarted, MessageCompleted, ReasoningDelta, decode_event, read_frames
 from workers.stream.follow import Follower
 
@@ -43,7 +43,7 @@ async def collect_message(follower: Follower, model: str, *, native: bool) -> As
 def _blocks(message: MessageCompleted, thought: str, vendor: str, *, native: bool) -> list[Json]:
     calls = [{**tool_use(call, vendor), "input": _input(call)} for call in message.tool_calls or ()]
     if native and (signed := thought_blocks(message.extra or {})):
-        return weave(message.text, calls, signed)
+        return interleave(message.text, calls, signed)
     said = message.text if native else message.text + (message.refusal or "")
     thinking = [{"type": "thinking", "thinking": thought, "signature": sign(vendor)}] if thought else []
     return [*thinking, *([{"type": "text", "text": said}] if said else []), *calls]

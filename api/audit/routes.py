@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from api.auth.principals import MayManageTenants, MayReadAudit
 from api.auth.tenant_scope import TenantName, reading_tenant
-from api.http.csv import CSV, CSV_HEADERS, MOST_ROWS, columns_of, csv_response, wants_csv
+from api.http.csv import CSV, CSV_HEADERS, MAX_ROWS, columns_of, csv_response, wants_csv
 from api.http.errors import problems
 from api.http.fields import NextCursor
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor
@@ -195,7 +195,7 @@ async def list_audit_entries(
 ) -> Response[Any]:
     """Lists what was done in your tenant, newest first. With `Accept: text/csv` you get up to 5,000 entries as a file."""
     as_csv = wants_csv(request.headers)
-    wanted = msgspec.structs.replace(audit_filter, limit=MOST_ROWS) if as_csv else audit_filter
+    wanted = msgspec.structs.replace(audit_filter, limit=MAX_ROWS) if as_csv else audit_filter
     async with principal.tx(resources.core.pool) as db:
         page = await _page(db, principal.tenant_id, wanted)
     if as_csv:

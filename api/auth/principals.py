@@ -57,7 +57,7 @@ CHANGES_CALLERS: frozenset[Right] = frozenset(
 """Rights to change what is cached of callers: who they are, what they may do, which agents and models they can use. After such
 a request this process forgets it, before it responds (`Resources.forget`)."""
 
-GIVES_MORE: frozenset[Right] = frozenset(
+RAISES_LIMITS: frozenset[Right] = frozenset(
     {
         *("keys.own", "keys.manage", "users.manage", "credentials.manage", "sign_in.manage"),
         *("tenants.manage", "models.manage"),
@@ -295,7 +295,7 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
 def _require_unlimited_key(principal: Principal, right: Right, method: str) -> None:
     """Raise Forbidden if a key with a budget, its own or its user's, would change what could give it more. It may
     revoke keys, and keys for a user share that user's budget."""
-    if principal.kind != "key" or not principal.budgets or right not in GIVES_MORE or method == "GET":
+    if principal.kind != "key" or not principal.budgets or right not in RAISES_LIMITS or method == "GET":
         return
     limited_itself = any(budget.of == "key" for budget in principal.budgets)
     if right == "keys.own" and (method == "DELETE" or not limited_itself):

@@ -48,7 +48,7 @@ HOLD_S, RENEW_S = 20.0, 4.0
 """How long a line is held, and how often that is renewed, which is when its batch is found to have ended."""
 MAX_DELAY_S = 60.0
 SUSPENDED_DELAY_S = 30.0
-LEFT = 499
+CLIENT_CLOSED_REQUEST = 499
 """The status of an answer that nobody waits for any more."""
 USED_UP = ("insufficient_quota", "budget_exceeded")
 """Codes of a budget that is used up, in OpenAI's and in Anthropic's shape: waiting may take a month."""
@@ -124,7 +124,7 @@ class LineServer:
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
-        delay_s = 0.0 if answer.status_code == LEFT else _delay_s(answer)
+        delay_s = 0.0 if answer.status_code == CLIENT_CLOSED_REQUEST else _delay_s(answer)
         async with self._tx(line) as db:
             if delay_s is not None:
                 await queries.postpone_line(db, line, delay_s=delay_s)

@@ -29,8 +29,8 @@ NONE = (
 Token = Annotated[str, PathParameter(max_length=200, description="The authority's token.")]
 
 
-class Looks:
-    """How many looks this process may still take in a second. It fails closed: an authority tries again."""
+class RequestRate:
+    """How many requests this process still answers in this second. It fails closed: an authority tries again."""
 
     def __init__(self, per_s: int) -> None:
         self._per_s, self._second, self._taken = per_s, 0, 0
@@ -45,7 +45,7 @@ class Looks:
             raise LimitReached("Too many challenges are asked for.", code="rate_limit_exceeded", retry_after_s=1)
 
 
-looks = Looks(PER_S)
+request_rate = RequestRate(PER_S)
 
 
 @get(
@@ -60,7 +60,7 @@ async def answer_challenge(token: Token, resources: AppResources) -> Response[st
     """Returns the key authorization of an order that waits, for the authority to check that this host is ours."""
     if not TOKEN.fullmatch(token):
         raise NotFound(NONE)
-    looks.take()
+    request_rate.take()
     async with tenant_tx(resources.core.pool, PLATFORM) as db:
         answer = await find_answer(db, token)
     if answer is None:

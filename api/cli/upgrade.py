@@ -58,7 +58,7 @@ def describe(plan: UpgradePlan, free: int | None) -> Iterator[str]:
     yield f"The database has schema {plan.has or 'none'}; {number} would bring it to {plan.newest}:"
     for each in plan.missing:
         yield f"  {each.revision}  {' '.join(each.title.split()).rstrip('.')}"
-        yield from (f"        {told(effect)}" for effect in each.effects)
+        yield from (f"        {describe_effect(effect)}" for effect in each.effects)
     if plan.breaks_the_old:
         yield "They can NOT run while the version before serves: stop its processes first."
     elif plan.has:
@@ -67,7 +67,7 @@ def describe(plan: UpgradePlan, free: int | None) -> Iterator[str]:
     yield "Back up first (./headrace backup), then run ./headrace migrate. Nothing was changed now."
 
 
-def told(effect: Effect) -> str:
+def describe_effect(effect: Effect) -> str:
     """Say what is done to a table, and who waits."""
     return f"{effect.kind} {effect.table} ({effect.bytes / 1e6:,.1f} MB): {WAITS[effect.kind]}"
 

@@ -29,10 +29,10 @@ log = structlog.get_logger()
 TICK_S = 0.25  # between two messages of a stream
 CROWDED_TICK_S = 2.0  # after so many changes that streams are told to read their lists again
 RETRY_S = 1.0
-MOST_ROWS = 100
+MAX_ROWS = 100
 """Rows of a noun in one message; if more have changed, the message says that its list must be read again."""
 RECHECK_S = 10.0
-MOST_RECHECKED = 200
+MAX_RECHECKED = 200
 PLACE = re.compile(r"[0-9]{1,16}-[0-9]{1,16}")
 NO_PLACE = "0-0"
 
@@ -59,7 +59,7 @@ ReadRows = Callable[[UUID, Sequence[Change]], Awaitable[list[ChangedRow]]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sees:
+class Visibility:
     """What a stream's caller may see: of whose rows (None: all of the tenant), and which nouns."""
 
     visible_user_id: UUID | None
@@ -76,7 +76,7 @@ class Sees:
 class Listener:
     """One open stream. `place` is how far it has come; `resumed` says whether it knows all before that."""
 
-    sees: Sees
+    sees: Visibility
     place: str = NO_PLACE
     resumed: bool = False
     is_new: bool = True
@@ -94,7 +94,7 @@ class Listener:
 
     def take(self, place: str, rows: Sequence[ChangedRow], deleted: Sequence[Change], reload: set[Noun]) -> None:
         """Take what the caller may see of the latest changes."""
-        self.place = max(self.place, place, key=order)
+        self.place = max(self.place, place, key=stream_position)
         for row in rows:
             if self.sees.row(row):
                 self.rows[row.change] = row
@@ -110,11 +110,11 @@ class Listener:
 
     def _bound(self) -> None:
         """Whoever reads slowly is told to read the lists again, instead of all that happened meanwhile."""
-        if len(self.rows) + len(self.deleted) > 4 * MOST_ROWS:
+        if len(self.rows) + len(self.deleted) > 4 * MAX_ROWS:
             self.reload |= {change.noun for change in (*self.rows, *self.deleted)}
             self.rows.clear()
             self.deleted.clear()
-        while len(self._shown) > 10 * MOST_ROWS:
+        while len(self._shown) > 10 * MAX_ROWS:
             del self._shown[next(iter(self._shown))]
 
 
@@ -157,7 +157,7 @@ class Feed:
 
     def add(self, place: str, changes: Sequence[Change]) -> None:
         """Take note of changes that have just come."""
-        self._place = max(self._place, place, key=order)
+        self._place = max(self._place, place, key=stream_position)
         self._pending.update(dict.fromkeys(changes))
         self._rechecked.difference_update(change.id for change in changes)
         self._start()
@@ -199,7 +199,7 @@ class Feed:
         pending, self._pending, place = self._pending, {}, self._place
         owed = {listener: listener.owed for listener in self.listeners if listener.owed}
         changes = dict.fromkeys(pending) | {c: None for entries in owed.values() for _, some in entries for c in some}
-        crowded = set[Noun](noun for noun in LETTERS if sum(c.noun == noun for c in changes) > MOST_ROWS)
+        crowded = set[Noun](noun for noun in LETTERS if sum(c.noun == noun for c in changes) > MAX_ROWS)
         try:
             rows = await self._read_rows(self.tenant_id, [c for c in changes if c.noun not in crowded])
         except HeadraceError as error:
@@ -213,7 +213,7 @@ class Feed:
             if listener in owed:
                 listener.owed = []
                 last = owed[listener][-1][0]
-                listener.take(max(place, last, key=order), rows, deleted, crowded)
+                listener.take(max(place, last, key=stream_position), rows, deleted, crowded)
             elif pending:
                 listener.take(place, shown, [change for change in deleted if change in pending], crowded)
         return CROWDED_TICK_S if crowded else TICK_S
@@ -229,7 +229,7 @@ class Feed:
                 self._live.pop(row.id, None)
                 if row.state not in TERMINAL:
                     self._live[row.id] = row.state
-        while len(self._live) > MOST_RECHECKED:
+        while len(self._live) > MAX_RECHECKED:
             del self._live[next(iter(self._live))]
         return [row for row in rows if row.id not in rechecked or known.get(row.id) != row.state]
 
@@ -255,7 +255,7 @@ class ChangeFeeds:
             await feed.closed()
         await self._subscriber.close()
 
-    async def open(self, tenant_id: UUID, sees: Sees, after: str, read_rows: ReadRows) -> Listener:
+    async def open(self, tenant_id: UUID, sees: Visibility, after: str, read_rows: ReadRows) -> Listener:
         """Return a stream's listener, which goes on after the place `after` if what came since is still known. `read_rows` is
         the same for all."""
         if self._upkeep is None:
@@ -311,7 +311,7 @@ class ChangeFeeds:
                 await keep_watching(self._redis, [feed.tenant_id for feed in self._feeds.values()])
 
 
-def order(place: str) -> tuple[int, int]:
+def stream_position(place: str) -> tuple[int, int]:
     """Return what places are compared by."""
     time, _, number = place.partition("-")
     return int(time), int(number)

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from api.auth.principals import MayReadJobs, Principal, authenticate_caller
 from api.documents.schemas import DocumentOut
-from api.events.feeds import NO_PLACE, PLACE, Listener, Sees
+from api.events.feeds import NO_PLACE, PLACE, Listener, Visibility
 from api.events.rows import read_rows
 from api.http.errors import problems
 from api.http.sse import EVENT_STREAM, EventStream
@@ -102,7 +102,7 @@ async def stream_changes(
     if place and not PLACE.fullmatch(place):
         raise InputError(NOT_AN_ID, field="after" if after else "Last-Event-ID")
     nouns = frozenset[Noun](noun for noun, right in RIGHTS.items() if right in principal.rights)
-    sees = Sees(visible_user_id=principal.visible_user_id, nouns=nouns)
+    sees = Visibility(visible_user_id=principal.visible_user_id, nouns=nouns)
     read = partial(read_rows, resources.core.pool, resources.core.redis)
     listener = await resources.feeds.open(principal.tenant_id, sees, place, read)
     frames = _frames(resources, principal, listener, lambda: _may_still_read(request))

@@ -49,7 +49,7 @@ MAX_HEADER_BYTES = 64 * 1024
 LINGER_S = 30.0
 """How long the rest of a body is read and dropped after it was answered early, so that its client reads the response."""
 
-LAST_WORDS_S = 2.0
+CLOSE_DELAY_S = 2.0
 """How long a refused client may go on sending: closed at once, its system would drop the response."""
 
 NOT_ENCODED = (
@@ -218,7 +218,7 @@ class Connection(HttpToolsProtocol):
         self.flow.resume_reading()
         path = (getattr(self, "url", b"") or b"/").partition(b"?")[0]
         self.transport.write(_response(code, path, detail or CATALOG[code].detail))
-        self.loop.call_later(LAST_WORDS_S, self.transport.close)
+        self.loop.call_later(CLOSE_DELAY_S, self.transport.close)
 
 
 def _size(header: tuple[bytes, bytes]) -> int:

@@ -10,7 +10,7 @@ from litestar import Response
 from litestar.datastructures import Headers
 
 CSV = "text/csv"
-MOST_ROWS = 5000
+MAX_ROWS = 5000
 """Rows of one answer; where there are others, `NEXT_CURSOR` says how to go on."""
 NEXT_CURSOR = "X-Headrace-Next-Cursor"
 CSV_HEADERS = {200: (NEXT_CURSOR,)}

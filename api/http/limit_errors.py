@@ -9,7 +9,7 @@ from schema.metrics.catalog import RATE_LIMITED
 from workers.limits.headers import rate_limit_headers
 from workers.limits.limits import BUDGETS, WINDOWS, Verdict, Window
 from workers.limits.rates import RATES, Rates
-from workers.limits.refusals import Wanted, budget_used_up, find_too_large, longest
+from workers.limits.refusals import RequestedUsage, budget_used_up, find_too_large, longest
 
 RATE_EXCEEDED = "This tenant's rate limit is reached ({}). Retry after {} s. The RateLimit header shows what is left."
 
@@ -27,7 +27,7 @@ def declared_rate(opt: Mapping[str, Any]) -> RateClass | None:
     return opt.get("rate")
 
 
-def limit_error(verdict: Verdict, wanted: Wanted | None = None) -> LimitReached:
+def limit_error(verdict: Verdict, wanted: RequestedUsage | None = None) -> LimitReached:
     """Return the error of a refused reservation; an exceeded budget takes precedence over a rate. One of a request that no
     waiting makes fit has no `Retry-After`."""
     for policy in verdict.violated:

@@ -20,7 +20,7 @@ MAX_TEXT = 1_000_000
 
 
 @dataclass(frozen=True)
-class Said:
+class ImportedMessage:
     """A message: who said what, and when, if that is known."""
 
     role: Role
@@ -37,7 +37,7 @@ class Conversation:
     id: str
     user: str | None
     title: str
-    said: tuple[Said, ...]
+    said: tuple[ImportedMessage, ...]
     created_at: datetime | None = None
     ids_are_global: bool = False
 
@@ -62,7 +62,7 @@ class Unknown(ValueError):
     """Something isn't what the reader takes it for; the message says where and what, without what people wrote."""
 
 
-def read_messages(items: Iterable[Any], left_out: Counter[str]) -> Iterator[Said]:
+def read_messages(items: Iterable[Any], left_out: Counter[str]) -> Iterator[ImportedMessage]:
     """Yield the messages of people and models that have a text; the others are counted by what they are."""
     for item in items:
         if not isinstance(item, dict):
@@ -77,7 +77,7 @@ def read_messages(items: Iterable[Any], left_out: Counter[str]) -> Iterator[Said
         elif len(text) > MAX_TEXT:
             left_out[f"messages of more than {MAX_TEXT:,} characters"] += 1
         else:
-            yield Said(ROLES[role], text, time_of(first(message, TIME_NAMES), left_out))
+            yield ImportedMessage(ROLES[role], text, time_of(first(message, TIME_NAMES), left_out))
 
 
 def text_of(content: Any, left_out: Counter[str]) -> str:

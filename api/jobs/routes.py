@@ -10,7 +10,7 @@ from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParam
 
 from api.auth.principals import MayReadJobs, MayWriteJobs, Principal
 from api.http.csv import CSV, CSV_HEADERS, columns_of, csv_response, wants_csv
-from api.http.csv import MOST_ROWS as CSV_ROWS
+from api.http.csv import MAX_ROWS as CSV_ROWS
 from api.http.errors import problems
 from api.http.headers import read_last_event_id
 from api.http.paging import Cursor, Limit, read_cursor, write_cursor

@@ -17,7 +17,7 @@ from schema.queries.jobs.submissions import Submission, Submitter
 from workers.job_tokens import JobCaller, seal_caller, sorted_rights
 from workers.limits.headers import rate_limit_headers
 from workers.limits.limits import LimitPolicy, Verdict
-from workers.limits.refusals import Wanted, budget_too_small, budget_used_up
+from workers.limits.refusals import RequestedUsage, budget_too_small, budget_used_up
 from workers.limits.reservation import limit_policy, reserved_payload, settle_reservation
 from workers.limits.spending import find_overspent
 from workers.queue.budget_warnings import record_budget_warning
@@ -128,7 +128,7 @@ async def reserve(
         return None
     if principal.batch_line is not None:
         policy = _half_of_rates(policy, sum(tokens))
-    wanted = Wanted(*tokens, nanos=await _estimate_cost(resources, principal, policy, model, tokens))
+    wanted = RequestedUsage(*tokens, nanos=await _estimate_cost(resources, principal, policy, model, tokens))
     try:
         verdict = await resources.core.limits.reserve(
             principal.tenant_id, job_id, policy, tokens=wanted.tokens, nanos=wanted.nanos
@@ -171,7 +171,9 @@ def uses_own_key(principal: Principal, model: str) -> bool:
     return model.partition("/")[0] in principal.tenant.services
 
 
-async def _check_budgets(resources: Resources, principal: Principal, policy: LimitPolicy, wanted: Wanted) -> None:
+async def _check_budgets(
+    resources: Resources, principal: Principal, policy: LimitPolicy, wanted: RequestedUsage
+) -> None:
     """Check budgets by the usage in Postgres while Redis is unavailable. Rates are not limited then; queue and cap are."""
     violated = await find_overspent(resources.core.pool, principal.tenant_id, policy, wanted)
     if not violated:

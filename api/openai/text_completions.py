@@ -49,7 +49,7 @@ NOT_OF_AGENTS = ("echo", "logprobs", "best_of")
 
 
 @dataclass(frozen=True)
-class Asked:
+class CompletionCall:
     """What a request becomes: what answers, how its model goes on with texts (None: it answers a message), and the options, of
     which some are `unused`."""
 
@@ -116,13 +116,17 @@ async def create_completion(
     return await client.serve(respond(client, data, asked.model, headers))
 
 
-async def _ask(data: TextCompletionIn, extras: dict[str, Any], principal: Principal, resources: Resources) -> Asked:
+async def _ask(
+    data: TextCompletionIn, extras: dict[str, Any], principal: Principal, resources: Resources
+) -> CompletionCall:
     """Decide what answers, and how. Raises InputError for what can't be honoured."""
     check_prompt(data)
     if data.model.startswith(AGENT):
         target = await resolve_target(resources, principal, data.model, None)
         options = _agent_options(data, extras, target)
-        return Asked(target, None, options, await ignored_by_model(resources, principal, target.model, options))
+        return CompletionCall(
+            target, None, options, await ignored_by_model(resources, principal, target.model, options)
+        )
     target = Target(await resolve_model(resources, principal, data.model), model_requested=True)
     provider, _, model = target.model.partition("/")
     how = how_completes((await find_providers(resources, principal)).get(provider), model)
@@ -130,7 +134,7 @@ async def _ask(data: TextCompletionIn, extras: dict[str, Any], principal: Princi
     if (data.n or 1) > 1 and not (how and how.lists):
         require_choices(target)
     options = text_options(data, extras, how)
-    return Asked(target, how, options, await ignored_by_model(resources, principal, target.model, options))
+    return CompletionCall(target, how, options, await ignored_by_model(resources, principal, target.model, options))
 
 
 def _agent_options(data: TextCompletionIn, extras: dict[str, Any], target: Target) -> dict[str, Any]:
@@ -146,7 +150,7 @@ def _agent_options(data: TextCompletionIn, extras: dict[str, Any], target: Targe
 async def _build_submission(
     data: TextCompletionIn,
     extras: dict[str, Any],
-    asked: Asked,
+    asked: CompletionCall,
     request: JsonRequest,
     principal: Principal,
     resources: Resources,

@@ -111,7 +111,7 @@ class PerformanceOut(msgspec.Struct, frozen=True, kw_only=True):
     windows: Annotated[list[WindowOut], Meta(description="The windows, the shortest first.")]
 
 
-MOST_ROUTES = 50
+MAX_ROUTES = 50
 TIMES_EXAMPLE = {"p50_s": 0.012, "p95_s": 0.41, "p99_s": 0.9}
 FIGURES_EXAMPLE = {
     "jobs": 42,
@@ -203,7 +203,7 @@ def _routes(window: Window, summary: Summary) -> list[RouteTimesOut]:
         )
         for kind in kinds
     ]
-    return sorted(routes, key=lambda one: (-one.now.requests, -one.before.requests, one.route))[:MOST_ROUTES]
+    return sorted(routes, key=lambda one: (-one.now.requests, -one.before.requests, one.route))[:MAX_ROUTES]
 
 
 def _route_figures(found: Performance | None) -> RouteFiguresOut:

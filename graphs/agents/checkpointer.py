@@ -35,7 +35,7 @@ from psycopg import AsyncCursor
 from graphs.agents.state import TOOL_NODES
 from schema.postgres.batch import Statement, run_batch
 from schema.postgres.connections import Pool, tenant_tx
-from schema.postgres.outages import outlast
+from schema.postgres.outages import retry_while_down
 from schema.queries.jobs.checkpoints import NewCheckpoint, put_checkpoint
 from schema.queries.jobs.tool_effects import LOCK_LEASE
 
@@ -178,7 +178,7 @@ class TenantCheckpointer(AsyncPostgresSaver):
         unstored = _holder.get().unstored
         if unstored is not None and unstored.is_new_run:
             return None
-        return await outlast(lambda: super(TenantCheckpointer, self).aget_tuple(config))
+        return await retry_while_down(lambda: super(TenantCheckpointer, self).aget_tuple(config))
 
     async def aput(
         self,
@@ -190,12 +190,12 @@ class TenantCheckpointer(AsyncPostgresSaver):
         """Take a checkpoint, and store it if it has to be."""
         holder = _holder.get()
         if holder.unstored is None:
-            return await outlast(
+            return await retry_while_down(
                 lambda: super(TenantCheckpointer, self).aput(config, checkpoint, metadata, new_versions)
             )
         holder.unstored.put(config, checkpoint, metadata, new_versions)
         if holder.unstored.must_be_stored():
-            await outlast(lambda: self._store(holder))
+            await retry_while_down(lambda: self._store(holder))
         where = config["configurable"]
         names = {"thread_id": where["thread_id"], "checkpoint_ns": where["checkpoint_ns"]}
         return {"configurable": {**names, "checkpoint_id": checkpoint["id"]}}
@@ -205,7 +205,9 @@ class TenantCheckpointer(AsyncPostgresSaver):
     ) -> None:
         """Store what a node wrote while others of its step still run."""
         if _holder.get().unstored is None:
-            await outlast(lambda: super(TenantCheckpointer, self).aput_writes(config, writes, task_id, task_path))
+            await retry_while_down(
+                lambda: super(TenantCheckpointer, self).aput_writes(config, writes, task_id, task_path)
+            )
 
     async def _store(self, holder: LeaseHolder) -> None:
         async with storing_state() as statements:

@@ -12,7 +12,7 @@ from graphs.agents.citations import CITATION
 MIN_DIGITS = 2
 """A digit alone is a count, or the number of a line."""
 MIN_QUOTED_WORDS = 4
-MAX_TOLD, MAX_TOLD_CHARS = 5, 80
+MAX_REPORTED, MAX_REPORTED_CHARS = 5, 80
 
 _FIGURE = re.compile(r"(?<![\w.,/-])\d+(?:[.,\u00a0\u202f']\d{3})*(?:[.,]\d+)?(?!\w)")
 _RUN = re.compile(r"\d+")
@@ -30,8 +30,8 @@ def find_unsupported(answer: str, grounds: Iterable[str]) -> list[str]:
     unsupported = [found for found in missing if not _forms(found) & figures]
     words = " ".join(word for text in texts for word in _WORD.findall(text.casefold()))
     quotes = ["".join(groups) for groups in _QUOTED.findall(said)]
-    unsupported += [f"“{quote[:MAX_TOLD_CHARS]}”" for quote in quotes if not _is_said(quote, words)]
-    return list(dict.fromkeys(unsupported))[:MAX_TOLD]
+    unsupported += [f"“{quote[:MAX_REPORTED_CHARS]}”" for quote in quotes if not _is_said(quote, words)]
+    return list(dict.fromkeys(unsupported))[:MAX_REPORTED]
 
 
 def _digits(figure: str) -> str:

@@ -14,8 +14,8 @@ from graphs.language.clauses import MAX_CLAUSES, split_clauses
 from graphs.language.tokenization import fold, normalise
 
 MIN_WORDS_BEHIND = 2
-MAX_TOLD = 40
-"""Clauses that are looked at; at most `MAX_CLAUSES` of them are requests."""
+MAX_EXAMINED = 40
+"""Clauses that are looked at; at most `MAX_CLAUSES` (`clauses.py`) of them are requests."""
 MAX_SHORT_WORDS, MAX_REFERRING_WORDS = 5, 10
 
 # Folded, lower case. From the sign to the next comma, "but", "only" … is what is not wanted.
@@ -64,7 +64,7 @@ def requests_in(text: str) -> tuple[str, ...]:
         first, later = match["first"] or match["first2"], match["later"] or match["later2"]
         return (*requests_in(first), *requests_in(later))
     wanted = strip_unwanted(text)
-    clauses = [_LEAD.sub("", clause) for clause in split_clauses(wanted, MAX_TOLD)]
+    clauses = [_LEAD.sub("", clause) for clause in split_clauses(wanted, MAX_EXAMINED)]
     ordered = len(_IN_ORDER.findall(wanted)) == 1 and not any(_TELLS.match(clause) for clause in clauses)
     asking = [_with_subject(clauses, at) for at, clause in enumerate(clauses) if ordered or _asks(clause)]
     return tuple(asking[-MAX_CLAUSES:]) or (wanted,)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from graphs.routing.frames import FILE, GLANCE_FILE, FrameModel, frame_model
+from graphs.routing.frames import FILE, WORD_VECTOR_FILE, FrameModel, frame_model
 from graphs.routing.weights import GLANCE_WEIGHTS, LEXICAL_WEIGHTS, SEMANTIC_WEIGHTS
 
 
@@ -26,4 +26,4 @@ class Fitted:
 @cache
 def fitted() -> Fitted:
     """Return what the code comes with."""
-    return Fitted(frame_model(FILE), frame_model(GLANCE_FILE))
+    return Fitted(frame_model(FILE), frame_model(WORD_VECTOR_FILE))

@@ -24,7 +24,7 @@ LIVE, DOCUMENTS, PICTURE, NOBODY, VAGUE = range(5)
 SPACE = "e5/multilingual-e5-small"
 """The space of the vectors that it was fitted with."""
 FILE = Path(__file__).with_name("frames.json")
-GLANCE_FILE = Path(__file__).with_name("glance.json")
+WORD_VECTOR_FILE = Path(__file__).with_name("glance.json")
 _WORD = re.compile(r"‹\w+›|\w+|[?]")
 
 Array = NDArray[np.float32]
@@ -69,5 +69,5 @@ def centre(vectors: Array, mean: Array) -> Array:
 
 @cache
 def frame_model(file: Path = FILE) -> FrameModel:
-    """Return the fitted model, or with GLANCE_FILE the one for vectors of words."""
+    """Return the fitted model, or with WORD_VECTOR_FILE the one for vectors of words."""
     return FrameModel(json.loads(file.read_text()))

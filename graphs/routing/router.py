@@ -32,7 +32,7 @@ from graphs.routing.classifiers import Array
 from graphs.routing.contract import Candidate, Context, Intent, Route, Scored
 from graphs.routing.fitted import Fitted
 from graphs.routing.scoring import confidence
-from graphs.routing.semantic import TextEmbedder, TextGlance, VectorCache, VectorStore, glance_at
+from graphs.routing.semantic import TextEmbedder, VectorCache, VectorStore, WordVectorEmbedder, word_vectors_of
 from schema.errors import HeadraceError
 from schema.ttl_cache import TtlCache
 
@@ -79,7 +79,7 @@ class Router:
         thresholds: Thresholds | None = None,
         *,
         store: VectorStore | None = None,
-        glance: TextGlance | None = None,
+        glance: WordVectorEmbedder | None = None,
         known: Fitted | None = None,
     ) -> None:
         self.thresholds = thresholds or Thresholds()
@@ -113,12 +113,12 @@ class Router:
         """Return the cosine of a text's words with those of each of `others`, which are remembered; 0 without such vectors."""
         if self._glance is None:
             return [0.0] * len(others)
-        found = glance_at(self._glance, [text])[0]
+        found = word_vectors_of(self._glance, [text])[0]
         return [float(found @ self._glanced_vector(self._glance, one)) for one in others]
 
-    def _glanced_vector(self, glance: TextGlance, text: str) -> Array:
+    def _glanced_vector(self, glance: WordVectorEmbedder, text: str) -> Array:
         if (vector := self._glanced.get(text)) is None:
-            self._glanced.put(text, vector := glance_at(glance, [text])[0])
+            self._glanced.put(text, vector := word_vectors_of(glance, [text])[0])
         return vector
 
     async def route(self, text: str, candidates: Sequence[Candidate], context: Context | None = None) -> Route:
@@ -191,7 +191,7 @@ class Router:
         """Predict each text; the first is `whole` without what is not asked for."""
         vectors = await self._embed(candidates, candidate_set, texts)
         if vectors is None and candidate_set.glance is not None and self._glance is not None:
-            candidate_set, vectors = candidate_set.glance, glance_at(self._glance, texts)
+            candidate_set, vectors = candidate_set.glance, word_vectors_of(self._glance, texts)
         return [
             candidate_set.predict(text, None if vectors is None else vectors[at], last, whole=None if at else whole)
             for at, text in enumerate(texts)
@@ -203,7 +203,7 @@ class Router:
         """Predict a text by the vectors of its words, which takes a millisecond; None if it isn't clear from them."""
         if self._glance is None or candidate_set.glance is None:
             return None
-        (vector,) = glance_at(self._glance, [text])
+        (vector,) = word_vectors_of(self._glance, [text])
         found = candidate_set.glance.predict(text, vector, last, whole=whole)
         clear = found.score_at(0) >= self.thresholds.clear or found.small_talk >= self.thresholds.clear_nobody
         return found if clear else None
@@ -290,7 +290,7 @@ class Router:
     def _make_set(self, candidates: tuple[Candidate, ...]) -> CandidateSet:
         made = CandidateSet(candidates, self._fitted)
         if self._glance is not None:
-            made.add_glance(glance_at(self._glance, [item.text for item in made.items]))
+            made.add_glance(word_vectors_of(self._glance, [item.text for item in made.items]))
         return made
 
     async def _ensure_vectors(self, candidates: tuple[Candidate, ...], candidate_set: CandidateSet) -> bool:

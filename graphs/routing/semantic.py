@@ -43,7 +43,7 @@ class TextEmbedder(Protocol):
         ...
 
 
-class TextGlance(Protocol):
+class WordVectorEmbedder(Protocol):
     """Makes vectors of texts' words alone; `graphs.embeddings.word_vectors.WordVectors`."""
 
     def embed(self, texts: Sequence[str]) -> Array:
@@ -113,7 +113,7 @@ class VectorCache:
         return text_to_embed(head_and_tail(text, MAX_UTTERANCE_CHARS), english_only=self._embedder.english_only)
 
 
-def glance_at(glance: TextGlance, texts: Sequence[str]) -> Array:
+def word_vectors_of(glance: WordVectorEmbedder, texts: Sequence[str]) -> Array:
     """Return the vectors of texts' words, (texts, dimensions)."""
     return glance.embed([text_to_embed(head_and_tail(text, MAX_UTTERANCE_CHARS), english_only=False) for text in texts])
 

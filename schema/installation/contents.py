@@ -25,7 +25,7 @@ LOCK_WAIT = "1min"
 EMPTY = (Path(__file__).parent / "empty.sql").read_text()
 
 # A dump and a restore take as long as they take, also where the server's settings or the user's say otherwise.
-UNHURRIED = (
+WITHOUT_TIMEOUTS = (
     "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; "
     "SET transaction_timeout = 0; SET idle_session_timeout = 0"
 )
@@ -115,7 +115,7 @@ def connect(database_url: str) -> psycopg.Connection[DictRow]:
         application_name="headrace backup",
         prepare_threshold=None,
     )
-    db.execute(UNHURRIED)
+    db.execute(WITHOUT_TIMEOUTS)
     db.commit()
     return db
 

@@ -13,9 +13,9 @@ Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 
 REGISTRY = CollectorRegistry()
 """What this process has counted itself."""
-MOST_CHILDREN = 1_000
+MAX_CHILDREN = 1_000
 OTHER = "other"
-"""The value of all labels of what comes when a metric has MOST_CHILDREN; never reached unless a label is wrong."""
+"""The value of all labels of what comes when a metric has MAX_CHILDREN; never reached unless a label is wrong."""
 
 
 class Family(Generic[Metric]):
@@ -36,7 +36,7 @@ class Family(Generic[Metric]):
 
     def _make(self, values: tuple[str, ...]) -> Metric:
         with self._lock:
-            if len(self._children) >= MOST_CHILDREN and values not in self._children:
+            if len(self._children) >= MAX_CHILDREN and values not in self._children:
                 values = (OTHER,) * len(values)
             if values not in self._children:
                 self._children[values] = self._parent().labels(*values) if self.labels else self._parent()

@@ -10,7 +10,7 @@ from schema.vault import PLATFORM
 
 WIDTH = 1.1
 """Times are counted in buckets, each so much wider than the one before: a percentile is right to five percent."""
-LEAST_S = 0.0001
+MIN_S = 0.0001
 MOST = 20_000
 """Different counts that wait to be written; more are dropped, as when Postgres is away for long."""
 ROUTE = "route "
@@ -57,7 +57,7 @@ class Figures:
 
 def bucket_of(seconds: float) -> int:
     """Return the bucket of a time, as the SQL of samples does."""
-    return math.ceil(math.log(max(seconds, LEAST_S)) / math.log(WIDTH))
+    return math.ceil(math.log(max(seconds, MIN_S)) / math.log(WIDTH))
 
 
 FIGURES = Figures()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-LEAST_TOKEN = 16
+MIN_TOKEN = 16
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,6 @@ def _read_port(env: Mapping[str, str], name: str) -> int | None:
 
 def _read_token(env: Mapping[str, str], name: str) -> str:
     token = env.get(name, "").strip()
-    if token and (len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable() or " " in token):
-        raise ValueError(f"{name} must have {LEAST_TOKEN} or more characters of ASCII, without spaces.")
+    if token and (len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token):
+        raise ValueError(f"{name} must have {MIN_TOKEN} or more characters of ASCII, without spaces.")
     return token

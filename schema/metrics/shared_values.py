@@ -34,7 +34,7 @@ MEMORY = Path("/dev/shm")  # noqa: S108 -- the folder inside is made for its own
 SIZES = {"counter": 128 * 1024, "histogram": 256 * 1024, "gauge_livesum": 8 * 1024, "gauge_livemax": 32 * 1024}
 API_SIZES = SIZES | {"counter": 512 * 1024, "histogram": 2 * 1024 * 1024}
 """Bytes of the files of a slot: more than all labels take. Those of the API have each route."""
-MOST_SLOTS = 256
+MAX_SLOTS = 256
 TRIES = 20
 
 
@@ -104,7 +104,7 @@ def _holder(path: Path) -> int | None:
 def _take_slot(folder: Path, role: str) -> Slot:
     for _ in range(TRIES):
         _make_folder(folder)
-        for number in range(MOST_SLOTS):
+        for number in range(MAX_SLOTS):
             path = folder / f"{role}.{number}.lock"
             with contextlib.suppress(FileNotFoundError):
                 lock = open(path, "a+")  # noqa: SIM115 -- held as long as the process lives

@@ -26,7 +26,7 @@ import structlog
 from schema.errors import Unavailable
 from schema.model_catalog.prices import FREE, Counts, Price
 from schema.postgres.connections import Pool, connection, fetch_all, fetch_one
-from schema.postgres.outages import outlast
+from schema.postgres.outages import retry_while_down
 from schema.ttl_cache import TtlCache
 
 log = structlog.get_logger()
@@ -168,7 +168,7 @@ class Catalogs:
         """Return the models in `version`, or in a newer one. While Postgres is unavailable, the newest that is known; raises
         Unavailable if none is."""
         try:
-            found = await self._cached.load(version, lambda: outlast(self._read))
+            found = await self._cached.load(version, lambda: retry_while_down(self._read))
         except Unavailable:
             if self._newest is None:
                 raise

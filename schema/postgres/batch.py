@@ -41,7 +41,7 @@ SILENCE_TIMEOUT_S = 45.0  # longer than `statement_timeout`, after which a live 
 SET_SCOPE = """SELECT set_config('headrace.tenant_id', %(tenant_id)s, true),
   set_config('headrace.user_id', %(user_id)s, true)"""
 SET_TENANT = "SELECT set_config('headrace.tenant_id', %(tenant_id)s, true)"
-SET_TENANT_AND_FORGETTABLE = """SELECT set_config('headrace.tenant_id', %(tenant_id)s, true),
+SET_TENANT_ASYNC_COMMIT = """SELECT set_config('headrace.tenant_id', %(tenant_id)s, true),
   set_config('synchronous_commit', 'off', true)"""
 
 
@@ -83,17 +83,17 @@ class Rows(msgspec.Struct, frozen=True):
 
 
 async def run_batch(
-    pool: Pool, tenant_id: UUID, statements: Sequence[Statement], *, forgettable: bool = False
+    pool: Pool, tenant_id: UUID, statements: Sequence[Statement], *, async_commit: bool = False
 ) -> list[Rows]:
     """Run `statements` as one transaction of the tenant and return the rows of each.
 
-    With `forgettable`, the commit doesn't wait for the disk: if Postgres crashes within the next half second, and nobody else
+    With `async_commit`, the commit doesn't wait for the disk: if Postgres crashes within the next half second, and nobody else
     has committed since, it never happened.
 
     Raises psycopg's error of the statement that failed, and then nothing of them has happened; Unavailable when Postgres
     does not answer, and then, if it went away during the commit, it may have.
     """
-    begin = SET_TENANT_AND_FORGETTABLE if forgettable else SET_TENANT
+    begin = SET_TENANT_ASYNC_COMMIT if async_commit else SET_TENANT
     every = [(begin, {"tenant_id": str(tenant_id)}), *statements]
     async with tenant_share(pool, tenant_id):
         return (await _run(pool, every))[1:]

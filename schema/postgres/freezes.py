@@ -32,7 +32,7 @@ AGAIN_S = 0.2
 """How soon a frozen Postgres is asked again after it did not answer."""
 SLOW_S = 10.0
 """How long a Postgres that answered is not asked again."""
-HOPELESS_S = 40.0
+GIVE_UP_S = 40.0
 """Longer than `statement_timeout`, after which a live server process answers: this one is frozen, if others live or not."""
 
 
@@ -62,7 +62,7 @@ class FreezeWatch:
     async def check(self) -> None:
         """Find out whether Postgres stands still, if something is silent or it did so before."""
         now = asyncio.get_running_loop().time()
-        self._hang_up(now - HOPELESS_S)
+        self._hang_up(now - GIVE_UP_S)
         silent = any(since <= now - self.silent_s for since in self._since.values())
         if not self.frozen and (not silent or now < self._slow_until):
             return

@@ -1,7 +1,7 @@
 """Waiting for Postgres: a job that runs outlasts an outage of up to a minute, because what it has done must not be lost.
 
-    with patience():            every connection that is asked for within is waited for
-    await outlast(operation)    and what broke half way is done again, if it may be
+    with waiting_for_postgres():            every connection that is asked for within is waited for
+    await retry_while_down(operation)    and what broke half way is done again, if it may be
 
 Requests don't wait: they are answered with 503, and their clients come again. Cancelling ends the waiting: a deadline, a
 cancel and a lost lease count as ever.
@@ -25,7 +25,7 @@ _patience_s: ContextVar[float] = ContextVar("headrace_patience", default=0.0)
 
 
 @contextmanager
-def patience(seconds: float = PATIENCE_S) -> Generator[None]:
+def waiting_for_postgres(seconds: float = PATIENCE_S) -> Generator[None]:
     """Wait so long for connections, in this task and those that it creates."""
     token = _patience_s.set(seconds)
     try:
@@ -39,7 +39,7 @@ def patience_s() -> float:
     return _patience_s.get()
 
 
-async def outlast(operation: Callable[[], Awaitable[Result]]) -> Result:
+async def retry_while_down(operation: Callable[[], Awaitable[Result]]) -> Result:
     """Repeat an operation on Postgres while that is unavailable, up to the end of this task's patience; raise Unavailable
     after that.
 

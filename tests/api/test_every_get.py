@@ -18,7 +18,7 @@ from schema.installation.bootstrap import ensure_api_key, ensure_demo_tenant
 from tests.api.conftest import calling
 from tests.isolation.two_tenants import Holder
 
-MOST_EACH = 25
+MAX_EACH = 25
 LEFT_OUT = ("/api/auth/oidc/{tenant}/{provider}", "/api/events")
 """Sign-in asks the tenant's identity provider, and a stream of changes never ends; these routes have tests of their own."""
 
@@ -52,7 +52,7 @@ class Caller:
         if path not in self._lists:
             self._lists[path] = []
             for client in self._callers.values():
-                answer = await client.get(path, params={"limit": MOST_EACH})
+                answer = await client.get(path, params={"limit": MAX_EACH})
                 if answer.status_code == 400:  # a list without pages
                     answer = await client.get(path)
                 if answer.status_code == 200:
@@ -68,12 +68,12 @@ class Caller:
             return [path]
         listed, field = LISTS.get(parameter[1], (path[: parameter.start()].rstrip("/"), ""))
         values: list[str] = []
-        for each in (await self.filled(listed))[:MOST_EACH]:
+        for each in (await self.filled(listed))[:MAX_EACH]:
             values += [_name(item, field) for item in await self.items(each) if _may_be_read(path, item)]
         values = values or [UNKNOWN.get(path[: parameter.start()], str(uuid4()))]
         return [
             done
-            for value in dict.fromkeys(values[:MOST_EACH])
+            for value in dict.fromkeys(values[:MAX_EACH])
             for done in await self.filled(path.replace(parameter[0], value, 1))
         ]
 

@@ -28,7 +28,7 @@ from tests.conftest import TestTenant
 from tests.schema.postgres.read_only import read_only
 from tests.secret import VAULT
 from tests.waiting import wait_for
-from tools.langchain.child import Made
+from tools.langchain.child import ClassCall
 from workers.health.checks import NoWorkers, describe_failure
 from workers.redis.client import RedisUnavailable
 from workers.redis.connection import ReplyError
@@ -196,7 +196,7 @@ async def test_health_says_how_to_connect_a_language_model_where_none_is(
 
 
 async def test_a_default_model_of_langchain_that_cannot_be_made_is_down(settings: ApiSettings) -> None:
-    broken = LangChainModel("absent", Made("acme_models:Model"))
+    broken = LangChainModel("absent", ClassCall("acme_models:Model"))
     access = ProviderAccess("langchain", "")
     providers = ProviderSettings(configured=(access,), langchain_models=(broken,), default_model="langchain/absent")
     await asyncio.to_thread(describe_listed_models, (broken,), {})

@@ -29,7 +29,7 @@ FULL = os.environ.get("HEADRACE_TESTS") == "full"
 EXAMPLES = 300 if FULL else 1
 REPEATS = None if FULL else 1
 PARTS = 6
-MOST_S = 1500 if FULL else 20
+MAX_S = 1500 if FULL else 20
 ADMINS = "^/api/admin"
 ENDING = "^/(?!api/events)"
 OTHERS = "^/(?!api/admin|api/events)"
@@ -60,7 +60,7 @@ async def test_whatever_is_sent_is_answered_as_the_document_says(
         key_id,
         paths=ENDING if FULL else paths,
         examples=EXAMPLES,
-        most_s=MOST_S,
+        most_s=MAX_S,
         repeats=REPEATS,
         share=share,
     )

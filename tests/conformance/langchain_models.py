@@ -10,22 +10,22 @@ from graphs.providers.langchain.provider import LangChain
 from tests.counterparts.http_server import CounterpartServer
 from tests.counterparts.ollama_server import OllamaServer
 from tests.counterparts.openai.server import OpenAIServer
-from tools.langchain.child import Made
+from tools.langchain.child import ClassCall
 
 EMBEDDER = "embedder"
 
 
-def made_for(server: CounterpartServer, name: str, **arguments: Any) -> Made:
+def made_for(server: CounterpartServer, name: str, **arguments: Any) -> ClassCall:
     """Return the class that calls a counterpart for a model, or to embed."""
     model = "text-1" if name == EMBEDDER else name
     if isinstance(server, OpenAIServer):
         given = {"model": model, "base_url": server.base_url, "api_key": "k", **arguments}
         if name == EMBEDDER:
-            return Made("langchain_openai:OpenAIEmbeddings", {**given, "check_embedding_ctx_length": False})
-        return Made("langchain_openai:ChatOpenAI", given)
+            return ClassCall("langchain_openai:OpenAIEmbeddings", {**given, "check_embedding_ctx_length": False})
+        return ClassCall("langchain_openai:ChatOpenAI", given)
     assert isinstance(server, OllamaServer)
     class_name = "OllamaEmbeddings" if name == EMBEDDER else "ChatOllama"
-    return Made(f"langchain_ollama:{class_name}", {"model": model, "base_url": server.url, **arguments})
+    return ClassCall(f"langchain_ollama:{class_name}", {"model": model, "base_url": server.url, **arguments})
 
 
 class EveryModel(Mapping[str, LangChainModel]):

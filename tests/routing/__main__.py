@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from graphs.embeddings.registry import open_embedder, routing_embedder, routing_glance
 from graphs.routing.contract import Candidate
-from graphs.routing.frames import FILE, GLANCE_FILE
+from graphs.routing.frames import FILE, WORD_VECTOR_FILE
 from graphs.routing.router import Router
 from tests.routing.crosswise import print_crosswise
 from tests.routing.fitting import fit, write
@@ -29,7 +29,7 @@ async def main(arguments: Sequence[str]) -> None:
     if "fit" in arguments:
         found = await fit()
         write(found.frames, FILE)
-        write(found.glance_frames, GLANCE_FILE)
+        write(found.glance_frames, WORD_VECTOR_FILE)
         print(found.lines)
         return
     if "crosswise" in arguments:

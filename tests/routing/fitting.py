@@ -28,7 +28,7 @@ from graphs.routing.contract import Candidate
 from graphs.routing.fitted import Fitted
 from graphs.routing.frames import FRAMES, FrameModel, centre, frame_words
 from graphs.routing.scoring import Features
-from graphs.routing.semantic import VectorCache, glance_at
+from graphs.routing.semantic import VectorCache, word_vectors_of
 from tests.routing.labelled import DATA, read_agents, read_half, read_utterances
 from tests.routing.others import Utterance, read_businesses, read_others
 
@@ -131,7 +131,7 @@ def open_views() -> tuple[View, View]:
     words = WordVectors()
 
     async def glance(texts: Sequence[str]) -> Any:
-        return glance_at(words, texts)
+        return word_vectors_of(words, texts)
 
     return View(VectorCache(open_embedder("e5")).embed_examples), View(glance)
 

@@ -32,7 +32,7 @@ class Allowed(msgspec.Struct, frozen=True):
     is_granted: bool = False
 
 
-class Made(msgspec.Struct, frozen=True):
+class ClassCall(msgspec.Struct, frozen=True):
     """A class, and what its object is made with. Its module may lie in `folder`, where the list is, if none of its name is
     installed."""
 
@@ -44,7 +44,7 @@ class Made(msgspec.Struct, frozen=True):
 class Request(msgspec.Struct, frozen=True):
     """`call` are the arguments of a call of the only tool; None asks for the name, description and parameters of all."""
 
-    tools: list[Made]
+    tools: list[ClassCall]
     allowed: Allowed
     call: dict[str, Any] | None = None
 
@@ -85,7 +85,7 @@ def main() -> None:
     print(json.dumps(replies, default=str), file=out, flush=True)
 
 
-def _reply(made: Made, call: dict[str, Any] | None, guard: Guard) -> dict[str, Any]:
+def _reply(made: ClassCall, call: dict[str, Any] | None, guard: Guard) -> dict[str, Any]:
     guard.refusals.clear()
     kind = "broken"
     try:
@@ -117,7 +117,7 @@ def said_of(error: BaseException) -> str:
     return str(error)[:300]
 
 
-def build(made: Made) -> Any:
+def build(made: ClassCall) -> Any:
     """Return the object. Raises whatever its class, or those of its arguments, raise."""
     find_beside(made.folder)
     return _object(made.class_name, made.arguments)

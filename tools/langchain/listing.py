@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar, cast
 import msgspec
 from msgspec import Meta
 
-from tools.langchain.child import Made
+from tools.langchain.child import ClassCall
 
 SETTING = "HEADRACE_LANGCHAIN_TOOLS"
 CLASS = re.compile(r"[A-Za-z_][\w.]{0,199}:[A-Za-z_]\w{0,99}", re.ASCII)
@@ -49,7 +49,7 @@ class LangChainTool(msgspec.Struct, frozen=True):
     """A tool of the list, and what its object is made with, which may hold secrets."""
 
     listed: ListedTool
-    made: Made
+    made: ClassCall
 
     def __repr__(self) -> str:
         return repr(self.listed)
@@ -86,10 +86,10 @@ def _builtin_names() -> set[str]:
     return {file.stem for file in BUILTIN.glob("*.py")}
 
 
-def made_of(listed: Any, env: Mapping[str, str], setting: str) -> Made:
+def made_of(listed: Any, env: Mapping[str, str], setting: str) -> ClassCall:
     """Return what an entry of a setting's list is made with. Raises ValueError as `open_arguments`."""
     folder = str(_file(env, setting).absolute().parent)
-    return Made(listed.class_name, open_arguments(listed.arguments, env), folder)
+    return ClassCall(listed.class_name, open_arguments(listed.arguments, env), folder)
 
 
 def _file(env: Mapping[str, str], setting: str) -> Path:

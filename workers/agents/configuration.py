@@ -18,7 +18,7 @@ from graphs.routing.contract import Candidate
 from schema import redis_names
 from schema.identity.tenancy import matches
 from schema.postgres.connections import Pool
-from schema.postgres.outages import outlast
+from schema.postgres.outages import retry_while_down
 from schema.queries.agents.agent_config import (
     StoredAgent,
     StoredConfiguration,
@@ -129,7 +129,7 @@ class Configurations:
         """Return a tenant's configuration in `version`, or in a newer one. Raises Unavailable."""
         found = self._cached.get((tenant_id, version)) or await self._read_from_redis(tenant_id, version)
         if found is None:
-            stored = await outlast(lambda: read_configuration(self._pool, tenant_id))
+            stored = await retry_while_down(lambda: read_configuration(self._pool, tenant_id))
             found = parse_configuration(stored, tenant_id)
             await self._write_to_redis(tenant_id, found)
         self._cached.put((tenant_id, found.version), found)

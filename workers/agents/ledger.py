@@ -10,7 +10,7 @@ from graphs.agents.checkpointer import storing_state
 from graphs.agents.contract import CallResult
 from schema.ids import new_id
 from schema.postgres.connections import Pool
-from schema.postgres.outages import outlast
+from schema.postgres.outages import retry_while_down
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.jobs.tool_effects import RecordedCall, ToolCall, begin_call, end_call
 from tools.errors import ToolInterrupted
@@ -32,7 +32,7 @@ class JobLedger:
         """Raises Unavailable, and psycopg.Error for an attempt that no longer holds the job."""
         if self._job.attempt == 1 and not side_effects:
             return None
-        noted = await outlast(lambda: self._begin(self._call(call_id, tool)))
+        noted = await retry_while_down(lambda: self._begin(self._call(call_id, tool)))
         if noted is None:
             return None
         if noted.result is not None:
@@ -53,7 +53,7 @@ class JobLedger:
             async with storing_state() as state:
                 await end_call(self._pool, call, told, audit_id=audit_id, state=state)
 
-        await outlast(store)
+        await retry_while_down(store)
 
     def _call(self, call_id: str, tool: str) -> ToolCall:
         job = self._job

@@ -6,7 +6,7 @@ from uuid import UUID
 from graphs.embeddings.registry import OpenEmbedder
 from schema.ids import new_id
 from schema.postgres.connections import Pool, tenant_tx
-from schema.postgres.outages import outlast
+from schema.postgres.outages import retry_while_down
 from schema.queries.sessions import memories
 from tools.contract import Memory
 
@@ -38,7 +38,7 @@ class UserMemories:
                     embedding=embedding,
                 )
 
-        await outlast(store)
+        await retry_while_down(store)
         return str(memory_id)
 
     async def recall(self, query: str, k: int) -> Sequence[Memory]:
@@ -57,7 +57,7 @@ class UserMemories:
                     near=MIN_SIMILARITY,
                 )
 
-        rows = await outlast(read)
+        rows = await retry_while_down(read)
         return [Memory(str(row.id), row.text) for row in rows]
 
     async def forget(self, id: str) -> bool:

@@ -14,7 +14,7 @@ from graphs.runner import read_chat
 from schema.errors import NotFound
 from schema.events import Event, MessageCompleted
 from schema.postgres.connections import Pool, tenant_tx
-from schema.postgres.outages import outlast
+from schema.postgres.outages import retry_while_down
 from schema.queries.agents.agent_config import read_run_inputs
 from schema.queries.agents.pipelines import find_version
 from schema.queries.jobs.attempts import ClaimedJob
@@ -30,8 +30,8 @@ async def run_pipeline(
     context: AgentContext, job: ClaimedJob, messages: Sequence[StoredMessage], emit: Callable[[Event], None]
 ) -> None:
     """Run a claimed job's pipeline version. Raises NotFound, StepFailed, ProviderError, Unavailable."""
-    version, definition = await outlast(lambda: _read(context.pool, job))
-    inputs = await outlast(
+    version, definition = await retry_while_down(lambda: _read(context.pool, job))
+    inputs = await retry_while_down(
         lambda: read_run_inputs(
             context.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id
         )

@@ -23,7 +23,7 @@ from schema.errors import InputError, UnknownAgent
 from schema.events import CitationAdded, Event, MessageCompleted, UsageRecorded
 from schema.events.base import ModelUsage, Notice
 from schema.events.notices import OFFLINE_MODEL, format_missed, images_not_shown, not_in_sources
-from schema.postgres.outages import outlast
+from schema.postgres.outages import retry_while_down
 from schema.queries.agents.agent_config import RunInputs, read_run_inputs
 from schema.queries.jobs.attempts import ClaimedJob
 from schema.queries.sessions.sessions import StoredMessage
@@ -52,7 +52,7 @@ async def run_agent(context: AgentContext, job: ClaimedJob, messages: Sequence[S
 
     Raises InputError, UnknownAgent, ProviderError, Unavailable.
     """
-    inputs = await outlast(
+    inputs = await retry_while_down(
         lambda: read_run_inputs(
             context.pool, job.tenant_id, job_id=job.id, session_id=job.session_id, user_id=job.user_id
         )

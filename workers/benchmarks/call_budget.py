@@ -16,7 +16,7 @@ from schema.identity.budgets import read_budgets
 from schema.postgres.connections import Pool
 from schema.queries.jobs.attempts import ClaimedJob
 from workers.limits.limits import BUDGETS, LimitPolicy, Limits
-from workers.limits.refusals import Wanted, budget_used_up
+from workers.limits.refusals import RequestedUsage, budget_used_up
 from workers.limits.reservation import BUDGETS_FIELD, limit_policy
 from workers.limits.spending import find_overspent
 from workers.redis.client import RedisUnavailable
@@ -100,7 +100,7 @@ class CallBudget:
         """Return how long to wait for a rate. Raises LimitReached if it is a budget that is used up: other calls that are under
         way may give some of it back."""
         quotas = await self._limits.get_quotas(self._tenant_id, self._policy)
-        wanted = Wanted(max(0, tokens - self._tokens), 0, max(0, nanos - self._nanos))
+        wanted = RequestedUsage(max(0, tokens - self._tokens), 0, max(0, nanos - self._nanos))
         short = [quota for quota in quotas if quota.name in BUDGETS and quota.remaining < wanted.amount(quota)]
         if short and not self._under_way:
             raise LimitReached(
@@ -110,7 +110,7 @@ class CallBudget:
         return 0.2 if short else min([MAX_PAUSE_S, *rates])
 
     async def _check_spending(self, tokens: int, nanos: int) -> None:
-        overspent = await find_overspent(self._pool, self._tenant_id, self._policy, Wanted(tokens, 0, nanos))
+        overspent = await find_overspent(self._pool, self._tenant_id, self._policy, RequestedUsage(tokens, 0, nanos))
         if overspent:
             message = ENDED.format(budget_used_up(overspent[0]))
             raise LimitReached(message, code="budget_exceeded", retry_after_s=600)

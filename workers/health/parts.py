@@ -29,12 +29,12 @@ POSTGRES, REDIS = "postgres", "redis"
 BOTH = (POSTGRES, REDIS)
 OVERDUE_S, FAILING_S = 30.0, 60.0
 DELIVERERS = "default"
-LEAST_FAILING = 2
-LEAST_READS = 20
+MIN_FAILING = 2
+MIN_READS = 20
 
 
 @dataclass(frozen=True)
-class Watched:
+class WatchDependencies:
     """What the checks need of the scheduler. `pool` sees one tenant at a time; `folder` is on the disk that is looked at;
     `after_s` is when a doorbell is rung again."""
 
@@ -55,7 +55,7 @@ class Watched:
     """The RabbitMQ that carries doorbells, if Redis doesn't."""
 
 
-def all_parts(of: Watched) -> dict[str, Part]:
+def all_parts(of: WatchDependencies) -> dict[str, Part]:
     """Return every part by its name."""
     file, subscription = new_name(PLATFORM), SubscriptionCheck(of)
     processes = ProcessChecks(of.redis, of.system_pool, of.settings, after_s=of.after_s)
@@ -105,7 +105,7 @@ async def find_broker(broker: AmqpPublisher) -> Finding:
 class SubscriptionCheck:
     """Checks Redis, and renews this process's subscription if it is lost without a word."""
 
-    def __init__(self, of: Watched) -> None:
+    def __init__(self, of: WatchDependencies) -> None:
         self._redis, self._hub, self._audit = RedisCheck(of.redis, of.hub.inbox, of.settings), of.hub, of.audit
         self._lost = 0
 
@@ -129,7 +129,7 @@ async def find_responses(system_pool: Pool, settings: HealthSettings) -> Finding
         found = await read_response_times(db)
     reads, p95_s = sum(found.times["time"].values()), found.percentile("time", 0.95) or 0.0
     detail = {"reads": reads, "p95_ms": round(1000 * p95_s, 1)}
-    if reads < LEAST_READS:
+    if reads < MIN_READS:
         raise NoData(detail)
     return Finding(detail, f"Reads take {p95_s:.1f} s (p95)." if p95_s > settings.response_s else None)
 
@@ -147,7 +147,7 @@ async def find_webhooks(redis: RedisClient, system_pool: Pool) -> Finding:
         now, reports = await read_reports(redis)
         if not any(report.queue and report.queue.queue == DELIVERERS for report in living(now, reports)):
             raise PartDown("Webhooks are due, and no worker delivers them.", lasted_s=figures.overdue_s, detail=detail)
-    if figures.failing >= LEAST_FAILING and 2 * figures.failing >= figures.endpoints:
+    if figures.failing >= MIN_FAILING and 2 * figures.failing >= figures.endpoints:
         return Finding(detail, f"{figures.failing} of {figures.endpoints} endpoints keep failing.", FAILING_S)
     return Finding(detail)
 

@@ -22,11 +22,11 @@ from workers.health.watch import Part
 from workers.redis.client import RedisClient
 
 OLLAMA = "ollama"
-LEAST_FAILURES = 3
+MIN_FAILURES = 3
 FRESH_S = 30.0
 """How long after its last failure a vendor is avoided, and its last success counts."""
 BELIEVED_S = 15.0
-MOSTLY = 0.5
+FAILING_SHARE = 0.5
 LIST_S = 1.5
 
 
@@ -52,11 +52,11 @@ def judge(calls: RecentCalls | None) -> Finding:
     if calls is None:
         raise NoData
     detail = {"calls": calls.ok + calls.failed, "failed": calls.failed}
-    if calls.in_row >= LEAST_FAILURES:
+    if calls.in_row >= MIN_FAILURES:
         raise PartDown(f"The last {calls.in_row} calls failed ({calls.code}).", detail=detail)
     if calls.in_row:
         raise NoData(detail)
-    if calls.failed >= LEAST_FAILURES and calls.failed >= MOSTLY * (calls.ok + calls.failed):
+    if calls.failed >= MIN_FAILURES and calls.failed >= FAILING_SHARE * (calls.ok + calls.failed):
         return Finding(detail, f"{calls.failed} of {calls.ok + calls.failed} calls in a minute failed ({calls.code}).")
     return Finding(detail)
 

@@ -14,7 +14,7 @@ WHO_RAISES = {"tenant": "an admin can raise it", "key": "an owner can raise it",
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RequestedUsage:
     """What a request reserves: its input, and the largest answer that it may get at first."""
 
     input_tokens: int
@@ -38,7 +38,7 @@ class TooLarge:
     ever_fits: bool
 
 
-def find_too_large(verdict: Verdict, wanted: Wanted) -> TooLarge | None:
+def find_too_large(verdict: Verdict, wanted: RequestedUsage) -> TooLarge | None:
     """Return what to say of the limit that has something left, but too little; None if another one is used up."""
     violated = [quota for quota in verdict.quotas if quota.name in verdict.violated]
     budgets = [quota for quota in violated if quota.name in BUDGETS]
@@ -53,7 +53,7 @@ def find_too_large(verdict: Verdict, wanted: Wanted) -> TooLarge | None:
     return TooLarge(need + _advice(wanted, helps=wanted.input_tokens < left), ever_fits=True)
 
 
-def budget_too_small(budgets: list[Quota], wanted: Wanted) -> TooLarge | None:
+def budget_too_small(budgets: list[Quota], wanted: RequestedUsage) -> TooLarge | None:
     """Return what to say of the budget that the request never fits, or of that with the least left; None if that is used up."""
     least = min(budgets, key=lambda quota: (quota.limit >= wanted.amount(quota), quota.remaining))
     ever_fits = least.limit >= wanted.amount(least)
@@ -76,7 +76,7 @@ def longest(budgets: list[Quota]) -> Quota:
     return max(budgets, key=lambda quota: quota.reset_s)
 
 
-def _need(quota: Quota, wanted: Wanted) -> str:
+def _need(quota: Quota, wanted: RequestedUsage) -> str:
     budget = BUDGETS[quota.name]
     owner = OWNERS[budget.of]
     if budget.unit == "tokens":
@@ -88,15 +88,15 @@ def _need(quota: Quota, wanted: Wanted) -> str:
     return need + f"budget of {_usd(quota.limit)} a {budget.period} is left."
 
 
-def _of_these(wanted: Wanted) -> str:
+def _of_these(wanted: RequestedUsage) -> str:
     return f" (its answer may have {wanted.output_tokens:,} {_tokens(wanted)} at first)" if wanted.output_tokens else ""
 
 
-def _tokens(wanted: Wanted) -> str:
+def _tokens(wanted: RequestedUsage) -> str:
     return "token" if wanted.output_tokens == 1 else "tokens"
 
 
-def _advice(wanted: Wanted, *, helps: bool) -> str:
+def _advice(wanted: RequestedUsage, *, helps: bool) -> str:
     if wanted.output_tokens > 1 and helps:
         return " Send a smaller max_tokens (max_output_tokens for /v1/responses)."
     return " Send less at once, or choose a cheaper model." if wanted.nanos else " Send less at once."

@@ -6,7 +6,7 @@ from schema.identity.budgets import CallerBudget
 from schema.postgres.connections import Pool, tenant_tx
 from schema.queries.tenants.usage import get_callers_spending, get_spending
 from workers.limits.limits import Budget, LimitPolicy, Quota, Spent
-from workers.limits.refusals import Wanted
+from workers.limits.refusals import RequestedUsage
 
 ASK_AGAIN_S = 600
 
@@ -19,7 +19,7 @@ async def read_spent(pool: Pool, tenant_id: UUID, caller: CallerBudget | None) -
         return Spent(*await get_callers_spending(db, tenant_id, caller.of, caller.id))
 
 
-async def find_overspent(pool: Pool, tenant_id: UUID, policy: LimitPolicy, wanted: Wanted) -> list[Quota]:
+async def find_overspent(pool: Pool, tenant_id: UUID, policy: LimitPolicy, wanted: RequestedUsage) -> list[Quota]:
     """Return the budgets that have no room for what is wanted. What running jobs have reserved is not counted."""
     spent = {
         caller: await read_spent(pool, tenant_id, caller) for caller in dict.fromkeys(c for _, c, _ in policy.budgets)

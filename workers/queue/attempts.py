@@ -36,7 +36,7 @@ from schema.events import (
 )
 from schema.identity.tenancy import TenantSnapshot
 from schema.metrics.catalog import JOB_WAIT, JOBS_RUNNING
-from schema.postgres.outages import patience
+from schema.postgres.outages import waiting_for_postgres
 from schema.queries.jobs.attempts import ClaimedJob, claim_job
 from schema.queries.sessions.sessions import StoredMessage
 from schema.states import CancelMode
@@ -161,7 +161,7 @@ class Attempt:
             return IGNORED
         self._stream = self._open_stream(history)
         # The work starts before the first event is published, because a request to a model takes longer.
-        with patience():
+        with waiting_for_postgres():
             self._catalog = await self._context.catalogs.at(self.job.models_version)
             self._task = asyncio.get_running_loop().create_task(work(self.job, self._messages, self._emit))
         self._publish_start(history)

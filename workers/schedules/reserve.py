@@ -7,7 +7,7 @@ import structlog
 from schema.errors import LimitReached
 from schema.identity.tenancy import TenantSnapshot
 from workers.limits.limits import BUDGETS, LimitPolicy, Verdict
-from workers.limits.refusals import Wanted, budget_used_up, find_too_large, longest
+from workers.limits.refusals import RequestedUsage, budget_used_up, find_too_large, longest
 from workers.limits.reservation import limit_policy
 from workers.limits.spending import find_overspent
 from workers.queue.budget_warnings import record_budget_warning
@@ -28,7 +28,7 @@ async def reserve(core: JobCore, permission: Permission, compiled: CompiledJob, 
     if policy.is_unlimited:
         return None
     write = compiled.max_tokens or RESERVED_OUTPUT_TOKENS
-    wanted = Wanted(compiled.input_tokens, write, await _cost_nanos(core, tenant, policy, compiled, write))
+    wanted = RequestedUsage(compiled.input_tokens, write, await _cost_nanos(core, tenant, policy, compiled, write))
     try:
         verdict = await core.limits.reserve(tenant.id, job_id, policy, tokens=wanted.tokens, nanos=wanted.nanos)
     except RedisUnavailable:

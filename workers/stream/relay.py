@@ -63,7 +63,7 @@ BUSY_STREAMS, MAX_REST_S = 3, 0.003
 costs nearly as much as writing ten. On a busy machine this saves a fifth of a worker's CPU at 5,000 tokens a second, and a
 third of Redis'; on one with time to spare a token hardly waits."""
 
-UNREAD_REST_S = 0.25
+UNREAD_INTERVAL_S = 0.25
 """A stream that nobody receives is not written again sooner: a thousand jobs that were submitted for later have no reader, and
 who joins one reads what is there at once, and the rest as it comes. Its end, and what somebody waits for, goes out at once."""
 
@@ -95,7 +95,7 @@ class JobStream:
         self.is_received = True
         """Whether anybody received the last write."""
         self.written_at = 0.0
-        self.rest: asyncio.TimerHandle | None = None
+        self.delayed: asyncio.TimerHandle | None = None
         self._id = str(job_id)
         self._origin = history.origin
         self._relay, self._inbox, self._on_fenced = relay, inbox or "", on_fenced
@@ -144,7 +144,7 @@ class JobStream:
 
     async def flush(self, timeout_s: float) -> bool:
         """Wait until all published events are in Redis; False if it takes too long."""
-        self._relay.hurry(self)
+        self._relay.write_soon(self)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._flushed.wait()
@@ -219,16 +219,16 @@ class Relay:
     def wake(self, stream: JobStream) -> None:
         """Include `stream` in the next write, or in a later one if nobody receives it."""
         loop = asyncio.get_running_loop()
-        if stream.is_received or stream.ended or loop.time() >= stream.written_at + UNREAD_REST_S:
-            self.hurry(stream)
-        elif stream.rest is None:
-            stream.rest = loop.call_at(stream.written_at + UNREAD_REST_S, self.hurry, stream)
+        if stream.is_received or stream.ended or loop.time() >= stream.written_at + UNREAD_INTERVAL_S:
+            self.write_soon(stream)
+        elif stream.delayed is None:
+            stream.delayed = loop.call_at(stream.written_at + UNREAD_INTERVAL_S, self.write_soon, stream)
 
-    def hurry(self, stream: JobStream) -> None:
+    def write_soon(self, stream: JobStream) -> None:
         """Include `stream` in the next write."""
-        if stream.rest is not None:
-            stream.rest.cancel()
-            stream.rest = None
+        if stream.delayed is not None:
+            stream.delayed.cancel()
+            stream.delayed = None
         self._dirty[stream] = None
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._write(), name="relay")
@@ -301,7 +301,7 @@ class Relay:
         If Redis is unavailable or has lost the stream, numbering restarts with this attempt. `created_at` is the job's: a
         Redis that has forgotten nothing since then would know of it.
         """
-        keys = (*redis_names.job_keys(tenant_id, job_id), *redis_names.BORN_KEYS)
+        keys = (*redis_names.job_keys(tenant_id, job_id), *redis_names.STARTED_AT_KEYS)
         try:
             found = await self._redis.call("EVAL", TAKE_OVER, 4, *keys, attempt, RUNNING_TTL_MS, holder)
         except (RedisUnavailable, ReplyError):

@@ -28,7 +28,7 @@ MAX_CONCURRENT_PUTS = 8
 
 
 @dataclass(frozen=True)
-class Sorted:
+class SortedUploads:
     """The positions of files: those that are `new`, those that are the `same` as a document has, and those that would change
     somebody else's document. Bytes of the new ones may be stored: their removal is scheduled, should no row follow."""
 
@@ -61,7 +61,7 @@ async def sort_files(
     *,
     by: str,
     manages: bool,
-) -> Sorted:
+) -> SortedUploads:
     """Return which files are new. `manages`: whether they may change documents that others than `by` have created."""
     same = await list_unchanged(db, tenant_id, collection_id, user_id, files)
     of_others = set[int]()
@@ -70,7 +70,7 @@ async def sort_files(
     new = [place for place in range(len(files)) if place not in same and place not in of_others]
     if new:
         await schedule_removals(db, tenant_id, [files[place].stored_as for place in new])
-    return Sorted(new, same, sorted(of_others - same.keys()))
+    return SortedUploads(new, same, sorted(of_others - same.keys()))
 
 
 def audit_upload(

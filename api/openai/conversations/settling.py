@@ -38,7 +38,7 @@ class _Sent(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedConversation:
     """A conversation that a response goes on with, its items, those of the response's input, and its last response."""
 
     conversation: Conversation
@@ -103,7 +103,9 @@ async def settle_of_response(resources: Resources, principal: Principal, given: 
         return
 
 
-async def open_conversation(resources: Resources, principal: Principal, data: ResponseIn, body: bytes) -> Opened | None:
+async def open_conversation(
+    resources: Resources, principal: Principal, data: ResponseIn, body: bytes
+) -> OpenedConversation | None:
     """Return the conversation that a request names, if it does. Raises NotFound, and InputError for what can't be combined."""
     if data.conversation is None:
         return None
@@ -123,10 +125,12 @@ async def open_conversation(resources: Resources, principal: Principal, data: Re
     sent = [item for item in as_items(msgspec.json.decode(body, type=_Sent).input) if item.get("type") != REFERENCE]
     jobs = [item.job_id for item in items if item.job_id is not None]
     last = await find_response_of_job(resources, principal, jobs[-1]) if jobs else None
-    return Opened(conversation, items, read_items(sent, "input") if data.input else [], last)
+    return OpenedConversation(conversation, items, read_items(sent, "input") if data.input else [], last)
 
 
-async def messages_before(resources: Resources, principal: Principal, opened: Opened, model: str) -> Messages:
+async def messages_before(
+    resources: Resources, principal: Principal, opened: OpenedConversation, model: str
+) -> Messages:
     """Return the messages of a conversation. What a vendor wants back with its last answer goes back to it."""
     messages, last, speaking = Messages(), opened.last, None
     for stored in opened.items:

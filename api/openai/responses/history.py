@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from api.auth.principals import Principal
-from api.openai.conversations.settling import Opened, messages_before
+from api.openai.conversations.settling import OpenedConversation, messages_before
 from api.openai.responses.conversation import Conversation
 from api.openai.responses.lookup import KnownResponse, find_items, fold_now, get_response
 from api.openai.responses.schemas import ItemIn, ResponseIn
@@ -20,7 +20,7 @@ MAX_BYTES = 64 * 1024 * 1024
 
 
 async def read_history(
-    resources: Resources, principal: Principal, data: ResponseIn, model: str, opened: Opened | None = None
+    resources: Resources, principal: Principal, data: ResponseIn, model: str, opened: OpenedConversation | None = None
 ) -> list[dict[str, Any]]:
     """Return the messages, in the shape of chat completions; `opened` is the conversation that goes on. Raises InputError and
     NotFound that name the field."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from graphs.providers.anthropic.thoughts import FIELD, thought_blocks, weave
+from graphs.providers.anthropic.thoughts import FIELD, interleave, thought_blocks
 from graphs.providers.contract import ImagePart, Message, Part, TextPart, ToolCallPart, ToolResultPart
 from graphs.providers.errors import ProviderRefused
 
@@ -88,7 +88,7 @@ def _content(message: Message, thoughts: bool) -> list[Json]:
     if not signed:
         return [*_shown(message), *calls]
     text = "".join(part.text for part in message.parts if isinstance(part, TextPart))
-    blocks = weave(text, calls, signed)
+    blocks = interleave(text, calls, signed)
     if (mark := _mark(message.extra, message)) and (said := [block for block in blocks if block["type"] == "text"]):
         said[-1]["cache_control"] = mark
     return blocks

@@ -35,7 +35,7 @@ def _read(block: Any) -> tuple[tuple[int, int], Json] | None:
     return place, {"type": block["type"], **{name: block[name] for name in names}}
 
 
-def weave(text: str, calls: list[Json], thoughts: list[tuple[tuple[int, int], Json]]) -> list[Json]:
+def interleave(text: str, calls: list[Json], thoughts: list[tuple[tuple[int, int], Json]]) -> list[Json]:
     """Return the blocks of an answer: text, calls, and thoughts where they were among them."""
     blocks: list[Json] = []
     written, called = 0, 0

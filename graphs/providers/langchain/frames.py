@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from graphs.providers.contract import ModelRequest, Purpose
-from tools.langchain.child import Made
+from tools.langchain.child import ClassCall
 
 LENGTH = struct.Struct(">I")
 
@@ -19,7 +19,7 @@ class Call(msgspec.Struct, frozen=True, tag="call", omit_defaults=True):
 
     id: int
     name: str
-    made: Made
+    made: ClassCall
     do: Literal["stream", "embed", "describe"]
     request: ModelRequest | None = None
     texts: list[str] = []

@@ -15,7 +15,7 @@ from typing import Annotated, Any, cast
 import msgspec
 from msgspec import Meta
 
-from tools.langchain.child import Made
+from tools.langchain.child import ClassCall
 from tools.langchain.listing import ClassName, made_of, read_list
 
 NAME = "langchain"
@@ -42,7 +42,7 @@ class LangChainModel:
     settings among them."""
 
     name: str
-    made: Made = field(repr=False)
+    made: ClassCall = field(repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 

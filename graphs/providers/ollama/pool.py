@@ -51,7 +51,7 @@ class _Models(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LoadedModels:
     """The models that a server has on its disk and in its memory, by their full names. None where it didn't say."""
 
     pulled: frozenset[str] | None = None
@@ -107,7 +107,7 @@ class OllamaPool:
             )
             for a in addresses
         ]
-        self._held: TtlCache[OllamaHost, Held] = TtlCache(len(self._hosts), LOOK_S)
+        self._held: TtlCache[OllamaHost, LoadedModels] = TtlCache(len(self._hosts), LOOK_S)
 
     @asynccontextmanager
     async def open(
@@ -180,7 +180,7 @@ class OllamaPool:
         name, now = full_name(model), time.monotonic()
         held = await asyncio.gather(*(self._look(host) for host in self._hosts))
 
-        def rank(host: OllamaHost, has: Held) -> tuple[bool, bool, int]:
+        def rank(host: OllamaHost, has: LoadedModels) -> tuple[bool, bool, int]:
             loaded = name in has.loaded or name in host.called
             lacks = has.pulled is not None and name not in has.pulled
             return host.rests_until > now, lacks, host.calls + (0 if loaded else LOADING)
@@ -188,9 +188,9 @@ class OllamaPool:
         ranked = sorted(zip(self._hosts, held, strict=True), key=lambda one: rank(*one))
         return [host for host, _ in ranked]
 
-    async def _look(self, host: OllamaHost) -> Held:
+    async def _look(self, host: OllamaHost) -> LoadedModels:
         if host.rests_until > time.monotonic():
-            return Held()
+            return LoadedModels()
         return await self._held.load(host, lambda: _look(host))
 
 
@@ -203,16 +203,16 @@ async def _stream(
             yield stream
 
 
-async def _look(host: OllamaHost) -> Held:
+async def _look(host: OllamaHost) -> LoadedModels:
     """Return what a server has. One that can't be asked rests, as after a call."""
     try:
         async with asyncio.timeout(LOOK_LIMIT_S):
             pulled, loaded = await asyncio.gather(_tags(host), _names(host, "api/ps"))
     except (ProviderError, TimeoutError):
         host.rests_until = time.monotonic() + REST_S
-        return Held()
+        return LoadedModels()
     host.pulled = frozenset(map(full_name, pulled))
-    return Held(host.pulled, frozenset(map(full_name, loaded)))
+    return LoadedModels(host.pulled, frozenset(map(full_name, loaded)))
 
 
 async def _tags(host: OllamaHost) -> list[str]:

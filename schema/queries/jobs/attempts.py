@@ -212,7 +212,7 @@ async def claim_job(
     """
     values = {"tenant_id": tenant_id, "id": job_id, "dispatch_seq": dispatch_seq, "worker": worker}
     values |= {"lease_s": lease_s, "history": history, "from_state": "dispatched"}
-    claimed, messages = await run_batch(pool, tenant_id, [(CLAIM, values), (HISTORY, values)], forgettable=True)
+    claimed, messages = await run_batch(pool, tenant_id, [(CLAIM, values), (HISTORY, values)], async_commit=True)
     if not claimed:
         return None
     return _claimed_job(claimed), messages.into(StoredMessage)[::-1]

@@ -11,7 +11,7 @@ from schema.states import LIVE_SQL
 
 MOST = 100_000
 """Waiting and running jobs that are counted."""
-MOST_DEAD = 1_000
+MAX_DEAD = 1_000
 """Dead letters that are counted of a tenant and kind."""
 
 # Jobs that are parked wait for their session, and those with a later run_at for their retry: nobody is late for them.
@@ -22,7 +22,7 @@ dead AS (
   SELECT k.kind, f.n FROM tenants t, unnest(%(kinds)s::text[]) AS k (kind), LATERAL (
     SELECT count(*) AS n FROM (
       SELECT 1 FROM jobs j WHERE j.tenant_id = t.id AND j.kind = k.kind AND j.state = 'failed' AND j.id >= %(since)s
-      LIMIT {MOST_DEAD}) AS failed) AS f)
+      LIMIT {MAX_DEAD}) AS failed) AS f)
 SELECT kind, state, count(*)::int AS jobs, max(extract(epoch FROM now() - run_at)) FILTER (
   WHERE state <> 'running' AND NOT parked AND run_at <= now())::float8 AS oldest_s FROM live GROUP BY kind, state
 UNION ALL SELECT kind, 'dead', sum(n)::int, NULL FROM dead GROUP BY kind

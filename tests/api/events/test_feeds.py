@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from api.events import feeds as module
-from api.events.feeds import ChangedRow, ChangeFeeds, Listener, Sees
+from api.events.feeds import ChangedRow, ChangeFeeds, Listener, Visibility
 from api.events.rows import read_rows
 from schema import redis_names
 from schema.ids import new_id
@@ -28,7 +28,7 @@ from workers.redis.address import RedisAddress
 from workers.stream.changes import LETTERS, Change, Noun
 
 ALL: frozenset[Noun] = frozenset(LETTERS)
-OWNER = Sees(visible_user_id=None, nouns=ALL)
+OWNER = Visibility(visible_user_id=None, nouns=ALL)
 
 
 class Feeds(ChangeFeeds):
@@ -37,7 +37,7 @@ class Feeds(ChangeFeeds):
     pool: Pool
     reads = 0
 
-    async def listen(self, tenant_id: UUID, sees: Sees, after: str) -> Listener:
+    async def listen(self, tenant_id: UUID, sees: Visibility, after: str) -> Listener:
         return await self.open(tenant_id, sees, after, self._read)
 
     async def _read(self, tenant_id: UUID, changes: Sequence[Change]) -> list[ChangedRow]:
@@ -95,9 +95,9 @@ async def test_others_hear_nothing(
     ada, eve = make_user(database_url, tenant.id), make_user(database_url, tenant.id)
     foreign = await feeds.listen(stranger.id, OWNER, "")
     owners = await feeds.listen(tenant.id, OWNER, "")
-    adas = await feeds.listen(tenant.id, Sees(visible_user_id=ada, nouns=ALL), "")
-    eves = await feeds.listen(tenant.id, Sees(visible_user_id=eve, nouns=ALL), "")
-    blind = await feeds.listen(tenant.id, Sees(visible_user_id=None, nouns=frozenset({"documents"})), "")
+    adas = await feeds.listen(tenant.id, Visibility(visible_user_id=ada, nouns=ALL), "")
+    eves = await feeds.listen(tenant.id, Visibility(visible_user_id=eve, nouns=ALL), "")
+    blind = await feeds.listen(tenant.id, Visibility(visible_user_id=None, nouns=frozenset({"documents"})), "")
     job = await submit_one(core, tenant, submitted_by=Submitter(user_id=ada))
     for listener in (owners, adas):
         await until(listener, job.job_id, "queued")
@@ -134,7 +134,7 @@ async def test_who_comes_back_gets_what_was_missed(core: JobCore, feeds: Feeds, 
     second = await feeds.listen(tenant.id, OWNER, place)
     assert (True, place) == (second.resumed, second.place)
     await until(second, missed.job_id, "queued")
-    assert module.order(second.place) > module.order(place)
+    assert module.stream_position(second.place) > module.stream_position(place)
     third = await feeds.listen(tenant.id, OWNER, second.place)
     assert (True, []) == (third.resumed, third.owed)
 
@@ -143,7 +143,7 @@ async def test_who_comes_back_gets_what_was_missed(core: JobCore, feeds: Feeds, 
 async def test_who_was_away_too_long_is_told_so(feeds: Feeds, tenant: TestTenant, place: str) -> None:
     listener = await feeds.listen(tenant.id, OWNER, place)
     assert not listener.resumed
-    assert module.order(listener.place) > module.order(place)
+    assert module.stream_position(listener.place) > module.stream_position(place)
 
 
 async def test_nothing_is_kept_of_tenants_that_nobody_watches(core: JobCore, feeds: Feeds, tenant: TestTenant) -> None:
@@ -168,7 +168,7 @@ async def test_many_changes_are_one_message_and_too_many_are_a_list_to_read_agai
     core.relay.changes.note(tenant.id, "jobs", *ids)
     await wait_for(lambda: len(listener.rows) == 3, "all three are there")
     listener.rows.clear()
-    core.relay.changes.note(tenant.id, "jobs", *(new_id() for _ in range(module.MOST_ROWS + 1)))
+    core.relay.changes.note(tenant.id, "jobs", *(new_id() for _ in range(module.MAX_ROWS + 1)))
     await wait_for(lambda: listener.reload, "the list is to be read again")
     assert ({"jobs"}, {}, {}) == (listener.reload, listener.rows, listener.deleted)
 
@@ -221,7 +221,7 @@ async def test_the_last_stream_ends_the_subscription(feeds: Feeds, tenant: TestT
 async def test_who_reads_slowly_is_told_to_read_the_lists_again() -> None:
     listener = Listener(sees=OWNER)
     row = {"noun": "jobs", "owner_id": None, "is_shared": False, "state": "queued", "body": msgspec.Raw(b"{}")}
-    rows = [module.ChangedRow(id=new_id(), **row) for _ in range(4 * module.MOST_ROWS + 1)]
+    rows = [module.ChangedRow(id=new_id(), **row) for _ in range(4 * module.MAX_ROWS + 1)]
     for each in rows:
         listener.take("1-0", [each], [], set())
     assert ({"jobs"}, {}) == (listener.reload, listener.rows)

@@ -5,7 +5,7 @@ There are always as many a day, so that more of them mean a longer past. One ten
 scheduler does by the minute is done by its own statements afterwards: usage is merged, what has ended is counted. Indexes
 that no key needs are made when the rows are there, which takes a fraction of the time.
 
-A past of more than MOST_WITH_ALL jobs has only what grows with each of them, and its usage is merged as it is made.
+A past of more than MAX_WITH_ALL jobs has only what grows with each of them, and its usage is merged as it is made.
 """
 
 import time
@@ -142,7 +142,7 @@ INSERT INTO usage_days (tenant_id, day, jobs, input_tokens, output_tokens, cost_
 SELECT %(tenant)s, (at AT TIME ZONE 'UTC')::date, count(*), 420 * count(*), 100 * count(*), 15000 * count(*), 0, 0
 FROM made GROUP BY 2
 """
-MOST_WITH_ALL = 2_000_000
+MAX_WITH_ALL = 2_000_000
 CORE = (MADE, MADE_SESSIONS, SESSIONS, JOBS, MESSAGES, ATTEMPTS, LOGS, AUDIT)
 OTHERS = (
     *(USAGE, COLLECTIONS, DOCUMENTS, VERSIONS, FILES, ENDPOINTS, DELIVERIES, SCHEDULES, RUNS, BENCHMARKS, RESULTS),
@@ -233,7 +233,7 @@ def add_tenant(url: str, slug: str, jobs: int, share: float) -> tuple[UUID, UUID
             "schedule": schedule,
         }
         values["parts"] = '[{"type": "text", "text": "What was said here is as long as a short sentence usually is."}]'
-        for sql in (*CORE, *(OTHERS if jobs <= MOST_WITH_ALL * share else (MERGED, DAYS))):
+        for sql in (*CORE, *(OTHERS if jobs <= MAX_WITH_ALL * share else (MERGED, DAYS))):
             db.execute(sql, values)
         db.execute("DROP TABLE made, made_sessions")
     return tenant_id, users[7], collections[1], endpoints[1], schedule

@@ -14,7 +14,7 @@ from graphs.routing.candidate_set import CandidateSet
 from graphs.routing.contract import Candidate, Context, Intent, Route
 from graphs.routing.graph_choice import choose_graph, choose_task
 from graphs.routing.router import Router
-from graphs.routing.semantic import TextGlance
+from graphs.routing.semantic import WordVectorEmbedder
 from graphs.routing.small_talk import SMALL_TALK_NAME
 from schema.errors import HeadraceError
 from tests.routing.labelled import read_agents
@@ -196,7 +196,7 @@ async def test_what_is_clear_at_a_glance_is_not_embedded(utterance: str, agent: 
 
 
 @pytest.mark.parametrize("glance", [None, GLANCE])
-async def test_an_embedder_that_is_down_leaves_the_words(glance: TextGlance | None):
+async def test_an_embedder_that_is_down_leaves_the_words(glance: WordVectorEmbedder | None):
     router = Router(FailingEmbedder(), glance=glance)
     assert "AgentDebt" == (await router.route("kiểm tra công nợ quá hạn", AGENTS)).agent
     assert "AgentShipment" == (await router.route("where is our container now", AGENTS)).agent

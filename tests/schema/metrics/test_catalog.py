@@ -13,7 +13,7 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.core import HistogramMetricFamily
 
 from schema.metrics.catalog import FAMILIES
-from schema.metrics.family import MOST_CHILDREN, OTHER, Family
+from schema.metrics.family import MAX_CHILDREN, OTHER, Family
 from schema.metrics.quantiles import distributions
 from schema.monitoring import dashboard
 from tests.schema.metrics.alert_cases import CASES
@@ -78,7 +78,7 @@ def test_names_have_units_and_counters_their_suffix() -> None:
 
 def test_labels_that_go_wrong_make_no_more_series_than_a_bound() -> None:
     family = Family(Counter, "wrong_labels_total", "A test's.", ("text",))
-    for number in range(MOST_CHILDREN + 50):
+    for number in range(MAX_CHILDREN + 50):
         family.of(str(number)).inc()
     assert 50 == family.of("yet another")._value.get()
     assert family.of(OTHER) is family.of("and another")

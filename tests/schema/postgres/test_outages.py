@@ -7,32 +7,32 @@ import pytest
 
 from schema.errors import Unavailable
 from schema.postgres.connections import connection, pool_for
-from schema.postgres.outages import outlast, patience
+from schema.postgres.outages import retry_while_down, waiting_for_postgres
 
 AWAY = Unavailable("The database is unavailable.")
 
 
 async def test_an_operation_is_repeated_until_postgres_is_back() -> None:
     operation = AsyncMock(side_effect=[AWAY, AWAY, "done"])
-    with patience():
-        assert "done" == await outlast(operation)
+    with waiting_for_postgres():
+        assert "done" == await retry_while_down(operation)
     assert 3 == operation.await_count
 
 
 async def test_without_patience_or_after_it_the_outage_is_told() -> None:
     operation = AsyncMock(side_effect=AWAY)
     with pytest.raises(Unavailable):
-        await outlast(operation)
+        await retry_while_down(operation)
     assert 1 == operation.await_count
-    with patience(0.25), pytest.raises(Unavailable):
-        await outlast(operation)
+    with waiting_for_postgres(0.25), pytest.raises(Unavailable):
+        await retry_while_down(operation)
     assert 2 < operation.await_count
 
 
 async def test_other_errors_are_told_at_once() -> None:
     operation = AsyncMock(side_effect=[ValueError("wrong"), "done"])
-    with patience(), pytest.raises(ValueError, match="wrong"):
-        await outlast(operation)
+    with waiting_for_postgres(), pytest.raises(ValueError, match="wrong"):
+        await retry_while_down(operation)
 
 
 async def test_a_cancel_ends_the_waiting() -> None:
@@ -42,8 +42,8 @@ async def test_a_cancel_ends_the_waiting() -> None:
         begun.set()
         raise AWAY
 
-    with patience():
-        waiting = asyncio.create_task(outlast(fail))
+    with waiting_for_postgres():
+        waiting = asyncio.create_task(retry_while_down(fail))
     await begun.wait()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -70,7 +70,7 @@ async def test_tasks_that_were_begun_with_patience_wait_for_a_connection_and_oth
     await pool.open()
     try:
         held = await pool.getconn()
-        with patience():
+        with waiting_for_postgres():
             patient = asyncio.create_task(take())
         assert not await take_or_tell()
         await gave_up.wait()

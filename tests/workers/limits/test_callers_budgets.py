@@ -8,7 +8,7 @@ from schema.identity.budgets import CallerBudget
 from schema.ids import new_id
 from tests.workers.limit_calls import Clock, FakeSpending, Tenant
 from workers.limits.limits import LimitPolicy, Limits, Quota, Spent, Verdict
-from workers.limits.refusals import Wanted, budget_used_up, find_too_large
+from workers.limits.refusals import RequestedUsage, budget_used_up, find_too_large
 
 USD = 10**9
 
@@ -104,7 +104,7 @@ def test_a_refusal_says_which_budget_how_much_and_when_it_renews(name: str, limi
 
 def test_a_call_that_needs_more_than_a_key_has_left_is_told_what_is_left() -> None:
     quota = Quota("key_tokens_day", 2000, 1500, 60)
-    told = find_too_large(Verdict(False, ("key_tokens_day",), 60, (quota,)), Wanted(20, 1024, 0))
+    told = find_too_large(Verdict(False, ("key_tokens_day",), 60, (quota,)), RequestedUsage(20, 1024, 0))
     assert told is not None
     assert "reserves 1,044 tokens" in told.message
     assert "500 of this API key's 2,000 tokens a day are left" in told.message

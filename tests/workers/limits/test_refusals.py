@@ -3,9 +3,9 @@
 import pytest
 
 from workers.limits.limits import Quota, Verdict
-from workers.limits.refusals import Wanted, find_too_large
+from workers.limits.refusals import RequestedUsage, find_too_large
 
-WANTED = Wanted(input_tokens=20, output_tokens=1024, nanos=30_000_000)
+WANTED = RequestedUsage(input_tokens=20, output_tokens=1024, nanos=30_000_000)
 
 
 def refuse(*quotas: Quota) -> Verdict:
@@ -32,7 +32,7 @@ def test_a_request_that_no_budget_of_a_day_holds_never_fits() -> None:
 
 def test_tokens_that_are_left_are_named_and_so_is_what_helps() -> None:
     left = refuse(Quota("tokens", 2000, 1525, 30))
-    told, told_of_long = find_too_large(left, WANTED), find_too_large(left, Wanted(600, 1024, 0))
+    told, told_of_long = find_too_large(left, WANTED), find_too_large(left, RequestedUsage(600, 1024, 0))
     assert told is not None
     assert told_of_long is not None
     assert "1,044 tokens" in told.message

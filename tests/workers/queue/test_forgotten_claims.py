@@ -133,7 +133,7 @@ async def assert_said(core: JobCore, database_url: str, tenant: TestTenant, job_
 async def test_a_claim_does_not_wait_for_the_disk_and_other_batches_do(core: JobCore, tenant: TestTenant) -> None:
     """The stores of tests never wait; so it is asked who said so."""
     show = ("SELECT setting, source FROM pg_settings WHERE name = 'synchronous_commit'", {})
-    (claims,) = await run_batch(core.pool, tenant.id, [show], forgettable=True)
+    (claims,) = await run_batch(core.pool, tenant.id, [show], async_commit=True)
     (others,) = await run_batch(core.pool, tenant.id, [show])
     assert {"setting": "off", "source": "session"} == claims.first()
     assert "session" != others.first()["source"]

@@ -104,7 +104,7 @@ async def test_events_of_several_streams_are_written_together(
 async def test_what_nobody_receives_is_written_together_until_somebody_does(
     redis_client: CountingRedisClient, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relays, "UNREAD_REST_S", 3600)
+    monkeypatch.setattr(relays, "UNREAD_INTERVAL_S", 3600)
     job_stream = new_stream(redis_client)
     assert await job_stream.flush(5)  # the first write tells that nobody is there
     written = redis_client.writes
@@ -126,12 +126,12 @@ async def test_what_nobody_receives_is_written_together_until_somebody_does(
 async def test_what_nobody_receives_is_written_after_a_rest_and_its_end_at_once(
     redis_client: CountingRedisClient, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relays, "UNREAD_REST_S", 0.05)
+    monkeypatch.setattr(relays, "UNREAD_INTERVAL_S", 0.05)
     job_stream = new_stream(redis_client)
     assert await job_stream.flush(5)
     job_stream.put(events.MessageDelta(text="one "))
     await wait_for(lambda: text_of(stored(client, job_stream.job_id)) == "one ", "it is written after its rest")
-    monkeypatch.setattr(relays, "UNREAD_REST_S", 3600)
+    monkeypatch.setattr(relays, "UNREAD_INTERVAL_S", 3600)
     job_stream.written_at -= 3600  # after a long silence a word is written at once
     job_stream.put(events.MessageDelta(text="two "))
     await wait_for(lambda: text_of(stored(client, job_stream.job_id)) == "one two ", "it is written")
@@ -256,16 +256,16 @@ async def test_a_stream_is_untouched_only_if_redis_has_forgotten_nothing_since_t
 
     started_s = int(client.time()[0]) - client.info("server")["uptime_in_seconds"]
     born_s = client.time()[0] + 100
-    client.set(redis_names.BORN, born_s)
+    client.set(redis_names.STARTED_AT, born_s)
     try:
         assert not await is_untouched(new_id(), datetime.fromtimestamp(born_s - 1, UTC))
         assert await is_untouched(job_id := new_id(), datetime.fromtimestamp(born_s + 2, UTC))
         assert not await is_untouched(job_id, datetime.fromtimestamp(born_s + 2, UTC))
-        client.set(redis_names.BORN, started_s - 100)
+        client.set(redis_names.STARTED_AT, started_s - 100)
         assert not await is_untouched(new_id(), datetime.fromtimestamp(started_s - 2, UTC))
         assert await is_untouched(new_id(), datetime.fromtimestamp(started_s + 3, UTC))
     finally:
-        client.delete(redis_names.BORN)
+        client.delete(redis_names.STARTED_AT)
 
 
 async def test_a_wiped_redis_gets_the_whole_stream_again_with_the_same_numbers(

@@ -20,7 +20,7 @@ from schema.ids import new_id
 from schema.job_kinds import INTERACTIVE, KINDS
 from schema.model_catalog.catalog import Catalog
 from schema.postgres.connections import tenant_tx
-from schema.postgres.outages import PATIENCE_S, outlast, patience
+from schema.postgres.outages import PATIENCE_S, retry_while_down, waiting_for_postgres
 from schema.queries.jobs.attempts import Charge, ClaimedJob, Ended, Ending, requeue_job
 from schema.queries.jobs.jobs import compress_frames
 from schema.states import CancelMode
@@ -279,8 +279,8 @@ async def _requeue(
 
     try:
         # The lease is renewed until then. A worker that stops doesn't wait: its leases expire.
-        with patience(0.0 if context.running.draining else PATIENCE_S):
-            requeued = await outlast(store)
+        with waiting_for_postgres(0.0 if context.running.draining else PATIENCE_S):
+            requeued = await retry_while_down(store)
     except Unavailable:
         log.warning("requeue_postponed")  # the lease expires, and the sweeper requeues the job
         return

@@ -13,7 +13,7 @@ from graphs.providers.langchain.frames import CalledTool, Piece
 Json = dict[str, Any]
 
 REASONS = ("finish_reason", "stop_reason", "done_reason", "stopReason", "finishReason")
-SAID_ELSEWHERE = frozenset({"tool_calls", "function_call", "refusal", "parsed", "audio"})
+READ_ELSEWHERE = frozenset({"tool_calls", "function_call", "refusal", "parsed", "audio"})
 """Fields of a message that are parts of ours."""
 
 
@@ -73,7 +73,7 @@ class Chunks:
             return {}
         whole = self._kept[0] + self._kept[1:] if len(self._kept) > 1 else self._kept[0]
         content = whole.content if isinstance(whole.content, list) and _is_more(whole.content) else None
-        dropped = SAID_ELSEWHERE if self._has_calls else SAID_ELSEWHERE | {"reasoning_content"}
+        dropped = READ_ELSEWHERE if self._has_calls else READ_ELSEWHERE | {"reasoning_content"}
         fields = {name: value for name, value in whole.additional_kwargs.items() if name not in dropped}
         kept = {"content": content, "additional_kwargs": fields}
         if not (content or fields):

@@ -15,7 +15,7 @@ from graphs.providers.langchain.child.as_chunks import let_stream_anything
 from graphs.providers.langchain.child.messages import langchain_messages
 from graphs.providers.langchain.frames import Call, Described
 from graphs.providers.langchain.options import EXTRAS, OPTIONS, field_of
-from tools.langchain.child import Made, build, find_beside, load_class
+from tools.langchain.child import ClassCall, build, find_beside, load_class
 
 MAX_MADE = 256
 DEFAULTS = {"max_retries": 0, "stream_usage": True}
@@ -45,7 +45,7 @@ class Models:
         self._made: dict[bytes, Any] = {}
         self._lock = asyncio.Lock()
 
-    async def get(self, made: Made) -> Any:
+    async def get(self, made: ClassCall) -> Any:
         """Return the model, which is made in a thread. Raises whatever its class raises."""
         key = msgspec.json.encode(made)
         async with self._lock:
@@ -56,7 +56,7 @@ class Models:
             return self._made[key]
 
 
-def _build(made: Made) -> Any:
+def _build(made: ClassCall) -> Any:
     find_beside(made.folder)
     fields = getattr(load_class(made.class_name), "model_fields", {})
     defaults = {name: value for name, value in DEFAULTS.items() if name in fields}

@@ -53,9 +53,9 @@ from tests.counterparts.openai.responses_server import ResponsesServer
 from tests.counterparts.openai.server import OpenAIServer
 from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 from tests.graphs.providers.langchain import own_models
-from tools.langchain.child import Made
+from tools.langchain.child import ClassCall
 
-FAKE = Made("langchain_core.language_models:FakeListChatModel", {"responses": ["as it is written"]})
+FAKE = ClassCall("langchain_core.language_models:FakeListChatModel", {"responses": ["as it is written"]})
 TOOL = {
     "type": "function",
     "function": {
@@ -221,7 +221,7 @@ async def test_an_answer_by_the_responses_api_ends_thinks_and_gets_its_thoughts_
             "store": False,
             "include": ["reasoning.encrypted_content"],
         }
-        made = Made("langchain_openai:ChatOpenAI", {"model": "reasoning", **arguments})
+        made = ClassCall("langchain_openai:ChatOpenAI", {"model": "reasoning", **arguments})
         model = provider(process, LangChainModel("thinker", made))
         deltas = await collect(model, ask("thinker"))
         extra = next((delta.extra for delta in deltas if isinstance(delta, ExtraDelta)), {})
@@ -242,7 +242,7 @@ async def test_a_vendors_refusal_says_what_it_said_but_no_secret(process: ModelP
         listed = LangChainModel("m", made_for(server, "refuse-401", api_key="canary-key-4711"), ("canary-key-4711",))
         with pytest.raises(ProviderRejectedKey) as caught:
             await collect(provider(process, listed), ask("m"))
-    made = Made("langchain_openai:ChatOpenAI", {"model": {"not": "canary-key-4711"}})
+    made = ClassCall("langchain_openai:ChatOpenAI", {"model": {"not": "canary-key-4711"}})
     with pytest.raises(ProviderUnknown, match="langchain/broken can't be made from its list") as broken:
         await collect(provider(process, LangChainModel("broken", made, ("canary-key-4711",))), ask("broken"))
 
@@ -250,7 +250,7 @@ async def test_a_vendors_refusal_says_what_it_said_but_no_secret(process: ModelP
 
 
 async def test_a_class_that_is_missing_is_named(process: ModelProcess):
-    missing = LangChainModel("missing", Made("langchain_openai:NoSuchModel"))
+    missing = LangChainModel("missing", ClassCall("langchain_openai:NoSuchModel"))
     with pytest.raises(ProviderUnknown, match="NoSuchModel"):
         await collect(provider(process, missing), ask("missing"))
 

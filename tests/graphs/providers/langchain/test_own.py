@@ -19,7 +19,7 @@ from graphs.providers.langchain.process import ModelProcess
 from graphs.providers.langchain.provider import LangChain
 from tests.graphs.model_requests import PATIENT, ask, collect, text_of
 from tests.graphs.providers.langchain.test_models import TOOL
-from tools.langchain.child import Made
+from tools.langchain.child import ClassCall
 
 OWN = "tests.graphs.providers.langchain.own_models"
 
@@ -32,7 +32,7 @@ async def process() -> AsyncGenerator[ModelProcess, None]:
 
 
 def of(process: ModelProcess, kind: str, **arguments: Any) -> LangChain:
-    listed = LangChainModel("own", Made(f"{OWN}:{kind}", arguments))
+    listed = LangChainModel("own", ClassCall(f"{OWN}:{kind}", arguments))
     return LangChain({"own": listed}, timeouts=PATIENT, process=process)
 
 
