@@ -10,9 +10,10 @@ from typing import Any
 import structlog
 import uvicorn
 from litestar import Litestar
+from uvicorn.middleware.proxy_headers import _TrustedHosts
 
 from api.app import create_app
-from api.http.connections import check_connections, connection_class, quiet_malformed
+from api.http.connections import check_connections, connection_class, notice_vanished_clients, quiet_malformed
 from api.settings import ApiSettings
 from graphs.providers.langchain.described import describe_listed_models
 from schema.installation.settings_check import require_valid
@@ -54,7 +55,10 @@ def serve() -> None:
         port=settings.port,
         loop="uvloop",
         http=connection_class(
-            head_s=settings.header_timeout_s, body_s=settings.body_timeout_s, unread_s=settings.slow_client_s
+            head_s=settings.header_timeout_s,
+            body_s=settings.body_timeout_s,
+            unread_s=settings.slow_client_s,
+            hangs_up_on=_proxies_while_cut_off(app, settings.trusted_proxies),
         ),
         ws="none",
         lifespan="on",
@@ -68,6 +72,12 @@ def serve() -> None:
         timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
     )
     Server(config, app, stop_tracing).run()
+
+
+def _proxies_while_cut_off(app: Litestar, trusted_proxies: str) -> Callable[[str], bool]:
+    """Return what says whether to hang up on an address: on the trusted proxies', while no store is reached."""
+    proxies = _TrustedHosts(trusted_proxies)
+    return lambda address: app.state.resources.core.hub.cut_off and address in proxies
 
 
 class Server(uvicorn.Server):
@@ -87,6 +97,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             return
+        self._notice_vanished_clients()
         log.info("server_ready", host=self.config.host, port=self.config.port)
         if (port := self._state.settings.tls.port) is not None:
             await self._serve_tls(port, self._state.resources.certificates.front)
@@ -115,7 +126,12 @@ class Server(uvicorn.Server):
             self.should_exit = True
             return
         self.servers.append(listener)
+        self._notice_vanished_clients()
         log.info("tls_ready", host=config.host, port=port)
+
+    def _notice_vanished_clients(self) -> None:
+        for server in self.servers:
+            notice_vanished_clients(server.sockets, within_s=self._state.settings.slow_client_s)
 
     async def on_tick(self, counter: int) -> bool:
         turn = counter % TICKS_PER_S

@@ -183,14 +183,15 @@ class System:
 class ModelProcess:
     """The OpenAI model stand-in (`tests/counterparts`) in a process of its own. Use as `with`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
+        self.host, self.port = host, free_port()
+        self.url = f"http://{host}:{self.port}"
         self.base_url = f"{self.url}/v1"
         self._log = folder / "model.log"
 
     def __enter__(self) -> "ModelProcess":
         command = [sys.executable, "-m", "tests.counterparts.openai.server", "--port", str(self.port)]
+        command += ["--host", self.host]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log)
         assert self._process.stdout is not None

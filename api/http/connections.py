@@ -6,8 +6,9 @@ not read.
 
 uvicorn waits for ever. Whoever is too slow gets 408, whoever sends too much 431, both with `Connection: close`; a connection
 on which nothing at all was sent is just closed. Whoever doesn't read is cut off, whatever the response and also after it:
-`close` would wait until all is read. Not here: idle connections after a response (uvicorn's `timeout_keep_alive`), and how
-large a body may be (`bodies/limits.py`).
+`close` would wait until all is read. A proxy is hung up on without a word while this process is cut off from its stores
+(`workers/stream/hub.py`), so that it asks another: a 503 it would take for an answer. Not here: idle connections after a
+response (uvicorn's `timeout_keep_alive`), and how large a body may be (`bodies/limits.py`).
 
 One look at all connections a second costs less than a timer for each request.
 """
@@ -16,6 +17,8 @@ import asyncio
 import fcntl
 import itertools
 import logging
+import os
+import socket
 import sys
 import termios
 from collections.abc import Callable, Iterable
@@ -52,6 +55,9 @@ LINGER_S = 30.0
 CLOSE_DELAY_S = 2.0
 """How long a refused client may go on sending: closed at once, its system would drop the response."""
 
+PROBED = ("/health", "/metrics")
+"""Paths that answer whatever happens."""
+
 NOT_ENCODED = (
     "The path or query has a character that must be percent-encoded, as %E1%BB%93 for ồ. Encode it; curl does with "
     "-G --data-urlencode."
@@ -69,8 +75,17 @@ class Connection(HttpToolsProtocol):
     request that is being answered; `cycle` is the newest. `_refusal`: with what and why to refuse what follows it.
     """
 
-    def __init__(self, head_s: float, body_s: float, unread_s: float, *arguments: Any, **named: Any) -> None:
+    def __init__(
+        self,
+        head_s: float,
+        body_s: float,
+        unread_s: float,
+        hangs_up_on: Callable[[str], bool],
+        *arguments: Any,
+        **named: Any,
+    ) -> None:
         super().__init__(*arguments, **named)
+        self._hangs_up_on = hangs_up_on
         self._head_s, self._body_s, self._unread_s = head_s, body_s, unread_s
         self._head_since = self._body_since = self._answered_at = self._read_at = 0.0
         self._head_bytes = self._body_bytes = 0
@@ -94,6 +109,10 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
+        if self.client and not cycle.scope["path"].startswith(PROBED) and self._hangs_up_on(self.client[0]):
+            refused.count("stores_unreachable", address=self.client[0])
+            self.transport.abort()
+            return
         super()._start_asgi_task(cycle, app)
 
     def resume_writing(self) -> None:
@@ -267,14 +286,25 @@ def quiet_malformed() -> None:
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.msg != "Invalid HTTP request received.")
 
 
-def connection_class(*, head_s: float, body_s: float, unread_s: float) -> Any:
-    """Return the `http` of uvicorn's configuration, with these limits."""
+def connection_class(*, head_s: float, body_s: float, unread_s: float, hangs_up_on: Callable[[str], bool]) -> Any:
+    """Return the `http` of uvicorn's configuration, with these limits; `hangs_up_on` says so of a peer's address."""
 
     class LimitedConnection(Connection):
         def __init__(self, config: uvicorn.Config, server_state: ServerState, *arguments: Any, **named: Any) -> None:
-            super().__init__(head_s, body_s, unread_s, config, server_state, *arguments, **named)
+            super().__init__(head_s, body_s, unread_s, hangs_up_on, config, server_state, *arguments, **named)
 
     return LimitedConnection
+
+
+def notice_vanished_clients(listening: Iterable[Any], *, within_s: float) -> None:
+    """Have the system end connections whose other side has acknowledged nothing for so long; it would try for a quarter of an
+    hour. Connections that these sockets accept from now on inherit it."""
+    if not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return
+    for one in listening:
+        with socket.socket(fileno=os.dup(one.fileno())) as sock:
+            if sock.family in (socket.AF_INET, socket.AF_INET6):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * within_s))
 
 
 def check_connections(connections: Iterable[Any], clock: Callable[[], float], *, turn: int = 0, turns: int = 1) -> None:

@@ -9,7 +9,7 @@ from litestar import Response
 
 from api.http.sse import EventStream
 from api.resources import Resources
-from workers.stream.follow import Follower, SlowReader
+from workers.stream.follow import CutOff, Follower, SlowReader
 
 Shown = Callable[[bytes], bytes]
 """What a client is shown of a chunk of whole frames."""
@@ -48,11 +48,13 @@ async def _continued(first: bytes, frames: AsyncGenerator[bytes, None]) -> Async
 async def _frames(follower: Follower, shown: Shown | None) -> AsyncGenerator[bytes, None]:
     async with follower:
         try:
-            async for chunk in follower.chunks():
+            async for chunk in follower.chunks(resumable=True):
                 if seen := chunk if shown is None else shown(chunk):
                     yield seen
         except SlowReader as slow:
             yield closed_frame("slow_client", slow.resume_after)
+        except CutOff as lost:
+            yield closed_frame("unavailable", lost.resume_after)
 
 
 def closed_frame(reason: str, resume_after: int) -> bytes:

@@ -33,12 +33,18 @@ ENVELOPE: list[tuple[str, Any]] = [
 class StreamClosedReason(msgspec.Struct, frozen=True):
     """Why a stream was closed before the job's end, and where to resume."""
 
-    reason: Annotated[str, Meta(description="`slow_client`: events were not read as fast as they came.")]
+    reason: Annotated[
+        str,
+        Meta(
+            description="`slow_client`: events were not read as fast as they came. `unavailable`: this API process reaches "
+            "neither Redis nor Postgres; another may."
+        ),
+    ]
     resume_after: Annotated[int, Meta(ge=0, description="The last event that was sent; resume with `Last-Event-ID`.")]
 
 
 class StreamClosed(msgspec.Struct, frozen=True, tag_field="event", tag="stream.closed"):
-    """Ends a stream that is not read fast enough. It belongs to no job and has no `id`."""
+    """Ends a stream that is not read fast enough, or can't go on at this process. It belongs to no job and has no `id`."""
 
     data: Annotated[StreamClosedReason, Meta(description="The event's JSON.")]
 

@@ -38,12 +38,18 @@ SETTINGS = {
 }
 """The settings of both users, as Postgres shows them."""
 
+NOTICES_VANISHED = {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3",
+                    "tcp_user_timeout": "60000"}  # fmt: skip
+"""How soon the server ends a connection whose process is out of reach, after a minute at most. By default it keeps it for two
+hours, with a place among `max_connections`: a host that loses its network now and then would use them up."""
+
 PROOF = cast(
     LiteralString,
     f"""
 SELECT session_user::text AS login, current_user::text AS role, r.rolsuper, r.rolbypassrls,
   ARRAY(SELECT m.roleid::regrole::text FROM pg_auth_members m WHERE m.member = r.oid) AS member_of,
-  {", ".join(f"current_setting('{name}') AS {name}" for name in SETTINGS)}
+  {", ".join(f"current_setting('{name}') AS {name}" for name in SETTINGS)},
+  {", ".join(f"set_config('{name}', '{value}', false) AS {name}" for name, value in NOTICES_VANISHED.items())}
 FROM pg_roles r WHERE r.rolname = session_user
 """,
 )

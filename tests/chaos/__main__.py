@@ -8,10 +8,13 @@ import shutil
 import sys
 import tempfile
 import time
+from itertools import groupby
 from pathlib import Path
 
 from tests.chaos.accounts import judge_accounts
 from tests.chaos.cases import CASES, Case
+from tests.chaos.cluster.cluster import TOOLS, open_cluster
+from tests.chaos.cluster.network import why_not
 from tests.chaos.mutants import run_mutants
 from tests.chaos.oracle import Verdict, judge
 from tests.chaos.processes import Logs, count_files, judge_files
@@ -127,9 +130,20 @@ async def run_cases(
 ) -> list[str]:
     """Play cases one after the other in one world, print a row for each, and return all findings."""
     findings: list[str] = []
-    async with open_world(folder, random.Random(seed), variant=variant) as world:
-        for case in cases:
-            findings += await run_case(world, case, scale)
+    for where, some in groupby(sorted(cases, key=lambda case: case.where != "machine"), key=lambda case: case.where):
+        if where == "cluster" and (reason := why_not(*TOOLS)) is not None:
+            print(f"   the cluster's cases are left out: {reason}", flush=True)
+            continue
+        own = folder / where
+        own.mkdir()
+        opened = (
+            open_cluster(own, random.Random(seed))
+            if where == "cluster"
+            else open_world(own, random.Random(seed), variant=variant)
+        )
+        async with opened as world:
+            for case in some:
+                findings += await run_case(world, case, scale)
     return findings
 
 

@@ -5,11 +5,15 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import psycopg
 
 from tests.chaos.proxy import Proxy
 from tests.chaos.world import ROLES, Load, World
+
+Where = Literal["machine", "cluster"]
+"""One machine, or hosts that are network namespaces (`cluster/`)."""
 
 Play = Callable[[World, Load, float], Awaitable[list[str] | None]]
 
@@ -23,19 +27,24 @@ class Case:
     play: Play
     quick: bool
     states: tuple[str, ...] = ("succeeded",)
-    spends: bool = False
+    where: Where = "machine"
 
 
 CASES: list[Case] = []
 
 
 def case(
-    number: int, name: str, *, quick: bool = False, states: tuple[str, ...] = ("succeeded",)
+    number: int,
+    name: str,
+    *,
+    quick: bool = False,
+    states: tuple[str, ...] = ("succeeded",),
+    where: Where = "machine",
 ) -> Callable[[Play], Play]:
     """Enter a case into the table."""
 
     def enter(play: Play) -> Play:
-        CASES.append(Case(number, name, play, quick, states))
+        CASES.append(Case(number, name, play, quick, states, where))
         return play
 
     return enter

@@ -50,6 +50,8 @@ class ReaderResult:
     events: list[ReceivedEvent]
     resumed: int
     model: str = ""
+    came_at: list[float] = field(default_factory=list)
+    """When each of the events came, on the loop's clock."""
 
     @property
     def ended(self) -> bool:
@@ -173,7 +175,10 @@ class World:
 
     def client(self, load: Load) -> Client:
         """A client at one of the API processes."""
-        name = self.rng.choice([name for name in self.apis if name not in self.frozen])
+        return self.client_of(self.rng.choice([name for name in self.apis if name not in self.frozen]), load)
+
+    def client_of(self, name: str, load: Load) -> Client:
+        """A client at one API process."""
         return Client(self.system.url_of(name), load.tenant.headers)
 
     async def submit(
@@ -187,7 +192,7 @@ class World:
                 clients: dict[str, Client] = {}
                 for _ in left:
                     for api in set(self.apis) - clients.keys():
-                        client = Client(self.system.url_of(api), load.tenant.headers)
+                        client = self.client_of(api, load)
                         clients[api] = await stack.enter_async_context(client)
                     await self._accepted(load, clients, ask(f"openai/{model}", f"{saying} {uuid4().hex}"))
 
@@ -243,6 +248,7 @@ class World:
                 ):
                     async for event in stream:
                         told.events.append(event)
+                        told.came_at.append(clock())
                         give_up = clock() + SILENCE_S
                         silence.reschedule(give_up)
             except (*CONNECTION_ERRORS, AssertionError):
@@ -313,9 +319,16 @@ async def open_world(
         system.code = code
         async with system:
             world = World(stores, system, model, rng)
-            supervisor = asyncio.ensure_future(world.supervise())
-            try:
+            async with supervised(world):
                 yield world
-            finally:
-                supervisor.cancel()
-                await asyncio.gather(supervisor, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def supervised(world: World) -> AsyncIterator[None]:
+    """Within, processes of a world that end are started again."""
+    supervisor = asyncio.ensure_future(world.supervise())
+    try:
+        yield
+    finally:
+        supervisor.cancel()
+        await asyncio.gather(supervisor, return_exceptions=True)

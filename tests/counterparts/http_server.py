@@ -174,9 +174,9 @@ class CounterpartServer:
     async def __aexit__(self, *exc: object) -> None:
         await self.stop()
 
-    async def start(self, port: int = 0) -> None:
+    async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), "127.0.0.1", port, backlog=4096)
+        self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=4096)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -223,12 +223,12 @@ class CounterpartServer:
         await self.until(lambda: len(self.requests) >= count)
 
 
-def run(server: CounterpartServer, port: int) -> None:
+def run(server: CounterpartServer, port: int, host: str = "127.0.0.1") -> None:
     """Serves until interrupted, on uvloop."""
     import uvloop
 
     async def main() -> None:
-        await server.start(port)
+        await server.start(port, host)
         print(server.url, flush=True)
         await asyncio.Event().wait()
 

@@ -1,6 +1,7 @@
 """What the files of a deployment say, read without Docker or a cluster: compose files, the Dockerfile, Kubernetes manifests."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "deployment"
 KUBERNETES = FOLDER / "kubernetes"
-COMPOSE = {path.name: path for path in (ROOT / "compose.yaml", FOLDER / "compose.prod.yaml")}
+PRODUCTION = "compose.prod.yaml"
+COMPOSE = {path.name: path for path in (ROOT / "compose.yaml", FOLDER / PRODUCTION)}
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 MIGRATE = "python -m api migrate"
 
@@ -43,6 +45,14 @@ def seconds(duration: str) -> int:
 def image_environment() -> dict[str, str]:
     """Return the settings that the image has."""
     return dict(re.findall(r"\b(HEADRACE_\w+)=(\S+)", "\n".join(re.findall(r"^ENV (.*)$", DOCKERFILE, re.MULTILINE))))
+
+
+def make_secrets(folder: Path) -> None:
+    """Make the files with secrets as docs/deployment.md says."""
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    (block,) = [text for text in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "openssl rand" in text]
+    environ = {"SECRETS": str(folder), "PATH": "/usr/bin:/bin"}
+    subprocess.run(["sh", "-euc", block], env=environ, check=True)
 
 
 def manifests() -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -21,9 +21,11 @@ from tests.house.deployment_files import (
     DOCKERFILE,
     FOLDER,
     MIGRATE,
+    PRODUCTION,
     ROOT,
     compose,
     image_environment,
+    make_secrets,
     ours,
     procfile_commands,
     seconds,
@@ -31,7 +33,6 @@ from tests.house.deployment_files import (
 )
 from workers.settings import WorkerSettings, settings_from
 
-PRODUCTION = "compose.prod.yaml"
 FILES = pytest.mark.parametrize("name", COMPOSE)
 MARGIN_S = 10
 
@@ -176,11 +177,8 @@ def test_the_image_leaves_out_what_it_does_not_run() -> None:
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_the_secrets_that_the_page_makes_are_what_production_needs(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "deployment.md").read_text()
-    (block,) = [text for text in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "openssl rand" in text]
     folder = tmp_path / "secrets"
-    environ = {"SECRETS": str(folder), "PATH": "/usr/bin:/bin"}
-    subprocess.run(["sh", "-euc", block], env=environ, check=True)
+    make_secrets(folder)
     wanted = [spec["file"].removeprefix("${SECRETS}/") for spec in compose(PRODUCTION)["secrets"].values()]
     assert [] == [name for name in wanted if not (folder / name).stat().st_size]
     keys = {"HEADRACE_SECRET_KEYS_FILE": str(folder / "secret.keys")}

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
 from tests.waiting import PATIENCE_S
 
@@ -30,17 +31,24 @@ class ReceivedEvent:
 
 class Client:
     """One user: a tenant's key, and the address of an API process. Use as `async with`; its end closes its streams.
-    `trust` is for TLS."""
+    `trust` is for TLS, `resolver` for hosts that this machine has no names for."""
 
-    def __init__(self, url: str, headers: dict[str, str], *, trust: ssl.SSLContext | None = None) -> None:
-        self.url, self._headers, self._trust = url, headers, trust
+    def __init__(
+        self,
+        url: str,
+        headers: dict[str, str],
+        *,
+        trust: ssl.SSLContext | None = None,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        self.url, self._headers, self._trust, self._resolver = url, headers, trust, resolver
 
     async def __aenter__(self) -> "Client":
         self.http = aiohttp.ClientSession(
             self.url,
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_read=PATIENCE_S),
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._trust or True),
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._trust or True, resolver=self._resolver),
             read_bufsize=1 << 23,
         )
         self._streams: list[Stream] = []

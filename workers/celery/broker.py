@@ -4,6 +4,7 @@ With sentinels, kombu's transport asks them for the master at each connect. It a
 must not hold it up.
 """
 
+import socket
 from typing import Any
 from urllib.parse import quote
 
@@ -39,11 +40,18 @@ def broker_settings(redis_url: str, broker_url: str | None = None) -> dict[str, 
     return own
 
 
+KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 15_000}
+"""How soon a connection to a broker that is out of reach is given up, whether it is idle or waits for an answer. Linux would
+try for a quarter of an hour, and a worker that is told to stop says goodbye over it."""
+
 TRANSPORT_OPTIONS: dict[str, Any] = {
     "ack_emulation": False,
     "priority_steps": [0],  # one list per queue; Postgres decides priorities
     "queue_order_strategy": "priority",
     "socket_keepalive": True,
+    "socket_keepalive_options": {
+        getattr(socket, name): value for name, value in KEEPALIVE.items() if hasattr(socket, name)
+    },
     "socket_connect_timeout": CONNECT_TIMEOUT_S,
     "health_check_interval": 10,
 }

@@ -31,7 +31,7 @@ def pack(commands: Sequence[Command]) -> bytes:
 
 
 class RedisConnection(asyncio.Protocol):
-    """One socket, from `open` until it is lost. A lost connection can't be reused."""
+    """One socket, from `open` until it is lost. A lost connection can't be reused. `heard_at`: when something came last."""
 
     def __init__(self, on_message: Callable[[Any], None] | None = None, *, blocks_s: float = 0.0) -> None:
         self.lost = False
@@ -113,7 +113,7 @@ class RedisConnection(asyncio.Protocol):
                 async with asyncio.timeout(PING_AFTER_S):
                     await self.closed.wait()
             except TimeoutError:
-                silent_s = self._loop.time() - self._received_at
+                silent_s = self._loop.time() - self.heard_at
                 if silent_s > SILENCE_TIMEOUT_S:
                     self.abort()
                 elif silent_s >= PING_AFTER_S:
@@ -123,11 +123,11 @@ class RedisConnection(asyncio.Protocol):
         """Called by the event loop."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's transports don't subclass it
         self._loop = asyncio.get_running_loop()
-        self._received_at = self._loop.time()
+        self.heard_at = self._loop.time()
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
-        self._received_at = self._loop.time()
+        self.heard_at = self._loop.time()
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not False:
             if not self._pending:

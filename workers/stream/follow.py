@@ -33,6 +33,16 @@ class SlowReader(HeadraceError):
         self.resume_after = resume_after
 
 
+class CutOff(HeadraceError):
+    """This process reaches no store any more. The client can resume at another, after event `resume_after`."""
+
+    code = "unavailable"
+
+    def __init__(self, resume_after: int) -> None:
+        super().__init__(f"This process reaches neither Redis nor Postgres; resume after event {resume_after}.")
+        self.resume_after = resume_after
+
+
 class Source(Protocol):
     """Where a follower reads events that it missed (`workers/stream/hub.py`)."""
 
@@ -66,7 +76,7 @@ class Follower:
         self._attempt = 0
         self._queue: deque[StreamBatch] = deque()
         self._buffered = 0
-        self._slow = False
+        self._slow = self._cut_off = False
         self._ended = False
         self._wake_reason: WakeReason | None = None
         self._first: bytes = b""
@@ -116,16 +126,22 @@ class Follower:
             self._wake_reason = reason
         self._notify()
 
+    def cut_off(self) -> None:
+        """Send on a reader who can resume elsewhere: nothing will come here."""
+        self._cut_off = True
+        self._notify()
+
     def _notify(self) -> None:
         if self._wakeup is not None and not self._wakeup.done():
             self._wakeup.set_result(None)
 
     # -- the reader's side
 
-    async def chunks(self, *, heartbeat_s: float | None = 15.0) -> AsyncIterator[bytes]:
+    async def chunks(self, *, heartbeat_s: float | None = 15.0, resumable: bool = False) -> AsyncIterator[bytes]:
         """Yield chunks of frames, and a keep-alive comment after `heartbeat_s` of silence.
 
-        Ends after the job's last event. Raises SlowReader if this reader falls too far behind.
+        Ends after the job's last event. Raises SlowReader if this reader falls too far behind; and CutOff, if it can resume
+        elsewhere (`resumable`), when this process reaches no store any more.
         """
         if self._first:
             first, self._first = self._first, b""
@@ -134,6 +150,8 @@ class Follower:
             chunk = await self._next_chunk()
             if chunk:
                 yield chunk
+            elif self._cut_off and resumable:
+                raise CutOff(self.seq)
             elif not self._ended and not await self._wait(heartbeat_s):
                 yield KEEP_ALIVE
 
@@ -158,6 +176,7 @@ class Follower:
         """Wait until there is something to do; False after `heartbeat_s`."""
         if self._queue or self._wake_reason or self._slow:
             return True
+        self._cut_off = False  # a reader who can't resume waits until the stores are reached again
         loop = asyncio.get_running_loop()
         self._wakeup, self._waits_since = loop.create_future(), loop.time()
         if heartbeat_s and self._silence_timer is None:

@@ -4,6 +4,9 @@ The submitter's follower exists before the job does and receives everything thro
 subscribes to the job's channel, waits for the confirmation, reads the stream, and continues with the messages that arrived
 meanwhile: no gaps, no duplicates. Many that join at once are looked up together. Pub/sub may lose the last message, so silent
 followers are checked against the jobs' rows every few seconds.
+
+A process that hears nothing of either store is cut off: its host has lost its network, and another process may well reach them.
+Then its clients are sent on (`Follower.cut_off`, `api/http/connections.py`).
 """
 
 import asyncio
@@ -12,10 +15,12 @@ from contextlib import suppress
 from itertools import groupby, islice
 from uuid import UUID
 
+import structlog
+
 from schema import redis_names
 from schema.errors import HeadraceError, NotFound
 from schema.postgres.batched_lookup import BatchedLookup
-from schema.postgres.connections import Pool, tenant_tx
+from schema.postgres.connections import Pool, connection, tenant_tx
 from schema.queries.jobs.jobs import JobStatus, VisibleJob, find_job_statuses, find_logs, list_ended
 from schema.states import TERMINAL
 from workers.redis.address import RedisAddress
@@ -26,12 +31,16 @@ from workers.stream.follow import Follower
 from workers.stream.pubsub import Subscriber
 from workers.stream.relay import queued_event, queued_frame
 
+log = structlog.get_logger()
+
 LOGS_AT_ONCE = STREAMS_AT_ONCE = 20  # one may have a megabyte
 
 StreamPart = tuple[UUID, UUID, int]
 """A tenant, its job, and the event after which its stream is read."""
 
 CHECK_AFTER_S = 3.0  # a follower that has received nothing for this long is checked
+SILENT_S = 8.0
+"""How long Redis may say nothing before Postgres is asked too. A silent subscription is pinged after 5 s."""
 CHECKED_AT_ONCE = 500  # between these, the event loop serves others
 
 
@@ -49,19 +58,22 @@ class Hub:
         self._lasts = BatchedLookup[str, int](self._read_lasts)
         self._logs = BatchedLookup[tuple[UUID, UUID], bytes](lambda wanted: find_logs(pool, wanted), most=LOGS_AT_ONCE)
         self._gap = asyncio.Event()
-        self._checker: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.cut_off = False
 
     async def start(self) -> None:
         """Subscribe and start checking. Works without Redis; then streams come from Postgres once their jobs have ended."""
         self._subscriber.start()
         await self._subscriber.subscribe(self.inbox)
-        self._checker = asyncio.get_running_loop().create_task(self._check(), name="follower-check")
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._check(), name="follower-check"),
+                       loop.create_task(self._watch_stores(), name="store-watch")]  # fmt: skip
 
     async def close(self) -> None:
         """Unsubscribe and stop checking."""
-        if self._checker is not None:
-            self._checker.cancel()
-            await asyncio.gather(self._checker, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._subscriber.close()
 
     def resubscribe(self) -> None:
@@ -185,6 +197,29 @@ class Hub:
             for follower in group:
                 follower.active_at = float("-inf")
         self._gap.set()
+
+    async def _watch_stores(self) -> None:
+        """Keep `cut_off` right; when it begins, send followers on who can resume elsewhere."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(CHECK_AFTER_S / 2)
+            cut_off = loop.time() - self._subscriber.heard_at > SILENT_S and not await self._postgres_answers()
+            if cut_off == self.cut_off:
+                continue
+            self.cut_off = cut_off
+            log.warning("stores_unreachable" if cut_off else "stores_reached_again", streams=self.open_streams)
+            if cut_off:
+                for follower in [follower for group in self._followers.values() for follower in group]:
+                    follower.cut_off()
+
+    async def _postgres_answers(self) -> bool:
+        """Whether Postgres answers; the watch of the pool ends the wait for one that doesn't (`schema/postgres/freezes.py`)."""
+        try:
+            async with connection(self._pool) as db:
+                await db.execute("SELECT")
+        except HeadraceError:
+            return False
+        return True
 
     async def _check(self) -> None:
         """Check silent followers: their job may have ended without their hearing of it."""

@@ -34,7 +34,15 @@ class Subscriber:
         self._connection: RedisConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._was_connected = False
+        self._heard_at = 0.0
         self._lost_at: float | None = None
+
+    @property
+    def heard_at(self) -> float:
+        """When Redis said something last, on the loop's clock. A silent one is asked every few seconds."""
+        if self._connection is not None:
+            self._heard_at = max(self._heard_at, self._connection.heard_at)
+        return self._heard_at
 
     def start(self) -> None:
         """Connect in the background, in the running loop."""
@@ -83,6 +91,7 @@ class Subscriber:
                 log.warning("pubsub_disconnected", error=type(error).__name__)
                 self._lost_at = self._lost_at or time.monotonic()
             if self._connection is not None:  # may still be open and deliver messages twice
+                self._heard_at = self.heard_at
                 self._connection.abort()
                 self._connection = None
             for confirmed in self._channels.values():

@@ -341,6 +341,7 @@ def error(message: str, kind: str, code: str | None) -> dict[str, Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--host", default="127.0.0.1", help="a name or address of this machine to listen at")
     parser.add_argument("--key", default="")
     args = parser.parse_args()
-    run(OpenAIServer(key=args.key), args.port)
+    run(OpenAIServer(key=args.key), args.port, args.host)

@@ -120,3 +120,14 @@ async def test_who_goes_on_after_a_cancel_is_told_of_outages(pool: Pool, tenant:
     task.cancel()
     with pytest.raises(Unavailable):
         await task
+
+
+async def test_the_server_notices_within_a_minute_that_a_process_is_out_of_reach(
+    pool: Pool, tenant: TestTenant
+) -> None:
+    wanted = "current_setting('tcp_keepalives_%s')::int AS %s"
+    columns = ", ".join(wanted % (name, name) for name in ("idle", "interval", "count"))
+    async with tenant_tx(pool, tenant.id) as db:
+        row = await (await db.execute(f"SELECT {columns}")).fetchone()
+    assert row is not None
+    assert 0 < row["idle"] + row["interval"] * row["count"] <= 60

@@ -1,6 +1,7 @@
 """The doorbell is a message that Celery reads as its own."""
 
 import json
+import socket
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -103,3 +104,10 @@ def test_an_acknowledgement_over_a_lost_connection_fails_no_task() -> None:
     acknowledge = MagicMock(side_effect=AttributeError("'NoneType' object has no attribute 'client'"))
     consumer_of(AsyncPool(4), held=0).call_soon_ack(acknowledge)
     assert acknowledge.called
+
+
+def test_a_broker_that_is_out_of_reach_is_given_up_within_a_grace(app: Celery) -> None:
+    """A worker that is told to stop says goodbye to it, and by itself Linux would try that for a quarter of an hour."""
+    with app.connection_for_write() as connection:
+        sock = connection.default_channel.client.connection_pool.get_connection()._sock
+        assert 15_000 == sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
