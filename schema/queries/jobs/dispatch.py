@@ -15,7 +15,7 @@ from schema.queries.jobs.submissions import DISPATCH_LOCK
 from schema.queries.statements import read_sql
 from schema.states import IN_FLIGHT_SQL, as_sql
 
-LOCK_TENANTS = read_sql("lock_tenants")
+LOCK_TENANTS = read_sql("lock_tenants", IN_FLIGHT_SQL=IN_FLIGHT_SQL, UNCOUNTED_SQL=as_sql(UNCOUNTED))
 
 DISPATCH = read_sql("dispatch_jobs", IN_FLIGHT_SQL=IN_FLIGHT_SQL, UNCOUNTED_SQL=as_sql(UNCOUNTED))
 
@@ -52,19 +52,18 @@ class DispatchedJob(msgspec.Struct, frozen=True, kw_only=True):
 async def dispatch_jobs(db: Db, queue: str, *, window: int, batches: tuple[int, ...]) -> list[DispatchedJob]:
     """Move jobs from `queued` to `dispatched` as far as caps and the window allow; return them, for their doorbells.
     `batches` says how many suspects may be in flight together, by how often they were lost."""
-    locked = await fetch_all(db, LOCK_TENANTS, {"queue": queue, "lock": DISPATCH_LOCK})
-    if not locked:
-        return []
-    tenants = [row["tenant_id"] for row in locked]
     kind = KIND_BY_QUEUE[queue]
     values = {
         "queue": queue,
         "window": kind.window or window,
-        "tenants": tenants,
         "max_running_per_tenant": kind.max_running_per_tenant,
         "batches": list(batches),
+        "tenant_state": "active",
     }
-    values |= {"from_state": "queued", "tenant_state": "active"}
+    locked = await fetch_all(db, LOCK_TENANTS, values | {"lock": DISPATCH_LOCK})
+    if not locked:
+        return []
+    values |= {"from_state": "queued", "tenants": [row["tenant_id"] for row in locked]}
     return await fetch_all(db, DISPATCH, values, into=DispatchedJob)
 
 

@@ -9,7 +9,7 @@ import redis
 
 from schema.job_kinds import KINDS
 from schema.postgres.connections import pool_for, system_tx, tenant_tx
-from schema.queries.jobs.dispatch import requeue_unanswered
+from schema.queries.jobs.dispatch import dispatch_jobs, requeue_unanswered
 from schema.queries.jobs.job_lists import list_jobs
 from schema.queries.jobs.sweeper import UNANSWERED_DOORBELLS
 from tests.conftest import TestTenant, make_tenant
@@ -55,6 +55,39 @@ async def test_the_tenant_with_fewest_in_flight_is_next(
     dispatcher._window = 4
     assert 4 == await dispatcher.dispatch("chat")
     assert set(few) <= set(dispatched(database_url))
+
+
+async def test_only_tenants_whose_turn_it_is_are_locked(
+    core: JobCore, dispatcher: Dispatcher, database_url: str
+) -> None:
+    """With ten thousand that wait, a lock for each would be more than Postgres has."""
+    tenants = [make_tenant(database_url, max_running=0) for _ in range(6)]
+    first = [(await waiting(core, tenant, 2))[0] for tenant in tenants]
+    give_room(database_url, *tenants)
+    async with system_tx(dispatcher._pool) as db:
+        jobs = await dispatch_jobs(db, "chat", window=2, batches=(1,))
+        mine = "SELECT count(*) AS held FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        locks = await (await db.execute(mine)).fetchone()
+    assert {"held": 2} == locks
+    assert set(first[:2]) == {job.id for job in jobs}
+
+
+async def test_those_who_may_not_run_take_nobodys_turn(
+    core: JobCore, dispatcher: Dispatcher, database_url: str
+) -> None:
+    """Tenants at their cap, suspended ones and suspects that wait for others have older jobs, and are more than the window."""
+    capped, paused, suspect, able = (make_tenant(database_url, max_running=0) for _ in range(4))
+    for tenant in (capped, paused, suspect):
+        await waiting(core, tenant, 3)
+    (mine,) = await waiting(core, able, 1)
+    give_room(database_url, paused, suspect, able)
+    change(database_url, "UPDATE tenants SET state = 'suspended' WHERE id = %s", paused.id)
+    change(database_url, "UPDATE jobs SET suspect = true, losses = 1 WHERE tenant_id = %s", suspect.id)
+    dispatcher._window = 2
+    await dispatcher.dispatch("chat")
+    change(database_url, "UPDATE jobs SET state = 'running' WHERE state = 'dispatched' AND suspect")
+    await dispatcher.dispatch("chat")
+    assert mine in dispatched(database_url)
 
 
 async def test_weights_share_the_window(core: JobCore, dispatcher: Dispatcher, database_url: str) -> None:
