@@ -180,7 +180,8 @@ async def _stored(resources: Resources) -> dict[str, StoredPart]:
 
 
 def _as_watched(part: StoredPart) -> PartOut:
-    """Return a part as the watchdog found it. What was wrong is over while the watchdog waits whether it stays so."""
+    """Return a part as the watchdog found it. If it works again, and that is still to be
+    confirmed, no error is shown."""
     is_wrong = part.status != "up" and part.works_since is None
     return PartOut(
         status=part.status,
@@ -251,7 +252,7 @@ async def _measure(name: str, check: Check, resources: Resources) -> PartOut:
 
 
 async def _with_history(name: str, part: PartOut, resources: Resources) -> PartOut:
-    """Return the part with since when it is so, and what was wrong last."""
+    """Return the part with the time of its last change, and its last error."""
     if part.status == "degraded":
         part = msgspec.structs.replace(part, error=SLOW)
     stored = await _stored(resources) if name != "postgres" or part.status != "down" else {}

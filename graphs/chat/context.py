@@ -1,4 +1,4 @@
-"""What an answer needs."""
+"""What making an answer needs from outside: the model's provider, limits, and where to report."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
-"""The bounds of a list that is asked for without any: its statement then needs no other form, and no plan of its own."""
+"""Bounds for lists that are asked for without any: the smallest and largest time and id, so that one statement with one plan
+serves both."""
 
 from datetime import UTC, datetime
 from uuid import UUID

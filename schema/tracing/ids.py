@@ -1,4 +1,4 @@
-"""Ids of spans that follow from what the span is of, so that whoever comes later knows them.
+"""Span ids that are computed from what a span is about (a job's attempt, say), so that another process can compute them again.
 
 A killed worker leaves spans that never end, and so are never sent: what they contained would hang in the air. The next attempt
 knows their ids and records them in its stead (`lost.py`); a webhook's delivery knows the attempt that it is due to.

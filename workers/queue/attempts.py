@@ -52,7 +52,8 @@ from workers.stream.relay import History, JobStream, new_history, new_holder, qu
 
 log = structlog.get_logger()
 
-HOLD_S = 1.0  # how long a job that is done sooner than its first event is written waits to hear whether the stream is its own
+HOLD_S = 1.0
+"""How long a job that ends before its first event was written waits for Redis to confirm that the stream is its own."""
 ANSWER = (MessageDelta, ChoiceDelta, ReasoningDelta, ToolStarted)
 """Events that show a client that its answer is being made."""
 HISTORY_MESSAGES = 24  # read with a claim; graphs trim further

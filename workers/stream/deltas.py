@@ -1,4 +1,4 @@
-"""Text that was written in one go goes out as one event."""
+"""Merges adjacent deltas of one kind that are written together into one event."""
 
 from schema.events import Event, MessageDelta, ReasoningDelta
 

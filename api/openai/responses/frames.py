@@ -1,4 +1,4 @@
-"""The frames of a response's job, as its events are folded from them."""
+"""Reads the numbered frames of a response's job, from which the events of the Responses API are made."""
 
 from collections.abc import Iterable
 from uuid import UUID

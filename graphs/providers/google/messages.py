@@ -1,4 +1,4 @@
-"""A conversation as Gemini's `contents`: turns of user and model by turns, with the signatures of its thoughts.
+"""A conversation as Gemini's `contents`: alternating turns of user and model, with the signatures of its thoughts.
 
 Signatures (`thoughtSignature` of a part) are kept as Google's OpenAI layer has them: `extra_content.google.thought_signature`
 of a call or a message. Gemini 3 refuses a call in the history whose step has none.

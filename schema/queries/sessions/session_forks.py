@@ -1,4 +1,4 @@
-"""A session that goes on from a message of another."""
+"""Forks a session: a new one that begins with another's messages, up to one of them."""
 
 from uuid import UUID
 
