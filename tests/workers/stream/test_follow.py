@@ -206,11 +206,11 @@ async def test_what_an_older_attempt_still_says_is_not_heard(core: JobCore, tena
     """Redis forgot the fence of attempt 2 in a failover, so that it let attempt 1 write on for a moment."""
     done = await submit_one(core, tenant)
     follower = Follower(core.hub, tenant.id, done.job_id, after=3)
-    first, second, again = (b"id: %d\nevent: message.delta\ndata: {}\n\n" % n for n in (4, 5, 5))
+    first, stale, new = (f"id: {n}\nevent: message.delta\ndata: {n}\n\n".encode() for n in (4, 51, 52))
     follower.receive(StreamBatch(done.job_id.bytes, 2, 1, 4, 4, False, first))
-    follower.receive(StreamBatch(done.job_id.bytes, 1, 1, 5, 5, True, second))
-    follower.receive(StreamBatch(done.job_id.bytes, 2, 1, 5, 5, False, again))
-    assert first + again == await follower._next_chunk()
+    follower.receive(StreamBatch(done.job_id.bytes, 1, 1, 5, 5, True, stale))
+    follower.receive(StreamBatch(done.job_id.bytes, 2, 1, 5, 5, False, new))
+    assert first + new == await follower._next_chunk()
 
 
 async def test_a_silent_stream_is_kept_alive_with_comments(core: JobCore, live: JobStream) -> None:
