@@ -11,8 +11,8 @@ class Proxy:
     whether to break the connection just after these bytes of the client have reached the server; `deafen(data)` whether
     to leave it open and let nothing more of the client through. Use as `async with`."""
 
-    def __init__(self, port: int) -> None:
-        self._target = port
+    def __init__(self, port: int, *, at: int = 0) -> None:
+        self._target, self.port = port, at
         self._through = asyncio.Event()
         self._through.set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -22,8 +22,7 @@ class Proxy:
         self.cuts = 0
 
     async def __aenter__(self) -> "Proxy":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        await self.come_back()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -42,6 +41,16 @@ class Proxy:
         """Work again; what was under way is lost, as after a long partition."""
         self.cut()
         self._through.set()
+
+    def go_away(self) -> None:
+        """Refuse connections and break those that are there, as where the server behind it has died."""
+        self._server.close()
+        self.cut()
+
+    async def come_back(self) -> None:
+        """Take connections, at the port of before."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
 
     def lead_to(self, port: int, *, cut: bool = True) -> None:
         """Lead to another server from now on, as an address does after a failover; `cut` breaks what leads to the old one."""

@@ -7,22 +7,19 @@ import asyncio
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from schema.errors import NotFound, Unavailable
+from tests.s3_server import Bucket, s3_server
 from tests.system import free_port
 from tests.workers.stored_files import names, put, read
 from workers.storage.contract import Storage, new_name
@@ -33,61 +30,10 @@ from workers.storage.staging import Staging
 LARGE = 20 * 1024 * 1024  # several parts of an upload
 
 
-@dataclass(frozen=True)
-class Bucket:
-    """An S3 server with a bucket, and the credentials for it."""
-
-    url: str
-    settings: S3Settings
-
-
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    log = tmp_path_factory.mktemp("moto") / "log"
-    # Signatures are checked from the fifth request on: the bucket, the user, what it may do, its keys come before.
-    env = {"PATH": os.environ["PATH"], "INITIAL_NO_AUTH_ACTION_COUNT": "4", "MOTO_S3_CUSTOM_ENDPOINTS": url}
-    with log.open("wb") as out:
-        command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        process = subprocess.Popen(command, env=env, stdout=out, stderr=out)
-    try:
-        deadline = time.monotonic() + 20
-        while not _is_up(url):
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        key, secret = _prepare(url)
-        yield Bucket(
-            url, S3Settings(bucket="acme", prefix="some/where", endpoint=url, access_key=key, secret_key=secret)
-        )
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _is_up(url: str) -> bool:
-    with contextlib.suppress(OSError):
-        return urllib.request.urlopen(f"{url}/moto-api/", timeout=1).status == 200
-    return False
-
-
-def _prepare(url: str) -> tuple[str, str]:
-    """Create a bucket and a user with full access to it; return the user's keys."""
-    import boto3
-
-    options: Any = {
-        "endpoint_url": url,
-        "region_name": "us-east-1",
-        "aws_access_key_id": "x",
-        "aws_secret_access_key": "x",
-    }
-    boto3.client("s3", **options).create_bucket(Bucket="acme")
-    iam = boto3.client("iam", **options)
-    iam.create_user(UserName="headrace")
-    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
-    iam.put_user_policy(UserName="headrace", PolicyName="all", PolicyDocument=json.dumps(policy))
-    access_key = iam.create_access_key(UserName="headrace")["AccessKey"]
-    return access_key["AccessKeyId"], access_key["SecretAccessKey"]
+    with s3_server(tmp_path_factory.mktemp("moto")) as started:
+        yield started
 
 
 @pytest.fixture(params=["disk", "s3"])
