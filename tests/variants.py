@@ -16,6 +16,7 @@ from typing import Any
 from api.local.stores.local_stores import Stores
 from tests.postgres_pair import postgres_pair
 from tests.rabbitmq import INSTALLED, MISSING, RabbitMQ
+from tests.schema.postgres.poolers import TOO_OLD, TRACKS_STATEMENTS, pgbouncer
 from tests.sentinels import watched_valkey
 
 SETTING = "HEADRACE_VARIANT"
@@ -59,10 +60,20 @@ def _sentinel(stores: Stores, folder: Path) -> Iterator[Varied]:
         yield Varied(replace(stores, redis_url=servers.url, valkey=both))
 
 
+@contextlib.contextmanager
+def _pgbouncer(stores: Stores, folder: Path) -> Iterator[Varied]:
+    """Processes reach Postgres through PgBouncer in transaction mode; the owner goes past it."""
+    assert TRACKS_STATEMENTS, TOO_OLD
+    folder.mkdir(parents=True, exist_ok=True)
+    with pgbouncer(stores.database_url, folder, mode="transaction", prepared=200) as pooler:
+        yield Varied(stores, pooler.role_urls)
+
+
 VARIANTS: dict[str, Callable[[Stores, Path], AbstractContextManager[Varied]]] = {
     "standby": _standby,
     "rabbitmq": _rabbitmq,
     "sentinel": _sentinel,
+    "pgbouncer": _pgbouncer,
 }
 
 

@@ -10,6 +10,7 @@ import psycopg
 
 from schema.model_catalog.seed import seed_models
 from schema.postgres.logins import Role, ensure_logins
+from schema.postgres.pooling import check_no_pooling
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
@@ -21,8 +22,9 @@ def migrate(database_url: str, role_urls: Mapping[Role, str] | None = None, *, i
 
     At head it costs a few queries and does not even import Alembic; with `in_child` this process never does, which saves it
     40 MB for as long as it lives. Processes that start together wait for one another.
-    Raises psycopg's errors.
+    Raises psycopg's errors, and LoginRefused if a pooler stands in between.
     """
+    check_no_pooling(lambda: psycopg.connect(database_url, autocommit=True, prepare_threshold=None))
     with psycopg.connect(database_url, autocommit=True) as db:
         db.execute("SELECT pg_advisory_lock(hashtext('headrace migrate'))")
         behind = _version(db) != newest_migration()

@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from schema.errors import LoginRefused
+from schema.postgres.pooling import check_pooling
 from schema.postgres.servers import check_primary_wanted
 
 Role = Literal["headrace_app", "headrace_system"]
@@ -134,11 +135,13 @@ def _faults(row: Mapping[str, Any], role: Role) -> list[str]:
 
 
 def check_login(database_url: str, role: Role) -> None:
-    """Connect as `role` once, at the start of a process. Raises LoginRefused if that user is refused or isn't what it must be;
-    does nothing while Postgres is unavailable: each later connection proves itself."""
+    """Connect as `role` once, at the start of a process. Raises LoginRefused if that user is refused or isn't what it must be,
+    or a pooler can't do what we need; does nothing while Postgres is unavailable: each later connection proves itself."""
     try:
-        with _connect(login_conninfo(database_url, role)) as db:
+        conninfo = login_conninfo(database_url, role)
+        with _connect(conninfo) as db:
             check_proof(db.execute(PROOF).fetchone(), role)
+        check_pooling(lambda: _connect(conninfo))
     except psycopg.OperationalError as error:
         if is_refusal(error):
             raise LoginRefused(f"Postgres refused the user {role}. {ADVICE}") from error

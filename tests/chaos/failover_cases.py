@@ -7,13 +7,21 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import psycopg
 
 from tests.chaos.accounts import open_reservations
+from tests.chaos.proxy import Proxy
 from tests.chaos.table import case, load_of, restarted_with
-from tests.chaos.world import ROLES, Load, World
+from tests.chaos.world import RETRY_S, ROLES, Load, World
 from tests.postgres_pair import PostgresPair, postgres_pair
 from tests.rabbitmq import INSTALLED, MISSING, RabbitMQ
+from tests.s3_server import s3_server
+from tests.schema.postgres.poolers import TOO_OLD, TRACKS_STATEMENTS, pgbouncer
 from tests.sentinels import WatchedValkey, watched_valkey
+from tests.system import free_port
 
 
 @case(40, "Postgres failover")
@@ -40,6 +48,27 @@ async def postgres_failover(world: World, load: Load, scale: float) -> list[str]
     return ended
 
 
+@case(43, "PgBouncer restarts")
+async def pgbouncer_restarts(world: World, load: Load, scale: float) -> list[str]:
+    """All processes reach Postgres through it, in transaction mode; what it had under way breaks off."""
+    if not TRACKS_STATEMENTS:
+        world.notes.append(TOO_OLD)
+        return []
+    folder = world.system.folder / "pgbouncer"
+    folder.mkdir(exist_ok=True)
+    with pgbouncer(world.stores.database_url, folder, mode="transaction", prepared=200) as pooler:
+        async with restarted_with(world, **pooler.role_urls(world.stores.database_url)):
+            pids = {name: world.system.processes[name].pid for name in ROLES}
+            async with load_of(world, load, 600 * scale, 40 * scale, over_s=4, long="text-150-at-25"):
+                for down_s in (0.0, 1.0, 4.0)[: max(1, int(3 * scale))]:
+                    await world.pause(1, 3)
+                    world.faults += 1
+                    pooler.kill()
+                    await asyncio.sleep(down_s)
+                    await asyncio.to_thread(pooler.start)
+            return _ended(world, pids)
+
+
 @case(42, "RabbitMQ killed")
 async def rabbitmq_killed(world: World, load: Load, scale: float) -> list[str]:
     """It carries the doorbells, and is killed, stopped, and killed again while they are on their way."""
@@ -57,6 +86,71 @@ async def rabbitmq_killed(world: World, load: Load, scale: float) -> list[str]:
                     await asyncio.to_thread(rabbit.start)
                     await world.pause(2, 4)
             return _ended(world, pids)
+
+
+@case(44, "storage away")
+async def storage_away(world: World, load: Load, scale: float) -> list[str]:
+    """The bucket can't be reached, three times in the middle of uploads and ingestion. moto forgets all when it is killed, so
+    it is the way to it that dies."""
+    port, folder = free_port(), world.system.folder / "s3"
+    folder.mkdir(exist_ok=True)
+    other, uploads = world.begin(), Uploads()
+    with s3_server(folder, also_at=port) as bucket:
+        async with Proxy(bucket.port, at=port) as way, restarted_with(world, **bucket.env(port)):
+            await world.add("ingestion", **bucket.env(port))
+            work = asyncio.gather(*(uploads.go_on(world, other, int(10 * scale)) for _ in range(4)))
+            async with load_of(world, load, 200 * scale, 20 * scale):
+                for down_s in (0.5, 4.0, 12.0)[: max(1, int(3 * scale))]:
+                    await world.pause(1, 3)
+                    world.faults += 1
+                    way.go_away()
+                    await asyncio.sleep(down_s)
+                    await way.come_back()
+                await work
+            wrong = await uploads.judge(world, other)
+            await world.remove("ingestion")
+    world.notes.append(f"{len(uploads.accepted)} uploads were accepted, {uploads.refused} refused with 503")
+    return wrong
+
+
+class Uploads:
+    """Documents that were uploaded, by their names, and how often one was refused."""
+
+    def __init__(self) -> None:
+        self.accepted: dict[str, str] = {}
+        self.refused = 0
+
+    async def go_on(self, world: World, load: Load, count: int) -> None:
+        """Upload so many documents, each again until it is accepted."""
+        async with world.client(load) as client:
+            for _ in range(count):
+                name = f"{uuid4().hex}.txt"
+                while name not in self.accepted:
+                    form = aiohttp.FormData()
+                    form.add_field("file", f"Letter {name}. ".encode() * 50, filename=name)
+                    async with client.http.post("/api/documents", data=form) as answer:
+                        said = await answer.json(content_type=None)
+                    if answer.status == 202:
+                        self.accepted[name] = said["job_id"]
+                    else:
+                        assert answer.status == 503, f"an upload was answered with {answer.status}"
+                        self.refused += 1
+                        await asyncio.sleep(RETRY_S)
+
+    async def judge(self, world: World, load: Load) -> list[str]:
+        """Wait for all jobs, and say which document is missing, there twice, or not ready."""
+        async with world.client(load) as client:
+            for job_id in self.accepted.values():
+                await client.ended(job_id)
+        sql = """SELECT d.name, v.state, count(*) OVER (PARTITION BY d.name) FROM documents d
+          JOIN document_versions v ON v.tenant_id = d.tenant_id AND v.document_id = d.id WHERE d.tenant_id = %s"""
+        async with await psycopg.AsyncConnection.connect(world.stores.database_url) as db:
+            rows = await (await db.execute(sql, (load.tenant.id,))).fetchall()
+        found = {name: (state, times) for name, state, times in rows}
+        wrong = [
+            f"{name} was accepted and is {found.get(name)}" for name in self.accepted if found.get(name) != ("ready", 1)
+        ]
+        return wrong + [f"{name} is there and was never accepted" for name in found if name not in self.accepted]
 
 
 def _ended(world: World, pids: dict[str, int]) -> list[str]:

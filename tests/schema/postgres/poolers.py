@@ -13,7 +13,7 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
-from schema.postgres.logins import ROLES, derived_password
+from schema.postgres.logins import ROLES, URL_SETTINGS, derived_password
 from tests.system import free_port
 from tests.waiting import wait_until
 
@@ -70,9 +70,11 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @contextlib.contextmanager
-def pgbouncer(url: str, folder: Path, *, forced_user: str | None = None) -> Iterator[str]:
-    """Run PgBouncer before the server at `url` as most of its guides advise, and yield its URL. `forced_user` is who connects
-    to the server, whoever asks."""
+def pgbouncer(
+    url: str, folder: Path, *, forced_user: str | None = None, mode: str = "session", prepared: int = 0
+) -> Iterator["PgBouncer"]:
+    """Run PgBouncer before the server at `url` as most of its guides advise, and yield it. `forced_user` is who connects
+    to the server, whoever asks; `prepared` is how many prepared statements it tracks, if it can."""
     assert PGBOUNCER is not None
     there, port = conninfo_to_dict(url), free_port()
     owner, password = str(there["user"]), str(there["password"])
@@ -82,9 +84,11 @@ def pgbouncer(url: str, folder: Path, *, forced_user: str | None = None) -> Iter
     forced = f" user={forced_user} password={password}" if forced_user else ""
     settings = folder / "pgbouncer.ini"
     settings.write_text(
-        f"[databases]\n{there['dbname']} = host={there['host']} port={there['port']}{forced}\n"
+        f"[databases]\n* = host={there['host']} port={there['port']}{forced}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = plain\nauth_file = {users}\n"
-        "unix_socket_dir =\npool_mode = session\nignore_startup_parameters = options\n"
+        f"unix_socket_dir =\npool_mode = {mode}\nignore_startup_parameters = options\nmax_client_conn = 1000\n"
+        "default_pool_size = 30\nserver_login_retry = 1\nlog_connections = 0\nlog_disconnections = 0\n"
+        + (f"max_prepared_statements = {prepared}\n" if TRACKS_STATEMENTS else "")
     )
     as_user: dict[str, int] = {}
     if os.geteuid() == 0:  # which PgBouncer refuses to run as
@@ -94,17 +98,62 @@ def pgbouncer(url: str, folder: Path, *, forced_user: str | None = None) -> Iter
                 path.chmod(path.stat().st_mode | 0o011)
         users.chmod(0o644)
         settings.chmod(0o644)
-    with (folder / "pgbouncer.log").open("wb") as log:
-        process = subprocess.Popen([PGBOUNCER, str(settings)], stdout=log, stderr=log, **as_user)  # type: ignore[call-overload]
+    pooler = PgBouncer(
+        settings, folder / "pgbouncer.log", port, as_user, url.replace(f":{there['port']}/", f":{port}/")
+    )
     try:
-        wait_until(lambda: _listens(port) or process.poll() is not None, "PgBouncer listens")
-        assert process.poll() is None, (folder / "pgbouncer.log").read_text()
-        yield url.replace(f":{there['port']}/", f":{port}/")
+        pooler.start()
+        yield pooler
     finally:
-        process.kill()
-        process.wait()
+        pooler.kill()
+
+
+class PgBouncer:
+    """A running PgBouncer. `url` is that of the server behind it, at its own port."""
+
+    def __init__(self, settings: Path, log: Path, port: int, as_user: dict[str, int], url: str) -> None:
+        self._settings, self._log, self._as_user = settings, log, as_user
+        self.port, self.url = port, url
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and return when it takes connections."""
+        assert PGBOUNCER is not None
+        with self._log.open("ab") as log:
+            command = [PGBOUNCER, str(self._settings)]
+            self._process = process = subprocess.Popen(command, stdout=log, stderr=log, **self._as_user)  # type: ignore[call-overload]
+        wait_until(lambda: _listens(self.port) or process.poll() is not None, "PgBouncer listens")
+        assert process.poll() is None, self._log.read_text()
+
+    def kill(self) -> None:
+        """End it at once, and with it all connections."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def role_urls(self, owner_url: str) -> dict[str, str]:
+        """The settings of processes that reach the database of `owner_url` through it."""
+        there = conninfo_to_dict(owner_url)
+        return {
+            URL_SETTINGS[role]: f"postgresql://{role}:{derived_password(str(there['password']), role)}"
+            f"@127.0.0.1:{self.port}/{there['dbname']}"
+            for role in ROLES
+        }
 
 
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _version() -> tuple[int, ...]:
+    if PGBOUNCER is None:
+        return (0,)
+    said = subprocess.run([PGBOUNCER, "--version"], capture_output=True, text=True, check=False).stdout
+    return tuple(int(part) for part in said.split()[1].split(".")) if said.startswith("PgBouncer") else (0,)
+
+
+TRACKS_STATEMENTS = _version() >= (1, 21)
+NOT_INSTALLED = "PgBouncer is not installed (apt-get install pgbouncer)"
+TOO_OLD = "PgBouncer 1.21 or newer is not installed; older ones don't track prepared statements"

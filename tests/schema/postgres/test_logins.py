@@ -168,15 +168,15 @@ async def test_settings_hold_where_a_pooler_drops_the_options_of_a_connection(se
 
 @pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed")
 async def test_behind_pgbouncer_a_tenant_sees_only_its_rows(server: str, tmp_path: Path) -> None:
-    with pgbouncer(server, tmp_path) as url:
-        check_login(url, "headrace_app")
-        await _check_confined(url)
+    with pgbouncer(server, tmp_path) as pooler:
+        check_login(pooler.url, "headrace_app")
+        await _check_confined(pooler.url)
 
 
 @pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed")
 def test_behind_a_pgbouncer_that_connects_everyone_as_the_owner_nothing_starts(server: str, tmp_path: Path) -> None:
     with (
-        pgbouncer(server, tmp_path, forced_user="headrace") as url,
+        pgbouncer(server, tmp_path, forced_user="headrace") as pooler,
         pytest.raises(LoginRefused, match=r"its user is headrace, .*superuser.*PgBouncer"),
     ):
-        check_login(url, "headrace_app")
+        check_login(pooler.url, "headrace_app")
