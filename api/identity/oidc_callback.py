@@ -36,7 +36,7 @@ INVALID_RESPONSE = (
 NO_ACTIVE_USER = "The identity provider signed you in, but you have no active user here. Contact your tenant's owner."
 
 
-class LoginRefused(Unauthenticated):
+class OidcLoginRefused(Unauthenticated):
     """A sign-in that was rejected; `reason` is for the audit log."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -84,7 +84,7 @@ async def _resume(resources: Resources, provider: SignInProvider, state: str, co
     secure = resources.settings.issuer.startswith("https:")
     login_state = read_login_state(cookies, state, resources.vault, provider, secure=secure)
     if login_state is None:
-        raise LoginRefused("not_begun", NO_LOGIN_STATE)
+        raise OidcLoginRefused("not_begun", NO_LOGIN_STATE)
     name = used_login_state(provider.tenant_id, short_hash(state))
     try:
         first_use = await resources.core.redis.call("SET", name, 1, "NX", "EX", USED_STATE_TTL_S)
@@ -93,7 +93,7 @@ async def _resume(resources: Resources, provider: SignInProvider, state: str, co
             True  # fails open: the provider accepts a code only once too, and an outage must not lock everybody out
         )
     if not first_use:
-        raise LoginRefused("spent", ALREADY_USED)
+        raise OidcLoginRefused("spent", ALREADY_USED)
     return login_state
 
 
@@ -102,11 +102,11 @@ async def _find_user(
 ) -> SignInUser:
     """Return the user that the provider identifies, if they may sign in."""
     if not await resources.code_flow.is_response_from(provider, parameters.iss):
-        raise LoginRefused("issuer", INVALID_RESPONSE)
+        raise OidcLoginRefused("issuer", INVALID_RESPONSE)
     if parameters.error is not None:
         _raise_provider_error(provider, parameters)
     if not parameters.code:
-        raise LoginRefused("no_code", INVALID_RESPONSE)
+        raise OidcLoginRefused("no_code", INVALID_RESPONSE)
     redirect = redirect_uri(resources.settings.issuer, provider.slug, provider.name)
     tokens = await resources.code_flow.exchange(
         provider, _secret(resources, provider), login_state, parameters.code, redirect
@@ -117,7 +117,7 @@ async def _find_user(
     user = await resources.tokens.external.find_user(provider, claims)
     state = user.tenant_snapshot.state if user else "deleting"
     if user is None or user.state != "active" or state == "deleting":
-        raise LoginRefused("nobody" if user is None else "disabled", NO_ACTIVE_USER)
+        raise OidcLoginRefused("nobody" if user is None else "disabled", NO_ACTIVE_USER)
     if state != "active":
         raise TenantSuspended(SUSPENDED)
     return user
@@ -134,13 +134,13 @@ async def _read_claims(
     except Unauthenticated as error:
         if isinstance(error.__cause__, EgressFailed):  # without the provider's keys the token can't be judged
             raise error.__cause__ from None
-        raise LoginRefused("id_token", INVALID_RESPONSE) from error
+        raise OidcLoginRefused("id_token", INVALID_RESPONSE) from error
 
 
 def _raise_provider_error(provider: SignInProvider, parameters: CallbackParameters) -> NoReturn:
     """Repeat the provider's error. It can't be forged by a link, since the state was verified."""
     explanation = f" ({escape_for_display(parameters.error_description)})" if parameters.error_description else ""
-    raise LoginRefused(
+    raise OidcLoginRefused(
         "refused",
         f"{provider.name} did not sign you in: {escape_for_display(parameters.error or '', 60)}{explanation}.",
     )
@@ -157,7 +157,7 @@ async def _record_failure(
     resources: Resources, provider: SignInProvider, error: HeadraceError, client_info: ClientInfo
 ) -> None:
     """Record a failed sign-in. The user isn't known for sure, so the actor is anonymous."""
-    reason = error.reason if isinstance(error, LoginRefused) else error.code
+    reason = error.reason if isinstance(error, OidcLoginRefused) else error.code
     origin: dict[str, Any] = {"result": "denied", "address": client_info.address, "request_id": client_info.request_id}
     detail = {"how": "oidc", "provider": provider.name, "reason": reason}
     async with tenant_tx(resources.core.pool, provider.tenant_id) as db:
