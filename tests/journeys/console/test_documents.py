@@ -2,7 +2,7 @@
 
 import json
 
-from playwright.async_api import expect
+from playwright.async_api import FilePayload, Route, expect
 
 from tests.journeys.client import Client
 from tests.journeys.console.conftest import Visit
@@ -72,3 +72,29 @@ async def test_a_file_that_is_refused_or_unreadable_says_why(visit: Visit, clien
     await row.get_by_role("button", name="Delete: broken.pdf").click()
     await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     await expect(page.get_by_text("No documents yet.")).to_be_visible()
+
+
+async def test_files_that_meet_a_server_that_is_away_are_sent_again(visit: Visit) -> None:
+    visitor = await visit("documents", locale="en-GB")
+    visitor.allowed += ["ERR_", "status of 503"]
+    asked: list[int] = []
+
+    async def answer(route: Route) -> None:
+        """A server that is away, then busy, then there; the page learns of each file once."""
+        asked.append((route.request.post_data_buffer or b"").count(b'name="files"'))
+        if len(asked) == 1:
+            await route.abort("connectionrefused")
+        elif len(asked) == 2:
+            await route.fulfill(status=503, json={"code": "unavailable", "detail": "Try again in a second."})
+        else:
+            refused = [{"name": f"{n}.md", "message": "It is empty."} for n in range(20)] if len(asked) < 5 else []
+            await route.fulfill(status=202, json={"documents": [], "refused": refused})
+
+    await visitor.page.route("**/api/documents", answer)
+    files: list[FilePayload] = [{"name": f"{n}.md", "mimeType": "text/markdown", "buffer": b"# One"} for n in range(45)]
+    await visitor.page.locator("input[type=file]").set_input_files(files)
+    alert = visitor.page.get_by_role("alert")
+    await expect(alert).to_contain_text("and 20 more.")
+    await expect(visitor.page.get_by_role("progressbar")).to_have_count(0)
+    assert [20, 20, 20, 20, 5] == asked
+    await expect(alert.get_by_role("button")).to_have_count(0)

@@ -26,14 +26,18 @@ export class ApiError extends Error {
   }
 }
 
-async function send(request: Request): Promise<Response> {
-  let response: Response;
+/** `fetch`, with a sentence for people when the server can't be reached. */
+export async function reach(request: RequestInfo, init?: RequestInit): Promise<Response> {
   try {
-    response = await fetch(request);
+    return await fetch(request, init);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new ApiError(0, "unreachable", words.value.errors.unreachable);
   }
+}
+
+async function send(request: Request): Promise<Response> {
+  const response = await reach(request);
   if (response.status === 401 && !new URL(request.url).pathname.endsWith("/api/auth/session")) signedOut.value = true;
   return response;
 }

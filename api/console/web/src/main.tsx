@@ -7,6 +7,7 @@ import "./styles/pages.css";
 import "./styles/chat.css";
 import { render } from "preact";
 import { App, beginning } from "./app";
+import { keepStrayDropsOut } from "./parts/drop";
 import { begin, caller, prolong } from "./session";
 
 /** After an update of the server an open page may ask for a file that is gone: load the new page, but not for ever. */
@@ -17,6 +18,7 @@ window.addEventListener("vite:preloadError", (event) => {
   location.reload();
 });
 
+keepStrayDropsOut();
 begin()
   .catch((error) => {
     beginning.value = error;

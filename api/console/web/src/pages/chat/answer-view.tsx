@@ -21,6 +21,9 @@ import { chatModels } from "./targets";
 
 type AnswerProps = { answer: Answer; onAgain: (model: string) => void; onBranch: (messageId: string) => void };
 
+/** `chat` is the model alone, which is no agent. */
+const isAgent = (name: string | null) => name !== null && name !== "chat";
+
 /** Without what can be done with it, it is read only. */
 export function AnswerView({ answer, onAgain, onBranch }: Pick<AnswerProps, "answer"> & Partial<AnswerProps>) {
   const w = words.value.chat;
@@ -31,7 +34,7 @@ export function AnswerView({ answer, onAgain, onBranch }: Pick<AnswerProps, "ans
   return (
     <div class="answer" aria-busy={active}>
       <h2 class="answer-name">
-        {answer.agent.value ?? w.assistant}
+        {isAgent(answer.agent.value) ? answer.agent.value : w.assistant}
         {answer.model.value && <span class="answer-model">{answer.model.value}</span>}
       </h2>
       <Plan answer={answer} />
@@ -43,7 +46,7 @@ export function AnswerView({ answer, onAgain, onBranch }: Pick<AnswerProps, "ans
       {active && <Progress answer={answer} />}
       {state === "failed" && onAgain && <Failure answer={answer} onAgain={onAgain} />}
       {state === "cancelled" && <p class="hint">{answer.text.value ? w.interrupted : w.cancelled}</p>}
-      {answer.notice.value && <p class="note">{answer.notice.value.message}</p>}
+      {answer.notice.value && <p class="note">{w.notices[answer.notice.value.code] ?? answer.notice.value.message}</p>}
       <Sources citations={answer.citations.value} onSource={setSource} />
       {!active && onAgain && onBranch && <Actions answer={answer} onAgain={onAgain} onBranch={onBranch} />}
       {source && <Source citation={source} onClose={() => setSource(null)} />}

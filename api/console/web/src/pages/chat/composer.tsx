@@ -134,6 +134,11 @@ function FileButton({ onFiles }: { onFiles: (files: File[]) => void }) {
   );
 }
 
+/** What was chosen earlier is shown as chosen, although it is no longer on offer: else the choice would look empty. */
+function withChosen(names: string[], chosen = ""): string[] {
+  return chosen && !names.includes(chosen) ? [chosen, ...names] : names;
+}
+
 function Targets({ choice, onChange }: { choice: Choice; onChange: (choice: Choice) => void }) {
   const w = words.value.chat;
   return (
@@ -141,15 +146,15 @@ function Targets({ choice, onChange }: { choice: Choice; onChange: (choice: Choi
       {agents.value.length > 0 && (
         <select aria-label={w.agent} value={choice.agent} onChange={(event) => onChange({ ...choice, agent: event.currentTarget.value })}>
           <option value="">{w.agentAuto}</option>
-          {agents.value.map((one) => (
-            <option key={one.name} value={one.name}>{one.name}</option>
+          {withChosen(agents.value.map((one) => one.name), choice.agent).map((name) => (
+            <option key={name} value={name}>{name}</option>
           ))}
         </select>
       )}
       {chatModels.value.length > 0 && (
         <select aria-label={w.model} value={choice.model} onChange={(event) => onChange({ ...choice, model: event.currentTarget.value })}>
           <option value="">{w.modelAuto}</option>
-          {chatModels.value.map((name) => (
+          {withChosen(chatModels.value, choice.model).map((name) => (
             <option key={name} value={name}>{name}</option>
           ))}
         </select>
@@ -158,7 +163,7 @@ function Targets({ choice, onChange }: { choice: Choice; onChange: (choice: Choi
         <select aria-label={w.collections} title={w.collectionsHint} value={choice.collections[0] ?? ""}
           onChange={(event) => onChange({ ...choice, collections: event.currentTarget.value ? [event.currentTarget.value] : [] })}>
           <option value="">{w.collections}: {words.value.none}</option>
-          {collections.value.map((name) => (
+          {withChosen(collections.value, choice.collections[0]).map((name) => (
             <option key={name} value={name}>{name}</option>
           ))}
         </select>

@@ -22,6 +22,8 @@ const PLACES_TRIED = 20;
  * than drawing those in sight. */
 const BLOCKS_IN_A_BOX = 16;
 const LIKELY_BLOCK_PX = 90;
+/** So many characters are drawn at once; what more there is follows frame by frame, so that the page can be used meanwhile. */
+const DRAWN_AT_ONCE = 40_000;
 
 const escapeHtml = (text: string) =>
   text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
@@ -75,6 +77,16 @@ function sanitized(html: string): DocumentFragment {
   });
 }
 
+/** The blocks at the beginning of a text, two of them or more if there is more. The last of these may go on in what follows. */
+function nextTokens(text: string): { tokens: Token[]; more: boolean } {
+  for (let most = DRAWN_AT_ONCE; most < text.length; most *= 2) {
+    const end = text.lastIndexOf("\n\n", most);
+    const tokens = end > 0 ? marked.lexer(text.slice(0, end)) : [];
+    if (tokens.length > 1) return { tokens, more: true };
+  }
+  return { tokens: marked.lexer(text), more: false };
+}
+
 export class GrowingMarkdown {
   private text = "";
   private settledText = "";
@@ -88,6 +100,7 @@ export class GrowingMarkdown {
   private timer = 0;
   private lastRender = 0;
   private pause = PAUSE_MS;
+  private complete = false;
   private cited = new Set<number>();
   private onCitation: (number: number) => void = () => undefined;
 
@@ -96,17 +109,19 @@ export class GrowingMarkdown {
   /** Shows this text, which usually is the last one and more; at most twenty times a second. */
   show(text: string): void {
     this.text = text;
+    this.complete = false;
     if (this.frame || this.timer) return;
     const rest = this.pause - (performance.now() - this.lastRender);
     if (rest > 0) this.timer = window.setTimeout(() => this.render(), rest);
     else this.frame = requestAnimationFrame(() => this.render());
   }
 
-  /** Shows the whole text at once, settled: nothing more comes. */
+  /** Shows the whole text, settled: nothing more comes. */
   finish(text: string): void {
     this.cancel();
     this.text = text;
-    this.render(true);
+    this.complete = true;
+    this.render();
   }
 
   /** Makes `[1]` in the text a button for each of these numbers. */
@@ -132,23 +147,31 @@ export class GrowingMarkdown {
     this.settledText = "";
   }
 
-  private render(whole = false): void {
+  private render(): void {
     this.frame = this.timer = 0;
     this.lastRender = performance.now();
-    this.draw(withoutReturns(this.text), whole);
+    const more = this.draw(withoutReturns(this.text));
+    if (more) this.frame = requestAnimationFrame(() => this.render());
     this.pause = Math.min(LONGEST_PAUSE_MS, Math.max(PAUSE_MS, PAUSE_FOR_COST * (performance.now() - this.lastRender)));
   }
 
-  private draw(text: string, whole: boolean): void {
-    if (!text.startsWith(this.settledText + this.begun)) this.clear(); // a lost attempt's text, which is dropped
-    const tokens = marked.lexer(text.slice(this.settledText.length + this.begun.length));
+  /** Draws what is new, or as much of it as is drawn at once; returns whether there is more. */
+  private draw(text: string): boolean {
+    const isGrown = text.startsWith(this.settledText) && text.startsWith(this.begun, this.settledText.length);
+    if (!isGrown) this.clear(); // a lost attempt's text, which is dropped
+    const { tokens, more } = nextTokens(text.slice(this.settledText.length + this.begun.length));
+    const whole = this.complete && !more;
     const last = whole ? tokens.length : tokens.length - 1;
     for (const token of tokens.slice(0, last)) this.settle(token);
+    if (more) return true;
     const rest = tokens[last];
-    if (rest && rest.type !== "space") return this.drawTail(rest);
-    if (whole && this.begun) this.settle({ type: "text", raw: "" });
-    this.tail?.remove(); // the text was cut back
-    this.takeTail(null);
+    if (rest && rest.type !== "space") this.drawTail(rest);
+    else {
+      if (whole && this.begun) this.settle({ type: "text", raw: "" });
+      this.tail?.remove(); // the text was cut back
+      this.takeTail(null);
+    }
+    return false;
   }
 
   /** Renders a block that is complete; a long paragraph as a whole now. */

@@ -1,15 +1,22 @@
-/** Where files are dropped. They go up in parts of a few, so that a folder of thousands is no single request. */
+/** Where files are dropped. They go up in parts of a few, so that a folder of thousands is no single request. A part that meets a server
+ * that is restarted or busy is sent again; what did not get there at all is kept, and sent again by a click.
+ */
 
-import { useRef, useState } from "preact/hooks";
-import { errorOf, OWN_HEADER, sentence } from "../../api";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { ApiError, errorOf, OWN_HEADER, reach, sentence, signedOut } from "../../api";
 import { ORIGIN } from "../../address";
 import { useDrop } from "../../parts/drop";
+import { failed } from "../../parts/toasts";
 import { words } from "../../words";
 
 const PART_FILES = 20;
 const PART_BYTES = 40_000_000;
 
-type Refused = { name: string; message: string };
+const SHOWN_REFUSALS = 20;
+const PAUSES_S = [1, 2, 4, 8, 15, 30];
+
+/** A file that was not taken, and why; with the file itself if the server has not seen it. */
+type Refused = { name: string; message: string; file?: File };
 type UploadProps = { collections: string[]; chosen: string; onUploaded: () => void };
 
 export function Upload({ collections, chosen, onUploaded }: UploadProps) {
@@ -19,22 +26,24 @@ export function Upload({ collections, chosen, onUploaded }: UploadProps) {
   const [progress, setProgress] = useState<{ done: number; total: number } | null>(null);
   const [refused, setRefused] = useState<Refused[]>([]);
   const into = collection || chosen || collections[0] || "default";
+  const lost = refused.flatMap((one) => one.file ?? []);
+  useLeavingAsks(progress !== null);
   const upload = async (files: File[]) => {
     setRefused([]);
-    setProgress({ done: 0, total: files.length });
+    setProgress((old) => ({ done: old?.done ?? 0, total: (old?.total ?? 0) + files.length }));
     for (const part of partsOf(files)) {
       try {
-        const found = await send(part, into);
+        const found = await sendPatiently(part, into);
         setRefused((old) => [...old, ...found]);
       } catch (error) {
-        setRefused((old) => [...old, ...part.map((file) => ({ name: file.name, message: sentence(error) }))]);
+        setRefused((old) => [...old, ...part.map((file) => ({ name: file.name, message: sentence(error), file }))]);
       }
       setProgress((old) => old && { ...old, done: old.done + part.length });
     }
-    setProgress(null);
+    setProgress((old) => (old && old.done < old.total ? old : null));
     onUploaded();
   };
-  const { over, listeners } = useDrop((dropped) => void filesOf(dropped).then(upload));
+  const { over, listeners } = useDrop((dropped) => void filesOf(dropped).then(upload).catch(failed));
   return (
     <div
       class={over ? "drop over" : "drop"}
@@ -61,7 +70,11 @@ export function Upload({ collections, chosen, onUploaded }: UploadProps) {
       {refused.length > 0 && (
         <div class="note error" role="alert">
           <strong>{w.refused}</strong>
-          <ul>{refused.map((one, place) => <li key={place}>{one.name}: {one.message}</li>)}</ul>
+          <ul>{refused.slice(0, SHOWN_REFUSALS).map((one, place) => <li key={place}>{one.name}: {one.message}</li>)}</ul>
+          {refused.length > SHOWN_REFUSALS && <p>{w.moreRefused(refused.length - SHOWN_REFUSALS)}</p>}
+          {lost.length > 0 && !progress && (
+            <button type="button" class="button" onClick={() => void upload(lost)}>{w.sendAgain(lost.length)}</button>
+          )}
         </div>
       )}
     </div>
@@ -84,11 +97,35 @@ function partsOf(files: File[]): File[][] {
   return parts;
 }
 
+/** Has the browser ask before the page is left while files are under way. */
+function useLeavingAsks(underWay: boolean): void {
+  useEffect(() => {
+    if (!underWay) return;
+    const ask = (event: BeforeUnloadEvent) => event.preventDefault();
+    addEventListener("beforeunload", ask);
+    return () => removeEventListener("beforeunload", ask);
+  }, [underWay]);
+}
+
+/** Sends again, a few times, what met a server that is away or busy; who is signed out signs in first. */
+async function sendPatiently(files: File[], collection: string): Promise<Refused[]> {
+  for (const pause of PAUSES_S) {
+    try {
+      return await send(files, collection);
+    } catch (error) {
+      if (!(error instanceof ApiError) || !(error.status === 0 || error.status === 401 || error.status === 429 || error.status >= 500)) throw error;
+      if (error.status === 401) signedOut.value = true;
+      await new Promise((resolve) => setTimeout(resolve, pause * 1000));
+    }
+  }
+  return send(files, collection);
+}
+
 async function send(files: File[], collection: string): Promise<Refused[]> {
   const form = new FormData();
   form.set("collection", collection);
   for (const file of files) form.append("files", file, file.name);
-  const response = await fetch(`${ORIGIN}/api/documents`, { method: "POST", body: form, headers: OWN_HEADER });
+  const response = await reach(`${ORIGIN}/api/documents`, { method: "POST", body: form, headers: OWN_HEADER });
   const body = await response.json().catch(() => undefined);
   if (body?.refused?.length) return body.refused.map((one: any) => ({ name: one.name, message: one.error?.message ?? one.message ?? one.code }));
   if (!response.ok) throw errorOf(response.status, body);

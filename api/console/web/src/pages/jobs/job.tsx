@@ -14,6 +14,7 @@ import { words } from "../../words";
 import { Why } from "../agents/why";
 import { Answer, isLast, type Usage } from "../chat/answer";
 import { Steps } from "../chat/steps";
+import { kindName } from "./table";
 
 type Job = Schemas["JobDetailOut"];
 type Line = { type: string; at: string; first: number; number: number; text: string };
@@ -35,7 +36,7 @@ export default function JobPage() {
   return (
     <div class="page">
       <p><a href={to("jobs")}>{w.back}</a></p>
-      <PageTitle text={job ? `${w.job}: ${job.kind}` : w.job}>
+      <PageTitle text={job ? `${w.job}: ${kindName(job.kind)}` : w.job}>
         {job && may("jobs.write") && (job.state === "queued" || job.state === "running") && (
           <button type="button" class="button danger" onClick={cancel}>{w.cancelJob}</button>
         )}
@@ -106,7 +107,7 @@ function Attempts({ attempts }: { attempts: Job["attempts"] }) {
           {attempts.map((one) => (
             <tr key={one.attempt}>
               <td>{one.attempt}</td>
-              <td><Badge state={one.outcome ?? "running"} label={one.outcome ?? w.runs} /></td>
+              <td><Badge state={one.outcome ?? "running"} label={one.outcome ? (w.outcomes[one.outcome] ?? one.outcome) : w.runs} /></td>
               <td>{one.worker}</td>
               <td>{between(one.started_at, one.ended_at)}</td>
               <td class="wide">{one.error ? String(one.error.message) : "–"}</td>

@@ -49,6 +49,8 @@ export function JobTable({ jobs }: { jobs: Job[] }) {
   );
 }
 
+export const kindName = (kind: string) => words.value.jobKinds[kind] ?? kind;
+
 function Cells({ job }: { job: Job }) {
   const w = words.value.jobs;
   return (
@@ -59,15 +61,15 @@ function Cells({ job }: { job: Job }) {
           <span class="visually-hidden">{job.kind} {job.id}</span>
         </a>
       </td>
-      <td>{job.kind}</td>
+      <td>{kindName(job.kind)}</td>
       <td class="wide">
         {job.agent ?? job.model ?? "–"}
         {job.waiting_for && <span class="soft"> · {w.waits(w.waitingFor[job.waiting_for] ?? job.waiting_for)}</span>}
         {job.error && <span class="soft"> · {job.error.code}</span>}
       </td>
       <td><Ago at={job.created_at} /></td>
-      <td>{between(job.started_at, job.finished_at)}</td>
-      <td>{job.tries}/{job.max_tries}</td>
+      <td data-label={w.took}>{between(job.started_at, job.finished_at)}</td>
+      <td data-label={w.tries}>{job.tries}/{job.max_tries}</td>
     </>
   );
 }

@@ -50,13 +50,13 @@ function History({ parts }: { parts: string[] }) {
       <div class="filters">
         <select aria-label={w.part} value={part} onChange={(event) => setPart(event.currentTarget.value)}>
           <option value="">{w.part}: {words.value.all}</option>
-          {parts.map((one) => <option key={one} value={one}>{one}</option>)}
+          {parts.map((one) => <option key={one} value={one}>{partName(one)}</option>)}
         </select>
       </div>
       <List pages={pages} empty={w.noHistory} heads={[w.part, words.value.jobs.state, words.value.audit.at, w.checks, w.slowest, w.what]}
         row={(one) => (
           <tr key={one.part + one.at}>
-            <td>{one.part}</td>
+            <td>{partName(one.part)}</td>
             <td><State state={one.status} /></td>
             <td><time dateTime={one.at}>{moment(one.at)}</time></td>
             <td class="number">{count(one.failed)}/{count(one.checks)}</td>
@@ -78,6 +78,11 @@ async function read(): Promise<Schemas["HealthOut"]> {
 const SENTENCES = ["error", "hint", "last_error"];
 const TIMES = ["since", "last_error_at"];
 
+/** A part as people call it; providers and others that have no word of ours by their own name. */
+function partName(name: string): string {
+  return words.value.health.parts[name] ?? name.replaceAll("_", " ");
+}
+
 function Part({ name, part }: { name: string; part: any }) {
   const w = words.value.health;
   const { status, latency_ms, detail, ...rest } = part;
@@ -85,7 +90,7 @@ function Part({ name, part }: { name: string; part: any }) {
   const figures = Object.entries(told).filter(([key]) => !SENTENCES.includes(key) && !TIMES.includes(key));
   return (
     <>
-      <dt>{name.replaceAll("_", " ")}</dt>
+      <dt>{partName(name)}</dt>
       <dd>
         <State state={String(status)} />{" "}
         <span class="soft">
