@@ -40,7 +40,7 @@ EXAMPLES = """\
 examples:
   ./headrace bench --quick
   ./headrace bench --only first-token          a single measurement
-  ./headrace bench --only growth --past 100000 --past 10000000
+  ./headrace bench --only growth --past 100000 --past 1000000
   ./headrace bench --json bench.json           keep the figures
 """
 
