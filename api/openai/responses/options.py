@@ -83,9 +83,10 @@ def _response_format(text: dict[str, Any]) -> dict[str, Any] | None:
 def ignored_fields(body: bytes, data: ResponseIn, tools: ModelTools, by_model: list[str]) -> list[str]:
     """Return the names of what changes nothing: unknown fields, tools that nobody runs, what the model has no place for."""
     fields = decode_any(body)
-    sent = {name: value for name, value in fields.items() if name not in OBJECTS}
-    items = sent.pop("input", None)
-    unknown = unread_fields(sent, ResponseIn)
+    read = {name: value for name, value in fields.items() if name in ResponseIn.__struct_fields__}
+    unknown = [name for name in fields if name not in read]
+    items = read.pop("input", None)
+    unknown += unread_fields({name: value for name, value in read.items() if name not in OBJECTS}, ResponseIn)
     unused = [name for name in sorted(IGNORED) if getattr(data, name) is not None]
     includes = [f"include: {name}" for name in data.include or () if name not in HONOURED_INCLUDES]
     inner = [path for of, known in KNOWN.items() for path in unread_members(getattr(data, of), known, of)]
