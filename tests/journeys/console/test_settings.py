@@ -48,7 +48,7 @@ async def test_the_pages_of_owners_are_seen(
         "providers": "ollama",
         "sources": "",
         "signin": "",
-        "health": "postgres",
+        "health": "Postgres",
         "tools": "",
     }
     for name, text_on_it in shown.items():
