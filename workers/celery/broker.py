@@ -17,7 +17,7 @@ from workers.amqp.address import HEARTBEAT_S, QUEUE_ARGUMENTS, celery_tls
 from workers.redis.address import RedisAddress, Sentinels
 
 CONNECT_TIMEOUT_S = 3
-ASK_TIMEOUT_S = 0.5
+ASK_TIMEOUT_S = 1.0
 
 
 def broker_settings(redis_url: str, broker_url: str | None = None) -> dict[str, Any]:

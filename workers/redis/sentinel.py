@@ -20,7 +20,7 @@ from workers.redis.connection import CONNECT_TIMEOUT_S, RedisConnection, ReplyEr
 
 log = structlog.get_logger()
 
-ASK_TIMEOUT_S = 0.5
+ASK_TIMEOUT_S = 1.5  # none of three that says nothing costs that: two are most of them
 CHECK_EVERY_S = 10.0
 
 Place = tuple[str, int]
