@@ -19,7 +19,9 @@ from tests.bench.benchmarks.quality import measure_quality
 from tests.bench.benchmarks.routed_answers import measure_routed_answers
 from tests.bench.benchmarks.routing import measure_routing
 from tests.bench.benchmarks.search import measure_search
+from tests.bench.benchmarks.tenants import measure_tenants
 from tests.bench.benchmarks.throughput import measure_chats, measure_saturation
+from tests.bench.benchmarks.turns import measure_turns
 from tests.bench.plan import Plan
 from tests.bench.reporting.measurement import Measurement
 from tests.bench.testbed import ROLES, Testbed
@@ -68,6 +70,7 @@ SETUPS = (
         {"embeddings": measure_embeddings, "ingestion": measure_ingestion},
         roles=(*ROLES, "ingestion"),
     ),
+    Setup("with users", {"tenants": measure_tenants}, roles=("api", "chat", "chat2", "scheduler", "ingestion")),
     Setup(
         "with a worker for benchmarks",
         {"benchmarks": measure_benchmarks},
@@ -75,7 +78,12 @@ SETUPS = (
     ),
     Setup(
         "stores alone",
-        {"growth": measure_growth, "memory": measure_memory, "observability": measure_observability},
+        {
+            "growth": measure_growth,
+            "turns": measure_turns,
+            "memory": measure_memory,
+            "observability": measure_observability,
+        },
         roles=(),
     ),
     Setup("as delivered, anew", {"fairness": measure_fairness}),  # last: the flood's jobs stay behind

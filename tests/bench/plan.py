@@ -13,7 +13,9 @@ class Plan:
     jobs, and `rejoin` are clients that come back at once. `flood`: jobs of tenant A;
     `quiet` probes of tenant B before it, `drain_s` of them after its last submit. `chunks`: how many are searched;
     `files` of one batch are ingested. `past`: how many jobs have ended before, in turn.
-    `rest_s`: how long nothing happens before memory is measured.
+    `rest_s`: how long nothing happens before memory is measured. `users` of a hundred tenants ask for as long as they think
+    `thoughts` times; in a `hurry` so many times fewer of them think so many times shorter. `waiting_tenants` all have jobs
+    that wait.
     """
 
     name: str
@@ -38,6 +40,10 @@ class Plan:
     files: int = 100
     past: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     rest_s: float = 330.0
+    users: tuple[int, ...] = (1000, 2500, 5000, 10_000)
+    hurry: int = 1
+    thoughts: float = 2.0
+    waiting_tenants: tuple[int, ...] = (100, 1000, 10_000)
 
 
 FULL = Plan(name="full")
@@ -56,5 +62,9 @@ QUICK = Plan(
     files=30,
     past=(10_000, 40_000),
     rest_s=90.0,
+    users=(300, 1000),
+    hurry=10,
+    thoughts=5.0,
+    waiting_tenants=(100, 1000),
 )
 TINY = Plan(name="tiny", runs=1, singles=5, chunks=(10_000,), files=4)

@@ -77,9 +77,9 @@ async def _alone(engine: MiniLM, texts: Sequence[str]) -> float:
     return time.monotonic() - began
 
 
-async def ingested(bed: Testbed, key: str, files: Sequence[str]) -> tuple[float, int]:
+async def ingested(bed: Testbed, key: str, files: Sequence[str], *, collection: str = "bench") -> tuple[float, int]:
     """Upload the files as one batch; return the seconds from the first event of its worker to the last, and its chunks."""
-    form, began, chunks = aiohttp.FormData({"collection": "bench"}), 0.0, 0
+    form, began, chunks = aiohttp.FormData({"collection": collection}), 0.0, 0
     for number, text in enumerate(files):
         form.add_field("file", text.encode(), filename=f"{number}.txt")
     headers = {"Authorization": f"Bearer {key}", "Accept": "text/event-stream"}

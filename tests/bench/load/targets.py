@@ -1,6 +1,7 @@
 """Who is asked: the model stand-in itself, or headrace by one of the two ways that users take."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,14 +48,22 @@ class Target:
         return "\r\n".join([f"POST /api/jobs/{job_id}/cancel HTTP/1.1", *head]).encode() + b"\r\n\r\n"
 
     def request(
-        self, model: str, text: str = "What turns the wheel?", *, stream: bool = True, agent: str | None = None
+        self,
+        model: str,
+        text: str = "What turns the wheel?",
+        *,
+        stream: bool = True,
+        agent: str | None = None,
+        collections: Sequence[str] = (),
     ) -> bytes:
         """Return the bytes of one request; with `stream` false the native one only leaves the job behind. Only the native one
-        names an `agent`."""
+        names an `agent`, and the `collections` that are searched."""
         if self.kind == "native":
             path, body = (
                 "/api/chat",
-                {"message": text, "model": f"openai/{model}"} | ({"agent": agent} if agent else {}),
+                {"message": text, "model": f"openai/{model}"}
+                | ({"agent": agent} if agent else {})
+                | ({"collections": list(collections)} if collections else {}),
             )
             extra = "Accept: text/event-stream" if stream else "Prefer: respond-async"
         else:
