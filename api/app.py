@@ -22,7 +22,7 @@ from api.http.bodies.json_body import JsonRequest
 from api.http.bodies.limits import SMALL_BODY_BYTES, allow_large_bodies
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.middleware import RequestMiddleware
-from api.http.sse import OpenStreams
+from api.http.shutdown import Shutdown
 from api.openapi.headers import HEADERS
 from api.openapi.operations import answer_options_with_all_methods, components, describe_routes, operation_id
 from api.openapi.page import get_asset, prepare, show_api_page
@@ -53,7 +53,7 @@ def fresh_state(settings: ApiSettings, metrics: ProcessMetrics | None = None) ->
     """What an application knows before it starts. Whoever puts it into a stopped one has a new application."""
     return {
         "settings": settings,
-        "streams": OpenStreams(),
+        "shutdown": Shutdown(),
         "bodies": budget_for(settings.max_body, settings.body_timeout_s),
         "refusals": RefusalBounds(),
         "document_lock": asyncio.Lock(),
@@ -63,7 +63,7 @@ def fresh_state(settings: ApiSettings, metrics: ProcessMetrics | None = None) ->
 
 @asynccontextmanager
 async def _lifespan(app: Litestar) -> AsyncIterator[None]:
-    async with open_resources(app.state.settings, app.state.streams) as resources:
+    async with open_resources(app.state.settings, app.state.shutdown) as resources:
         app.state.resources = resources
         lag = LoopLag("api")
         measuring = asyncio.create_task(lag.measure(), name="loop lag")
@@ -83,7 +83,7 @@ class UncopiedRouter(Router):
 
 
 def create_app(settings: ApiSettings, metrics: ProcessMetrics | None = None) -> Litestar:
-    """Return the application. `app.state.streams.close()` ends its streams on shutdown. `metrics` are those of this process
+    """Return the application. `app.state.shutdown` is its end. `metrics` are those of this process
     alone unless it says otherwise."""
     app = Litestar(
         route_handlers=[
@@ -112,7 +112,7 @@ def create_app(settings: ApiSettings, metrics: ProcessMetrics | None = None) -> 
     describe_routes(app)
     answer_options_with_all_methods(app)
     app.asgi_handler = TlsMiddleware(
-        RequestMiddleware(EmbedGate(app, app.asgi_handler)),
+        RequestMiddleware(EmbedGate(app, app.asgi_handler), shutdown=lambda: app.state.shutdown),
         settings=lambda: app.state.settings.tls,
         usable=lambda: app.state.resources.certificates.usable,
     )

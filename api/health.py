@@ -144,7 +144,7 @@ async def check_readiness(resources: AppResources) -> Response[HealthOut]:
     """Returns 200 if jobs can be accepted. Returns 503 while Postgres is unavailable, full or read-only, or while the process
     is shutting down; `/health` tells operators why."""
     parts = _without_details(await _check({"postgres": _postgres}, resources))
-    up = not resources.streams.closing and all(part.status != "down" for part in parts.values())
+    up = not resources.shutdown.has_begun and all(part.status != "down" for part in parts.values())
     if up:
         return Response(HealthOut("up", parts), status_code=200)
     return Response(HealthOut("down", parts), status_code=503, headers={"Retry-After": RETRY_AFTER[503]})

@@ -16,7 +16,8 @@ from api.auth.tokens.access_tokens import AccessTokens
 from api.auth.tokens.jwks import RemoteKeys
 from api.events.feeds import ChangeFeeds
 from api.health_history import PartHistory
-from api.http.sse import BackgroundTasks, OpenStreams
+from api.http.shutdown import Shutdown
+from api.http.sse import BackgroundTasks
 from api.settings import ApiSettings
 from api.tls.live import LiveCertificates
 from graphs.providers.registry import Providers
@@ -48,8 +49,8 @@ HEALTH_TTL_S = 2.0
 class Resources:
     """What handlers use. `providers` have the installation's keys and `tenant_providers` those of tenants; `storage` holds
     the bytes of documents; `embedding` asks workers for vectors; `credentials` (by tenant) and `widgets` (by key) are cached
-    for a second; `rates` counts reads and searches; `egress` tells what each tenant may reach; `streams` are the open ones;
-    `background` runs tasks that outlive their request; `feeds` follow what changes in tenants.
+    for a second; `rates` counts reads and searches; `egress` tells what each tenant may reach; `shutdown` is the
+    end of this process; `background` runs tasks that outlive their request; `feeds` follow what changes in tenants.
     `certificates` are those that it serves TLS with.
     `health_pool` is one connection, so that health doesn't wait behind requests; `health` remembers its checks, and
     `health_history` since when parts are as they are."""
@@ -72,7 +73,7 @@ class Resources:
     embedding: EmbeddingClient
     credentials: TtlCache[UUID, list[TenantCredential]]
     widgets: TtlCache[UUID, StoredWidget | None]
-    streams: OpenStreams
+    shutdown: Shutdown
     background: BackgroundTasks
     feeds: ChangeFeeds
     certificates: LiveCertificates
@@ -110,7 +111,7 @@ else:  # Litestar would inspect the types of all fields, for a validation that n
 
 
 @asynccontextmanager
-async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIterator[Resources]:
+async def open_resources(settings: ApiSettings, shutdown: Shutdown) -> AsyncIterator[Resources]:
     """Open everything, and close it in reverse order. Postgres and Redis need not be available yet."""
     async with AsyncExitStack() as stack:
         stores = JobCoreSettings(
@@ -174,7 +175,7 @@ async def open_resources(settings: ApiSettings, streams: OpenStreams) -> AsyncIt
             embedding=embedding,
             credentials=TtlCache(MAX_CACHED_TENANTS, CACHE_TTL_S),
             widgets=TtlCache(MAX_CACHED_TENANTS, CACHE_TTL_S),
-            streams=streams,
+            shutdown=shutdown,
             background=background,
             feeds=feeds,
             certificates=certificates,

@@ -1,6 +1,8 @@
 """Runs the API process: `python -m api serve`. Nothing else in it reads the environment."""
 
 import asyncio
+import itertools
+import math
 import os
 import socket
 import ssl
@@ -27,7 +29,8 @@ from workers.redis.cluster import refuse_cluster
 
 log = structlog.get_logger()
 
-SHUTDOWN_GRACE_S = 5
+LAST_WORDS_S = 5  # after the grace, for the last words to all who still wait to be sent
+HEARD_S = 2.5  # how soon a stream that is told of the end has said its last words, also on a busy machine
 TICKS_PER_S = 10  # uvicorn's
 HANDSHAKE_S = 10  # how long a TLS handshake may take; the default is a minute
 KEEP_ALIVE_S = 75  # longer than the 60 s of common proxies, so that the proxy closes the connection
@@ -69,7 +72,7 @@ def serve() -> None:
         forwarded_allow_ips=settings.trusted_proxies,
         backlog=4096,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
+        timeout_graceful_shutdown=math.ceil(settings.grace_s) + LAST_WORDS_S,
     )
     Server(config, app, stop_tracing).run()
 
@@ -81,8 +84,9 @@ def _proxies_while_cut_off(app: Litestar, trusted_proxies: str) -> Callable[[str
 
 
 class Server(uvicorn.Server):
-    """uvicorn that looks at its connections every second. On shutdown open streams end at once, instead of delaying it for the
-    whole grace period, and traces are sent: after it, uvicorn ends the process by the signal that it got."""
+    """uvicorn that looks at its connections every second. When it is stopped it tells whoever can go on elsewhere, at once, and
+    all others when the grace has passed (`api/http/shutdown.py`); what waits even then is cancelled, and answered by the
+    middleware. Then traces are sent: after that, uvicorn ends the process by the signal that it got."""
 
     def __init__(
         self,
@@ -119,7 +123,7 @@ class Server(uvicorn.Server):
                 ssl=front,
                 backlog=config.backlog,
                 ssl_handshake_timeout=HANDSHAKE_S,
-                ssl_shutdown_timeout=SHUTDOWN_GRACE_S,
+                ssl_shutdown_timeout=LAST_WORDS_S,
             )
         except OSError as error:
             log.error("tls_port_unusable", port=port, reason=error.strerror)
@@ -134,14 +138,33 @@ class Server(uvicorn.Server):
             notice_vanished_clients(server.sockets, within_s=self._state.settings.slow_client_s)
 
     async def on_tick(self, counter: int) -> bool:
+        self._look_at_connections(counter)
+        return await super().on_tick(counter)
+
+    def _look_at_connections(self, counter: int) -> None:
         turn = counter % TICKS_PER_S
         check_connections(self.server_state.connections, asyncio.get_running_loop().time, turn=turn, turns=TICKS_PER_S)
         if turn == 0:
             self._state.bodies.check()
-        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        log.info("server_stopping")
-        self._state.streams.close()
+        log.info("server_stopping", requests=len(self.server_state.tasks))
+        self._state.shutdown.begin()
+        ending = asyncio.create_task(self._end_grace(), name="grace")
         await super().shutdown(sockets)
+        ending.cancel()
         await asyncio.to_thread(self._stop_tracing)
+
+    async def _end_grace(self) -> None:
+        """When the grace has passed, tell all who wait, and cancel those who don't hear it. Clients that are too slow have no
+        grace."""
+        loop = asyncio.get_running_loop()
+        ends_at, turns = loop.time() + self._state.settings.grace_s, itertools.count()
+        while (left_s := ends_at - loop.time()) > 0:
+            self._look_at_connections(next(turns))
+            await asyncio.sleep(min(left_s, 1 / TICKS_PER_S))
+        log.warning("grace_over", requests=len(self.server_state.tasks))
+        self._state.shutdown.end()
+        await asyncio.sleep(HEARD_S)
+        for task in self.server_state.tasks:
+            task.cancel()

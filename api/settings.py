@@ -34,7 +34,8 @@ ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")
 @dataclass(frozen=True, kw_only=True)
 class ApiSettings:
     """`request_timeout_s`: how long `POST /api/chat` waits for the answer. `completion_timeout_s`: the same for
-    `/v1/chat/completions`, whose clients are used to waiting. `front_end_prompts`: who answers prompts of chat front ends
+    `/v1/chat/completions`, whose clients are used to waiting. `grace_s`: how long a process that is stopped goes on with what
+    can't be gone on with elsewhere. `front_end_prompts`: who answers prompts of chat front ends
     (`api/openai/front_end_prompts.py`). `max_body`: in bytes. `slow_client_s`: how long a client
     may read nothing of a response; `header_timeout_s`, `body_timeout_s`: how long a request's headers may take, and how long
     its body may be too slow. `window`: most doorbells in a queue, the same in all processes. `issuer`: the `iss` of our
@@ -52,6 +53,7 @@ class ApiSettings:
     port: int = 8000
     request_timeout_s: float = 45.0
     completion_timeout_s: float = 600.0
+    grace_s: float = 25.0
     front_end_prompts: str = "plain"
     max_body: int = 8 * 1024 * 1024
     slow_client_s: float = 30.0
@@ -108,6 +110,7 @@ class ApiSettings:
             completion_timeout_s=_read_number(
                 env, "HEADRACE_COMPLETION_TIMEOUT_S", cls.completion_timeout_s, 1, 3600, "a number of seconds"
             ),
+            grace_s=_read_number(env, "HEADRACE_GRACE_S", cls.grace_s, 0, 3600, "a number of seconds"),
             front_end_prompts=front_end_prompts,
             max_body=int(_read_number(env, "HEADRACE_MAX_BODY", cls.max_body, 1024, 2**31, "a number of bytes")),
             slow_client_s=_read_number(

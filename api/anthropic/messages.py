@@ -155,7 +155,7 @@ async def _stream(call: Call) -> Response[Any]:
         input_tokens=call.input_tokens,
         request_id=call.client.request.request_id,
     )
-    return EventStream(await call.client.hold(stream), streams=None, headers=call.headers)
+    return EventStream(await call.client.hold(stream), shutdown=None, headers=call.headers)
 
 
 routes = Router("/", route_handlers=[create_message])

@@ -22,7 +22,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
 from api.auth.browser_cookie import presented_cookie, require_own_page
 from api.http.limit_errors import require_rate
-from api.http.middleware import BEFORE_RESPONSE
+from api.http.middleware import BEFORE_RESPONSE, CALLED_AS
 from api.http.query_params import check_parameters, reject_unknown_parameters
 from api.http.unmatched_paths import NO_SUCH_PATH
 from schema.errors import Forbidden, HeadraceError, InputError, NotFound, Unauthenticated
@@ -43,10 +43,6 @@ FOR_SCRAPERS = {"for_scrapers": True}
 IDENTITY_TTL_S = 1.0
 """How long a caller's identity is cached; a revoked key stops working within this time."""
 MAX_CACHED_IDENTITIES = 10_000
-
-CALLED_AS = "headrace_called_as"
-"""The key of a request's scope for the principal of a request that this process makes itself. No client can set it: what one
-sends is in the scope's own fields."""
 
 CHANGES_CALLERS: frozenset[Right] = frozenset(
     {

@@ -7,7 +7,8 @@ from typing import Any
 
 from litestar.types import ASGIApp, Message
 
-from api.auth.principals import CALLED_AS, Principal
+from api.auth.principals import Principal
+from api.http.middleware import CALLED_AS
 
 
 @dataclass

@@ -135,7 +135,9 @@ async def _respond(
         if preferences.respond_async:
             headers["Preference-Applied"] = "respond-async"
         return accepted_response(accepted.submitted, submission, "queued", headers)
-    answer = await wait_for_answer(accepted.follower, min(wait_s, resources.settings.request_timeout_s))
+    answer = await wait_for_answer(
+        accepted.follower, min(wait_s, resources.settings.request_timeout_s), resources.shutdown
+    )
     if answer.state != "succeeded":
         return accepted_response(accepted.submitted, submission, answer.state, headers)
     async with principal.tx(resources.core.pool) as db:

@@ -1,8 +1,10 @@
 """Waits for the answer of a job. Everything in it comes from the job's events, so nothing is read from the database."""
 
 import asyncio
+from contextlib import suppress
 
 from api.http.errors import JobEnded
+from api.http.shutdown import REPEATED, ServerStopping, Shutdown
 from schema.events import (
     Event,
     JobCancelled,
@@ -48,15 +50,15 @@ class Answer:
                 raise JobEnded("cancelled", "The job was cancelled before it finished.", self.job_id)
 
 
-async def wait_for_answer(follower: Follower, timeout_s: float) -> Answer:
-    """Return the answer, incomplete if it took longer than `timeout_s`. Raises JobEnded if the job failed or was cancelled."""
+async def wait_for_answer(follower: Follower, timeout_s: float, shutdown: Shutdown) -> Answer:
+    """Return the answer, incomplete if it took longer than `timeout_s` or this process is about to end. Raises JobEnded if the
+    job failed or was cancelled."""
     answer = Answer(str(follower.job_id))
-    try:
+    stopping = ServerStopping(f"/api/jobs/{answer.job_id}", answer.job_id, REPEATED)
+    with shutdown.tells(lambda: follower.interrupt(stopping)), suppress(TimeoutError, ServerStopping):
         async with asyncio.timeout(timeout_s), follower:
             async for chunk in follower.chunks(heartbeat_s=None):
                 for frame in read_frames(chunk):
                     if frame.type in ANSWER_EVENTS:
                         answer.add(decode_event(frame))
-    except TimeoutError:
-        pass
     return answer

@@ -123,7 +123,8 @@ ANSWER_RESPONSE = ResponseSpec(AnswerOut, description="The answer, or the job's 
 JOB_ERRORS = (
     *("model_unknown", "agent_unknown", "not_found", "session_busy", "conflict", "cancelled", "idempotency_key_reused"),
     "egress_refused",
-    *("queue_full", "rate_limit_exceeded", "budget_exceeded", "worker_lost", "deadline_passed", *PROVIDER_FAILURES),
+    *("queue_full", "rate_limit_exceeded", "budget_exceeded", "worker_lost", "deadline_passed", "server_stopping"),
+    *PROVIDER_FAILURES,
 )
 """Errors of a request that submits a job and waits for its answer."""
 RESPONSE_MODES = """Request headers select one of three response modes:
@@ -131,7 +132,7 @@ RESPONSE_MODES = """Request headers select one of three response modes:
 - `Accept: text/event-stream` streams the job's events on this connection.
 - `Prefer: respond-async` returns `202` with the job immediately.
 - Otherwise the request waits for the answer and returns `200`, or `202` with the job if the wait times out (after 45 s by
-  default, sooner with `Prefer: wait=N`).
+  default, sooner with `Prefer: wait=N`) or the API process is stopped meanwhile.
 
 The job continues if you disconnect. Repeating a request with the same `Idempotency-Key` returns the same job. If the job
 fails, its error code is returned: `502` or `504` if the model provider failed, `409` if the job was cancelled."""
@@ -173,7 +174,7 @@ async def respond(
         headers["Preference-Applied"] = "respond-async"
         return accepted_response(submitted, submission, "queued", headers)
     timeout_s = resources.settings.request_timeout_s
-    answer = await wait_for_answer(follower, min(timeout_s, preferences.wait_s or timeout_s))
+    answer = await wait_for_answer(follower, min(timeout_s, preferences.wait_s or timeout_s), resources.shutdown)
     return _answer_response(answer, submitted, submission, headers)
 
 

@@ -17,7 +17,7 @@ from api.local.model_server import PREFIX, ModelServer, find_model_server, wait_
 from api.local.ports import API_PORT, ERP_PORT, FLOWER_PORT, StackPorts, choose_ports
 from api.local.process_output import TerminalOutput
 from api.local.processes import launch_command
-from api.local.stack import RunningStack, prepare_demo, prepared_stores, refuse_second, running_stack
+from api.local.stack import GRACE, GRACE_S, RunningStack, prepare_demo, prepared_stores, refuse_second, running_stack
 from api.local.stack_settings import ROOT, StackSettings, settings_from
 from api.local.stores.local_stores import Stores
 from api.local.supervisor import read_procfile
@@ -55,11 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grace",
         type=seconds,
-        default=30.0,
         metavar="S",
-        help="seconds that running jobs get when stopping (default: 30)",
+        help=f"seconds that running jobs and open streams get when stopping (default: {GRACE}, {GRACE_S:g})",
     )
-
     parser.add_argument(
         "--model",
         metavar="MODEL",
@@ -79,8 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_from(environ)
     refuse_second(settings.home)
     ports = choose_ports(settings)
+    grace_s = float(environ.get(GRACE) or GRACE_S) if arguments.grace is None else arguments.grace
     with prepared_stores(settings) as where:
-        asyncio.run(serve_until_stopped(settings, where, ports, environ, server, grace_s=arguments.grace))
+        asyncio.run(serve_until_stopped(settings, where, ports, environ, server, grace_s=grace_s))
     print("headrace: stopped.", file=sys.stderr)
     return 0
 

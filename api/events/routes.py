@@ -106,7 +106,7 @@ async def stream_changes(
     read = partial(read_rows, resources.core.pool, resources.core.redis)
     listener = await resources.feeds.open(principal.tenant_id, sees, place, read)
     frames = _frames(resources, principal, listener, lambda: _may_still_read(request))
-    return EventStream(frames, streams=resources.streams, headers={})
+    return EventStream(frames, shutdown=resources.shutdown, headers={})
 
 
 async def _may_still_read(request: Request[Any, Any, Any]) -> bool:

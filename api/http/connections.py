@@ -26,7 +26,6 @@ from http import HTTPStatus
 from typing import Any
 
 import httptools
-import msgspec
 import structlog
 import uvicorn
 from uvicorn._types import ASGI3Application
@@ -34,10 +33,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from api.http.error_catalog import CATALOG
-from api.http.errors import OTHER_STATUSES, ProblemOut
-from api.http.vendor_formats.anthropic_errors import error_out as anthropic_error_out
-from api.http.vendor_formats.anthropic_errors import is_anthropic
-from api.http.vendor_formats.openai_errors import error_out
+from api.http.vendor_formats.encoded_errors import encode_error
 from schema.ids import new_id
 from workers.counted_lines import CountedLines
 
@@ -256,29 +252,14 @@ def _unread_in_system(transport: asyncio.Transport) -> int:
 
 
 def _response(code: str, path: bytes, detail: str) -> bytes:
-    status, request_id = OTHER_STATUSES[code], new_id().hex
-    phrase, instance = HTTPStatus(status).phrase, path[:200].decode("ascii", "replace")
-    if is_anthropic(instance):
-        kind, body = "application/json", anthropic_error_out(status, detail, code=code, request_id=request_id)
-    elif instance.startswith("/v1/"):
-        kind, body = "application/json", error_out(status, detail, code=code)
-    else:
-        kind = "application/problem+json"
-        body = ProblemOut(
-            type=f"urn:headrace:problem:{code}",
-            title=phrase,
-            status=status,
-            detail=detail,
-            instance=instance,
-            code=code,
-            request_id=request_id,
-        )
-    content = msgspec.json.encode(body)
+    request_id = new_id().hex
+    error = encode_error(code, detail, path=path[:200].decode("ascii", "replace"), request_id=request_id)
     head = (
-        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\nConnection: close\r\n"
-        f"X-Request-ID: {request_id}\r\nX-Content-Type-Options: nosniff\r\n\r\n"
+        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\nContent-Type: {error.media_type}\r\n"
+        f"Content-Length: {len(error.body)}\r\nConnection: close\r\nX-Request-ID: {request_id}\r\n"
+        "X-Content-Type-Options: nosniff\r\n\r\n"
     )
-    return head.encode() + content
+    return head.encode() + error.body
 
 
 def quiet_malformed() -> None:

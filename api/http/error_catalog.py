@@ -150,6 +150,11 @@ CATALOG: dict[str, ErrorDoc] = {
         "A store is unavailable; nothing was accepted",
         "The database does not answer. Nothing was accepted; try again shortly.",
     ),
+    "server_stopping": ErrorDoc(
+        "This API process was stopped while the request waited; its job, if it has one, goes on",
+        "This server is being restarted, and the job goes on: GET /api/jobs/019a5c9e-6f0a-7c11-9f53-0c9d2f6f6b1e has its "
+        "answer when it has ended. The same request with the same Idempotency-Key waits for the same job.",
+    ),
     "provider_overloaded": ErrorDoc(
         "The model provider is overloaded", "anthropic is overloaded (529). Try again shortly."
     ),

@@ -83,6 +83,7 @@ STATUS_BY_CODE = {
     "unavailable": 503,
     "provider_overloaded": 503,
     "provider_resting": 503,
+    "server_stopping": 503,
     "deadline_passed": 504,
     "provider_timeout": 504,
     "provider_stalled": 504,
@@ -238,8 +239,9 @@ def error_response(request: Request[Any, Any, Any], error: Exception) -> Respons
     job_id = getattr(error, "job_id", None)
     if job_id:
         # The job was already retried as often as makes sense; OpenAI's SDKs would retry it three times more. But where the
-        # provider said how long it wants to be left alone, the client may come back then.
-        waits = status == 429 and getattr(error, "retry_after_s", None)
+        # provider said how long it wants to be left alone, the client may come back then; and where it would wait for the same
+        # job, it may come back at once.
+        waits = getattr(error, "is_repeatable", False) or (status == 429 and getattr(error, "retry_after_s", None))
         headers |= {"X-Job-ID": job_id, **({} if waits else {"X-Should-Retry": "false"})}
     if is_anthropic(request.scope["path"], request.headers):
         return anthropic_error(status, detail, code=code, request_id=request_id, headers=headers)

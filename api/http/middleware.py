@@ -4,13 +4,19 @@ Native routes are registered once, under `/api`. Paths outside the other roots g
 lists each route once.
 """
 
+import asyncio
 import re
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
+from litestar.datastructures import Headers
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from api.http.errors import READING, RETRY_AFTER
 from api.http.request_span import note_response, request_span
+from api.http.shutdown import Shutdown
+from api.http.vendor_formats.encoded_errors import encode_error
 from schema.ids import new_id
 from schema.metrics.catalog import HTTP_DURATION, HTTP_REQUESTS
 from schema.metrics.figures import FIGURES
@@ -31,20 +37,33 @@ NOSNIFF = (b"x-content-type-options", b"nosniff")
 BEFORE_RESPONSE = "headrace_before_response"
 """The key of a request's scope for a function that is called when the handler is done, before the client hears of it."""
 
+CALLED_AS = "headrace_called_as"
+"""The key of a request's scope for the principal of a request that this process makes itself. No client can set it: what one
+sends is in the scope's own fields."""
+
+BEGUN = "headrace_response_begun"
+"""The key of a request's scope that says that its response has begun."""
+
+STOPPED_READING = "This server is being restarted, and the request was not done in time. Try again shortly."
+STOPPED = (
+    "This server is being restarted, and the request was not done in time. It may have been accepted: look before you send it "
+    "again, or send it with the same Idempotency-Key."
+)
+
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
 class RequestMiddleware:
-    """Wraps the application."""
+    """Wraps the application. A request that is cancelled after the grace of `shutdown` is answered as all others are."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, shutdown: Callable[[], Shutdown]) -> None:
+        self._app, self._shutdown = app, shutdown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        request_id = read_request_id(scope)
         scope["request_id"] = request_id
         scope["original_path"] = path = scope["path"]
         if path.split("/", 2)[1:2] and path.split("/", 2)[1] not in ROOTS:
@@ -54,7 +73,28 @@ class RequestMiddleware:
             scope = cast(HTTPScope, {**scope, "method": "GET"})
         with _span(scope, request_id) as span:
             send = _with_headers(send, scope, request_id, span)
-            await self._app(scope, receive, _without_body(send) if is_head else send)
+            try:
+                await self._app(scope, receive, _without_body(send) if is_head else send)
+            except asyncio.CancelledError:
+                if not self._shutdown().is_over or CALLED_AS in scope:  # a line of a batch is another's to answer
+                    raise
+                await _say_stopped(scope, send)
+
+
+async def _say_stopped(scope: Any, send: Send) -> None:
+    """Answer a request whose time is up; a response that has begun ends where it is, which closes the connection."""
+    if BEGUN in scope:
+        return
+    detail = STOPPED_READING if scope["method"] in READING else STOPPED
+    path, headers = scope["original_path"], Headers.from_scope(scope)
+    error = encode_error("server_stopping", detail, path=path, request_id=scope["request_id"], headers=headers)
+    sent = [
+        (b"content-type", error.media_type.encode()),
+        (b"content-length", b"%d" % len(error.body)),
+        (b"retry-after", RETRY_AFTER[error.status].encode()),
+    ]
+    await send({"type": "http.response.start", "status": error.status, "headers": sent})
+    await send({"type": "http.response.body", "body": error.body, "more_body": False})
 
 
 def _span(scope: Any, request_id: str) -> Span:
@@ -74,6 +114,7 @@ def _with_headers(send: Send, scope: Any, request_id: str, span: Span) -> Send:
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
+            scope[BEGUN] = True
             _measure(scope, request_id, message["status"], time.perf_counter() - began, span)
             if (before := scope.pop(BEFORE_RESPONSE, None)) is not None:
                 before()
@@ -118,7 +159,8 @@ def _without_body(send: Send) -> Send:
     return send_head
 
 
-def _request_id(scope: HTTPScope) -> str:
+def read_request_id(scope: HTTPScope) -> str:
+    """Return the id that the client gave its request, or a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
             return value.decode()

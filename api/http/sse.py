@@ -1,4 +1,4 @@
-"""Server-Sent Events: the streaming response, the set of open streams, and background tasks.
+"""Server-Sent Events: the streaming response, and background tasks.
 
 If the client leaves during a write, Litestar's `Stream` closes its generator only at garbage collection; on shutdown it keeps
 going for as long as uvicorn waits. Ours closes the generator in its own task, and on shutdown ends at once with a comment that
@@ -7,7 +7,7 @@ makes clients resume elsewhere.
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Any, cast
 
 import structlog
@@ -15,6 +15,7 @@ from litestar.response import Stream
 from litestar.response.streaming import ASGIStreamingResponse
 from litestar.types import Receive, Send
 
+from api.http.shutdown import Shutdown
 from schema.metrics.catalog import SSE_OPEN
 
 log = structlog.get_logger()
@@ -22,27 +23,6 @@ log = structlog.get_logger()
 EVENT_STREAM = "text/event-stream"
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 SHUTDOWN_NOTICE = b": the server restarts; resume with Last-Event-ID\nretry: 1000\n\n"
-
-
-class OpenStreams:
-    """The streams that are being sent. `closing` is true once the process shuts down."""
-
-    def __init__(self) -> None:
-        self.closing = False
-        self._pumps: set[asyncio.Task[None]] = set()
-
-    def add(self, pump: asyncio.Task[None]) -> None:
-        """Track a stream until it ends; during shutdown, end it at once."""
-        self._pumps.add(pump)
-        pump.add_done_callback(self._pumps.discard)
-        if self.closing:
-            pump.cancel()
-
-    def close(self) -> None:
-        """End all streams, each with `SHUTDOWN_NOTICE`."""
-        self.closing = True
-        for pump in self._pumps:
-            pump.cancel()
 
 
 class BackgroundTasks:
@@ -69,33 +49,33 @@ class BackgroundTasks:
 
 
 class EventStream(Stream):
-    """A response that streams encoded events. With `streams` None, it is not ended on shutdown."""
+    """A response that streams encoded events. With `shutdown` it ends when that begins, with `SHUTDOWN_NOTICE`; with None its
+    content knows when to end."""
 
     def __init__(
-        self, content: AsyncGenerator[bytes, None], *, streams: OpenStreams | None, headers: dict[str, str]
+        self, content: AsyncGenerator[bytes, None], *, shutdown: Shutdown | None, headers: dict[str, str]
     ) -> None:
         super().__init__(content, media_type=EVENT_STREAM, headers={**HEADERS, **headers})
-        self._streams = streams
+        self._shutdown = shutdown
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIStreamingResponse:
         """Return the ASGI application that sends the stream, without headers and cookies of outer layers."""
-        return _Sender(iterator=self.iterator, streams=self._streams, headers=self.headers, status_code=200)
+        return _Sender(iterator=self.iterator, shutdown=self._shutdown, headers=self.headers, status_code=200)
 
 
 class _Sender(ASGIStreamingResponse):
-    def __init__(self, *, streams: OpenStreams | None, **kwargs: Any) -> None:
+    def __init__(self, *, shutdown: Shutdown | None, **kwargs: Any) -> None:
         super().__init__(**kwargs, media_type=EVENT_STREAM)
-        self._streams = streams
+        self._shutdown = shutdown
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         loop = asyncio.get_running_loop()
         pump = loop.create_task(self._pump(send), name="stream")
         disconnected = loop.create_task(wait_for_disconnect(receive), name="stream-client")
-        if self._streams is not None:
-            self._streams.add(pump)
         SSE_OPEN.of().inc()
         try:
-            await asyncio.wait((pump, disconnected), return_when=asyncio.FIRST_COMPLETED)
+            with nullcontext() if self._shutdown is None else self._shutdown.tells(pump.cancel):
+                await asyncio.wait((pump, disconnected), return_when=asyncio.FIRST_COMPLETED)
             if pump.cancelled() and not disconnected.done():
                 await send({"type": "http.response.body", "body": SHUTDOWN_NOTICE, "more_body": False})
         finally:

@@ -21,7 +21,7 @@ def follow_stream(
     """Return a response that streams the follower's events until the job ends, or what `shown` leaves of them, after the frame
     `first`. A client that disconnects cancels nothing."""
     frames = _frames(follower, shown)
-    return EventStream(_continued(first, frames) if first else frames, streams=resources.streams, headers=headers)
+    return EventStream(_continued(first, frames) if first else frames, shutdown=resources.shutdown, headers=headers)
 
 
 async def resume_stream(
@@ -35,7 +35,7 @@ async def resume_stream(
     first = await anext(frames, b"")
     if not first:
         return Response(None, status_code=204, headers=headers)
-    return EventStream(_continued(first, frames), streams=resources.streams, headers=headers)
+    return EventStream(_continued(first, frames), shutdown=resources.shutdown, headers=headers)
 
 
 async def _continued(first: bytes, frames: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

@@ -43,7 +43,7 @@ class ModelServer:
         """How the supervisor starts it. `--jinja`: without it the server knows no tools."""
         command = (str(self.program), "-m", str(self.file), "--alias", self.model, "--jinja")
         where = ("--host", "127.0.0.1", "--port", str(self.port), "-np", str(SLOTS), "-c", str(SLOTS * SLOT_TOKENS))
-        return ProcfileEntry(NAME, (*command, *where))
+        return ProcfileEntry(NAME, (*command, *where), serves_jobs=True)
 
     @property
     def settings(self) -> dict[str, str]:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:  # it imports psycopg, and `env` should answer at once
     from schema.postgres.logins import Role
 
 READY_LIMIT_S = 120.0
+GRACE, GRACE_S = "HEADRACE_GRACE_S", 25.0
+LAST_WORDS_S = 8.0  # after their grace processes hand back their jobs, and tell those who wait
 NOT_WAITED_FOR = ("flower", "erp", "model")  # their trouble is in the log
 
 
@@ -132,7 +134,7 @@ async def running_stack(
     environ: Mapping[str, str],
     stop: asyncio.Event,
     stop_now: asyncio.Event,
-    grace_s: float = 30.0,
+    grace_s: float = GRACE_S,
     procfile: Path = ROOT / "Procfile",
     with_erp: bool = True,
     beside: Sequence[ProcfileEntry] = (),
@@ -140,7 +142,8 @@ async def running_stack(
     """Every process of the Procfile, with the API ready to serve, the demo's ERP (`with_erp`) and what else is to run `beside`
     them; all are stopped at the end.
 
-    `stop`, when it is set before the API is ready, ends the waiting; `stop_now` cuts the grace short.
+    `stop`, when it is set before the API is ready, ends the waiting. `grace_s`: how long running jobs and open streams may go
+    on when all is stopped; `stop_now` cuts it short.
 
     Raises LocalError when the API doesn't become ready, naming the process that is to blame.
     """
@@ -151,7 +154,7 @@ async def running_stack(
         key=demo_key(settings.home),
         admin_key=admin_key(settings.home),
     )
-    env = child_environment(environ, settings, where, running, ports)
+    env = child_environment(environ, settings, where, running, ports) | {GRACE: f"{grace_s:g}"}
     state = settings.home / "state.json"
     lines = [*read_procfile(procfile), *beside]
     if with_erp:
@@ -165,7 +168,7 @@ async def running_stack(
             yield running, supervisor
         finally:
             state.unlink(missing_ok=True)
-            await supervisor.stop(grace_s=grace_s, stop_now=stop_now)
+            await supervisor.stop(grace_s=grace_s + LAST_WORDS_S, stop_now=stop_now)
 
 
 def child_environment(
@@ -207,7 +210,9 @@ def erp_process(port: int, url: str, issuer: str) -> ProcfileEntry:
     """The demo's ERP: it answers those whose token is signed with this headrace's keys."""
     keys = f"{url}/.well-known/jwks.json"
     return ProcfileEntry(
-        "erp", (sys.executable, "-m", "tools.erp", "--port", str(port), "--jwks", keys, "--issuer", issuer)
+        "erp",
+        (sys.executable, "-m", "tools.erp", "--port", str(port), "--jwks", keys, "--issuer", issuer),
+        serves_jobs=True,
     )
 
 

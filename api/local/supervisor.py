@@ -20,13 +20,17 @@ from api.local.errors import LocalError
 from api.local.processes import launch_command
 from api.local.restarts import WRONG_SETTINGS, Restarts, refusal_message
 
+SERVANTS_GRACE_S = 5.0
+"""How long those get that serve jobs, after the last job: nobody uses them any more."""
+
 
 @dataclass(frozen=True)
 class ProcfileEntry:
-    """One line of a Procfile."""
+    """One line of a Procfile. Running jobs need what `serves_jobs`, so it is stopped after the others."""
 
     name: str
     command: tuple[str, ...]
+    serves_jobs: bool = False
 
 
 class Output(Protocol):
@@ -90,16 +94,20 @@ class Supervisor:
         self._tasks = [asyncio.create_task(child.keep_running()) for child in self._children]
 
     async def stop(self, *, grace_s: float = 30.0, stop_now: asyncio.Event | None = None) -> None:
-        """End all: SIGTERM, then SIGKILL for those still there after the grace or when `stop_now` is set."""
-        for child in self._children:
-            child.terminate()
+        """End all: SIGTERM, then SIGKILL for those still there after the grace or when `stop_now` is set. The API and the
+        workers come first, together: what runs is finished in the grace. Then what they needed for it."""
         stop_now_wait = asyncio.create_task((stop_now or asyncio.Event()).wait())
-        ended = asyncio.gather(*self._tasks)
-        await asyncio.wait([ended, stop_now_wait], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+        running = list(zip(self._children, self._tasks, strict=True))
+        for last, limit_s in ((False, grace_s), (True, min(grace_s, SERVANTS_GRACE_S))):
+            group = [(child, task) for child, task in running if child.line.serves_jobs is last]
+            for child, _ in group:
+                child.terminate()
+            ended = asyncio.gather(*(task for _, task in group))
+            await asyncio.wait([ended, stop_now_wait], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            for child, _ in group:
+                child.kill_group()
+            await ended
         stop_now_wait.cancel()
-        for child in self._children:
-            child.kill_group()
-        await ended
 
 
 class Child:

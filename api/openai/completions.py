@@ -170,7 +170,7 @@ async def _complete(client: WaitingClient, data: CompletionIn, model: str, heade
 async def _stream(client: WaitingClient, data: CompletionIn, model: str, headers: dict[str, str]) -> Response[Any]:
     follower, usage = client.accepted.follower, wants_usage(data.stream_options)
     stream = ChunkStream(follower, Chunks(follower.job_id, model, include_usage=usage), include_usage=usage)
-    return EventStream(await client.hold(stream), streams=None, headers=headers)
+    return EventStream(await client.hold(stream), shutdown=None, headers=headers)
 
 
 routes = Router("/", route_handlers=[create_chat_completion])

@@ -188,7 +188,7 @@ async def _complete(
 async def _stream(client: WaitingClient, data: TextCompletionIn, model: str, headers: dict[str, str]) -> Response[Any]:
     follower, usage = client.accepted.follower, wants_usage(data.stream_options)
     stream = ChunkStream(follower, TextChunks(follower.job_id, model, include_usage=usage), include_usage=usage)
-    return EventStream(await client.hold(stream), streams=None, headers=headers)
+    return EventStream(await client.hold(stream), shutdown=None, headers=headers)
 
 
 routes = Router("/", route_handlers=[create_completion])

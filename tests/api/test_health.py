@@ -270,7 +270,7 @@ async def test_without_redis_it_is_ready_because_jobs_are_accepted(settings: Api
 async def test_a_process_that_is_about_to_stop_is_not_ready(settings: ApiSettings) -> None:
     app = create_app(settings)
     async with serving(app) as client:
-        app.state.streams.close()
+        app.state.shutdown.begin()
         assert 503 == (await client.get("/health/ready")).status_code
 
 

@@ -78,6 +78,7 @@ class Follower:
         self._buffered = 0
         self._slow = self._cut_off = False
         self._ended = False
+        self._interruption: HeadraceError | None = None
         self._wake_reason: WakeReason | None = None
         self._first: bytes = b""
         self._wakeup: asyncio.Future[None] | None = None
@@ -98,6 +99,11 @@ class Follower:
         if self._silence_timer is not None:
             self._silence_timer.cancel()
             self._silence_timer = None
+
+    def interrupt(self, error: HeadraceError) -> None:
+        """End `chunks()` with this error, once what has arrived was read, unless the job has ended with that."""
+        self._interruption = error
+        self._notify()
 
     def start_with(self, queued: bytes) -> None:
         """Set the first frame, which the submitter already has."""
@@ -140,8 +146,8 @@ class Follower:
     async def chunks(self, *, heartbeat_s: float | None = 15.0, resumable: bool = False) -> AsyncIterator[bytes]:
         """Yield chunks of frames, and a keep-alive comment after `heartbeat_s` of silence.
 
-        Ends after the job's last event. Raises SlowReader if this reader falls too far behind; and CutOff, if it can resume
-        elsewhere (`resumable`), when this process reaches no store any more.
+        Ends after the job's last event. Raises SlowReader if this reader falls too far behind; CutOff, if it can resume elsewhere
+        (`resumable`), when this process reaches no store any more; and what it is interrupted with.
         """
         if self._first:
             first, self._first = self._first, b""
@@ -150,9 +156,13 @@ class Follower:
             chunk = await self._next_chunk()
             if chunk:
                 yield chunk
-            elif self._cut_off and resumable:
+            if self._ended:
+                return
+            if self._interruption is not None:
+                raise self._interruption
+            if self._cut_off and resumable and not chunk:
                 raise CutOff(self.seq)
-            elif not self._ended and not await self._wait(heartbeat_s):
+            if not chunk and not await self._wait(heartbeat_s):
                 yield KEEP_ALIVE
 
     async def _next_chunk(self) -> bytes:
@@ -174,7 +184,7 @@ class Follower:
 
     async def _wait(self, heartbeat_s: float | None) -> bool:
         """Wait until there is something to do; False after `heartbeat_s`."""
-        if self._queue or self._wake_reason or self._slow:
+        if self._queue or self._wake_reason or self._slow or self._interruption:
             return True
         self._cut_off = False  # a reader who can't resume waits until the stores are reached again
         loop = asyncio.get_running_loop()

@@ -75,7 +75,7 @@ async def upload_response(
         return follow_stream(resources, follower, headers)
     if preferences.wait_s and not preferences.respond_async and not later:
         wait_s = min(preferences.wait_s, resources.settings.request_timeout_s)
-        status = 200 if await _has_ended(follower, wait_s) else 202
+        status = 200 if await _has_ended(resources, follower, wait_s) else 202
     else:
         follower.close()
         headers |= {"Preference-Applied": "respond-async"} if preferences.respond_async else {}
@@ -87,10 +87,10 @@ async def upload_response(
     return Response(body, status_code=status, headers={**headers, "Location": f"/api/jobs/{job_id}"})
 
 
-async def _has_ended(follower: Follower, wait_s: float) -> bool:
+async def _has_ended(resources: Resources, follower: Follower, wait_s: float) -> bool:
     """Wait for the end of a job and return whether it came in time. Failures are in the state of each document."""
     try:
-        return (await wait_for_answer(follower, wait_s)).state == "succeeded"
+        return (await wait_for_answer(follower, wait_s, resources.shutdown)).state == "succeeded"
     except JobEnded:
         return True
 

@@ -34,7 +34,7 @@ from api.openai.conversations.settling import open_conversation
 from api.openai.front_end_prompts import without_agent_for_front_ends
 from api.openai.responses.frames import collect_frames, fold_frames
 from api.openai.responses.history import read_history
-from api.openai.responses.lookup import fold_now
+from api.openai.responses.lookup import fold_now, response_path
 from api.openai.responses.objects import RESPONSE_EXAMPLE, ResponseOut
 from api.openai.responses.options import ignored_fields, response_options
 from api.openai.responses.response_stream import ResponseStream
@@ -136,7 +136,8 @@ async def _submit(data: ResponseIn, request: JsonRequest, principal: Principal, 
     )
     by_model = await ignored_by_model(resources, principal, target.model, options, messages, "input")
     ignored = ignored_fields(await request.body(), data, tools, by_model)
-    client = WaitingClient(request, resources, principal.tenant_id, accepted, background=stored.background)
+    place = response_path(accepted.submitted.job_id) if stored.store else None
+    client = WaitingClient(request, resources, principal.tenant_id, accepted, background=stored.background, place=place)
     return Call(stored, client, principal, ignored)
 
 
@@ -221,8 +222,7 @@ async def _wait(call: Call) -> ResponseOut:
 
 def _stream(call: Call) -> EventStream:
     stream = ResponseStream(call.client.accepted.follower, call.stored)
-    streams = call.client.resources.streams if call.stored.background else None
-    return EventStream(call.client.send(stream), streams=streams, headers=call.headers)
+    return EventStream(call.client.send(stream), shutdown=None, headers=call.headers)
 
 
 class InputTokensOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from uuid import UUID
 from api.auth.principals import Principal
 from api.openai.responses.fold import ResponseFold
 from api.openai.responses.frames import fold_frames, settled
-from api.openai.responses.objects import Item
+from api.openai.responses.objects import Item, response_id
 from api.openai.responses.stored_request import StoredRequest, read_request
 from api.resources import Resources
 from graphs.messages import read_stored
@@ -31,6 +31,11 @@ class KnownResponse:
     job: JobStatus
     request: StoredRequest
     messages: list[dict[str, Any]]
+
+
+def response_path(job_id: UUID) -> str:
+    """Return the path of a job's response."""
+    return f"/v1/responses/{response_id(job_id)}"
 
 
 def no_response(response_id: str, field: str | None = None) -> NotFound:

@@ -7,6 +7,7 @@ comments, which have no number.
 import asyncio
 from collections.abc import AsyncGenerator
 
+from api.http.shutdown import ServerStopping
 from api.openai.responses.fold import ResponseFold
 from api.openai.responses.frames import collect_frames, fold_frames
 from api.openai.responses.stored_request import StoredRequest
@@ -50,7 +51,7 @@ class ResponseStream:
                     if self._fold.ended:
                         break
                 self.ended = self._fold.job_ended
-            except SlowReader as error:
+            except (SlowReader, ServerStopping) as error:
                 yield self._fold.tell_error(error.code, error.message)
             except Renumbered:
                 yield self._fold.tell_error("stream_restarted", RENUMBERED)
@@ -76,6 +77,8 @@ class ResponseStream:
             _, events = fold_frames(self._follower.job_id, self._request, collecting.result())
             self.ended = True
             yield b"".join(events[self._after + 1 :])
+        except ServerStopping as error:
+            yield self._fold.tell_error(error.code, error.message)
         finally:
             collecting.cancel()
             await asyncio.wait((collecting,))

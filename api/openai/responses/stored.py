@@ -1,6 +1,8 @@
 """Responses that are stored: get, stream again, cancel, delete, and the items of their input."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -11,11 +13,12 @@ from msgspec import Meta
 
 from api.auth.principals import MayReadJobs, MayWriteJobs, Principal
 from api.http.errors import problems
+from api.http.shutdown import ServerStopping
 from api.http.sse import EVENT_STREAM, EventStream
 from api.openai.conversations.settling import settle_of_response
 from api.openai.responses.history import said_before
 from api.openai.responses.input_items import input_items
-from api.openai.responses.lookup import KnownResponse, fold_now, get_response, no_response
+from api.openai.responses.lookup import KnownResponse, fold_now, get_response, no_response, response_path
 from api.openai.responses.objects import RESPONSE_EXAMPLE, ResponseOut
 from api.openai.responses.response_stream import ResponseStream
 from api.openapi.operations import RESPONSE_EVENTS, described
@@ -25,12 +28,14 @@ from schema.queries.jobs.jobs import delete_job
 from schema.queries.jobs.responses import hide_response
 from schema.states import TERMINAL
 from workers.queue.cancel import cancel
+from workers.stream.follow import Follower
 
 ResponseId = Annotated[str, PathParameter(max_length=64, description="Id of the response: `resp_…`.")]
 
 CANCEL_WAIT_S = 5.0
 """How long the request waits for a running job to stop."""
 
+GO_ON = "With stream=true and starting_after, the last sequence_number that you have, its stream goes on."
 NO_RESPONSE = "Response with id 'resp_019a5c9e6f0a7c119f530c9d2f6f6b1e' not found."
 
 
@@ -91,8 +96,19 @@ async def retrieve_response(
     visible_user_id = principal.visible_user_id
     follower = await resources.core.hub.join(principal.tenant_id, known.job.id, visible_user_id=visible_user_id)
     after = -1 if starting_after is None else starting_after
-    events = ResponseStream(follower, known.request, after=after).read()
-    return EventStream(events, streams=resources.streams, headers=headers)
+    stopping = ServerStopping(response_path(known.job.id), str(known.job.id), GO_ON)
+    events = _until_shutdown(resources, follower, ResponseStream(follower, known.request, after=after), stopping)
+    return EventStream(events, shutdown=None, headers=headers)
+
+
+async def _until_shutdown(
+    resources: Resources, follower: Follower, stream: ResponseStream, stopping: ServerStopping
+) -> AsyncGenerator[bytes, None]:
+    """Yield the events; when this process begins to end, the last one says where to go on."""
+    with resources.shutdown.tells(lambda: follower.interrupt(stopping)):
+        async with aclosing(stream.read()) as events:
+            async for event in events:
+                yield event
 
 
 @post(

@@ -77,7 +77,7 @@ async def test_a_reader_that_fell_behind_is_told_where_to_resume() -> None:
             raise SlowReader(17)
 
     class Opened:
-        streams = None
+        shutdown = None
 
     stream = follow_stream(Opened(), Slow(), {})
     frames = [chunk async for chunk in stream.iterator]

@@ -93,6 +93,20 @@ async def test_stop_ends_all_processes_cleanly() -> None:
         assert [] == lines.of("headrace")
 
 
+async def test_what_running_jobs_need_is_stopped_after_them() -> None:
+    lines = Lines()
+    ends = "import signal; signal.signal(15, lambda *_: None); print('ready', flush=True); signal.pause(); "
+    commands = [
+        ProcfileEntry("erp", (sys.executable, "-c", ends + "print('ends')"), serves_jobs=True),
+        ProcfileEntry("chat", (sys.executable, "-c", ends + "import json, http.client; print('ends')")),
+    ]
+    supervisor = Supervisor(commands, env=dict(os.environ), cwd=ROOT, output=lines)
+    await supervisor.start()
+    await wait_for(lambda: len(lines.all) == 2, "both are ready")
+    await supervisor.stop(grace_s=PATIENCE_S)
+    assert [("chat", "ends"), ("erp", "ends")] == lines.all[2:]
+
+
 async def test_a_process_that_ignores_sigterm_is_killed_after_the_grace() -> None:
     async with supervising(("a", STUBBORN)) as (supervisor, lines):
         await wait_for(lambda: lines.of("a"), "it is ready")
