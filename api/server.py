@@ -16,6 +16,8 @@ from uvicorn.middleware.proxy_headers import _TrustedHosts
 
 from api.app import create_app
 from api.http.connections import check_connections, connection_class, notice_vanished_clients, quiet_malformed
+from api.local.errors import PortTaken
+from api.local.ports import require_free, why_taken
 from api.settings import ApiSettings
 from graphs.providers.langchain.described import describe_listed_models
 from schema.installation.settings_check import require_valid
@@ -37,7 +39,8 @@ KEEP_ALIVE_S = 75  # longer than the 60 s of common proxies, so that the proxy c
 
 
 def serve() -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises SettingsInvalid, LoginRefused for a wrong user of Postgres, and ClusterRefused."""
+    """Serve until SIGTERM or Ctrl-C. Raises SettingsInvalid, PortTaken, ClusterRefused, and LoginRefused for a wrong user of
+    Postgres."""
     disable_core_dumps()
     require_valid(os.environ, ApiSettings.from_env)
     settings = ApiSettings.from_env(os.environ)
@@ -45,6 +48,9 @@ def serve() -> None:
     log_uncaught()
     quiet_malformed()
     raise_file_limit()
+    require_free("HEADRACE_PORT", settings.port, settings.host)
+    if settings.tls.port is not None:
+        require_free("HEADRACE_TLS_PORT", settings.tls.port, settings.host)
     list_langchain_tools(os.environ)
     describe_listed_models(settings.providers.langchain_models, dict(settings.providers.langchain_env))
     check_login(settings.database_url, "headrace_app")
@@ -74,7 +80,10 @@ def serve() -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=math.ceil(settings.grace_s) + LAST_WORDS_S,
     )
-    Server(config, app, stop_tracing).run()
+    server = Server(config, app, stop_tracing)
+    server.run()
+    if server.refused is not None:
+        raise server.refused
 
 
 def _proxies_while_cut_off(app: Litestar, trusted_proxies: str) -> Callable[[str], bool]:
@@ -96,6 +105,7 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._state, self._stop_tracing = app.state, stop_tracing
+        self.refused: PortTaken | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -107,7 +117,7 @@ class Server(uvicorn.Server):
             await self._serve_tls(port, self._state.resources.certificates.front)
 
     async def _serve_tls(self, port: int, front: ssl.SSLContext) -> None:
-        """Listen at another port, with this context. Ends the process if it is taken, as uvicorn does for its own."""
+        """Listen at another port, with this context. If it was taken since the start, the process ends, and says so."""
         loop, config = asyncio.get_running_loop(), self.config
 
         protocol: Any = config.http_protocol_class
@@ -127,6 +137,7 @@ class Server(uvicorn.Server):
             )
         except OSError as error:
             log.error("tls_port_unusable", port=port, reason=error.strerror)
+            self.refused = PortTaken(f"HEADRACE_TLS_PORT={port} {why_taken(error, port, config.host)}.")
             self.should_exit = True
             return
         self.servers.append(listener)

@@ -98,12 +98,14 @@ class ApiSettings:
             front_end_prompts = _read_front_end_prompts(env) or cls.front_end_prompts
         except ValueError as error:
             raise InputError(str(error)) from error
+        port = int(_read_number(env, "HEADRACE_PORT", cls.port, 1, 65_535, "a port number"))
+        _require_apart(HEADRACE_PORT=port, HEADRACE_TLS_PORT=tls.port, HEADRACE_METRICS_PORT=metrics.port)
         return cls(
             database_url=_read_database_url(env),
             redis_url=_read_redis_url(env),
             broker_url=broker,
             host=env.get("HEADRACE_HOST") or cls.host,
-            port=int(_read_number(env, "HEADRACE_PORT", cls.port, 1, 65_535, "a port number")),
+            port=port,
             request_timeout_s=_read_number(
                 env, "HEADRACE_REQUEST_TIMEOUT_S", cls.request_timeout_s, 0, 3600, "a number of seconds"
             ),
@@ -175,6 +177,16 @@ def _read_proxies(env: Mapping[str, str]) -> str:
                 "10.0.0.0/8, or be *."
             ) from None
     return text
+
+
+def _require_apart(**ports: int | None) -> None:
+    """Raises InputError if one process would listen twice at one port."""
+    names: dict[int, str] = {}
+    for name, port in ports.items():
+        if port in names:
+            raise InputError(f"{names[port]} and {name} are both {port}. Set one of them to another port.")
+        if port is not None:
+            names[port] = name
 
 
 def _read_origins(env: Mapping[str, str]) -> tuple[str, ...]:

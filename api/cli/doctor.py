@@ -17,14 +17,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from api.cli.all_settings import check_all_settings
+from api.cli.arguments import path_here
 from api.cli.diagnosis.backups import newest_backup
 from api.cli.diagnosis.findings import Finding
 from api.cli.diagnosis.production import check_settings, is_production
 from api.cli.diagnosis.sentinels import check_sentinels
 from api.cli.diagnosis.servers import check_servers
 from api.local.errors import LocalError
-from api.local.home import is_free
-from api.local.ports import API_PORT, FLOWER_PORT, find_listener
+from api.local.home import is_free, listening_error
+from api.local.ports import API_PORT, ERP_PORT, FLOWER_PORT, named_ports, same_ports, why_taken
 from api.local.processes import user_mode
 from api.local.stack import RunningStack, find_running, http_status
 from api.local.stack_settings import StackSettings, settings_from, without_own_exports
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also look at what is unfit for others than oneself; without it where the settings are of such an installation",
     )
     parser.add_argument(
-        "--backups", type=Path, metavar="FOLDER", help="where the backups are, to see how old the newest is"
+        "--backups", type=path_here, metavar="FOLDER", help="where the backups are, to see how old the newest is"
     )
 
 
@@ -185,21 +186,29 @@ def reachable(name: str, host: str, port: int) -> Finding:
 def ports(settings: StackSettings, running: RunningStack | None) -> Iterator[Finding]:
     if running:
         return
-    chosen = {
-        "HEADRACE_PORT": (settings.port, API_PORT, settings.host),
-        "HEADRACE_FLOWER_PORT": (settings.flower_port, FLOWER_PORT, settings.flower_host),
-    }
-    for name, (explicit, default, host) in chosen.items():
-        port = explicit or default
-        if is_free(port, host):
+    asked = named_ports(settings)
+    if problem := same_ports(asked):
+        state, _, advice = problem.partition(". ")
+        yield Finding("port", state, advice)
+    for name, (port, host) in asked.items():
+        error = listening_error(port, host)
+        if error is None:
             yield Finding("port", f"{port} is free ({name})")
-        elif explicit:
-            advice = f"Stop it, or set {name} to another port."
-            yield Finding("port", f"{port} is in use by {find_listener(port)} ({name})", advice)
+        else:
+            state, _, advice = why_taken(error, port, host).partition(". ")
+            yield Finding("port", f"{port} {state} ({name})", f"{advice}, or set {name} to another port.")
+    defaults = {"HEADRACE_PORT": (API_PORT, settings.host), "HEADRACE_FLOWER_PORT": (FLOWER_PORT, settings.flower_host)}
+    for name, (port, host) in defaults.items():
+        if name in asked:
+            continue
+        if is_free(port, host) and port not in [taken for taken, _ in asked.values()]:
+            yield Finding("port", f"{port} is free ({name})")
         else:
             yield Finding(
                 "port", f"{port} is in use", f"Another port will be chosen; set {name} to pick one.", hint=True
             )
+    if not is_free(ERP_PORT):
+        yield Finding("port", f"{ERP_PORT} is in use", "Another port will be chosen for the demo's ERP.", hint=True)
 
 
 def stack(running: RunningStack | None) -> Finding:

@@ -153,17 +153,20 @@ def _in_use_message(path: Path, lock: IO[str]) -> str:
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Whether a server could listen on that port now, at the loopback address or another one of this machine."""
-    if not port:
-        return False
+    return bool(port) and listening_error(port, host) is None
+
+
+def listening_error(port: int, host: str) -> OSError | None:
+    """Return why no server could listen there now, None if one could."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with socket.socket(family) as probe:
             # As servers do; without it, connections that ended a moment ago would make the port look taken.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except OSError:
-        return False
-    return True
+    except OSError as error:
+        return error
+    return None
 
 
 def free_port(*, avoid: set[int] | None = None) -> int:

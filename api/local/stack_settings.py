@@ -24,6 +24,7 @@ class StackSettings:
     port: int | None
     flower_host: str
     flower_port: int | None
+    tls_port: int | None
     database_url: str | None = field(repr=False)
     redis_url: str | None = field(repr=False)
     broker_url: str | None = field(default=None, repr=False)
@@ -44,6 +45,7 @@ def settings_from(environ: Mapping[str, str]) -> StackSettings:
         port=_port_from(environ, "HEADRACE_PORT"),
         flower_host=environ.get("HEADRACE_FLOWER_HOST") or "127.0.0.1",
         flower_port=_port_from(environ, "HEADRACE_FLOWER_PORT"),
+        tls_port=_port_from(environ, "HEADRACE_TLS_PORT"),
         database_url=database_url,
         redis_url=_redis_url_from(environ),
         broker_url=_broker_url_from(environ),

@@ -1,5 +1,6 @@
 """The ports of a stack are chosen before anything is started."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -8,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from api.cli.doctor import ports
 from api.local.errors import PortTaken
 from api.local.home import free_port, is_free
-from api.local.ports import API_PORT, ERP_PORT, FLOWER_PORT, choose_ports
+from api.local.ports import API_PORT, ERP_PORT, FLOWER_PORT, choose_ports, require_free, why_taken
 from api.local.stack_settings import ROOT, settings_from
 from tests.secret import SECRET_KEY
 from tests.waiting import PATIENCE_S
 from workers.settings import settings_from as worker_settings_from
 
 
-@pytest.mark.parametrize("name", ["HEADRACE_PORT", "HEADRACE_FLOWER_PORT"])
+@pytest.mark.parametrize("name", ["HEADRACE_PORT", "HEADRACE_FLOWER_PORT", "HEADRACE_TLS_PORT"])
 def test_a_taken_port_that_was_asked_for_is_refused_with_who_has_it(name: str) -> None:
     with socket.create_server(("127.0.0.1", free_port())) as other:
         port = other.getsockname()[1]
@@ -39,10 +41,62 @@ def test_a_port_that_is_taken_at_the_address_to_listen_on_is_taken() -> None:
             choose_ports(settings_from({"HEADRACE_PORT": str(port), "HEADRACE_HOST": "0.0.0.0"}))
 
 
-def test_one_port_for_both_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("one", "other"), [("HEADRACE_PORT", "HEADRACE_FLOWER_PORT"), ("HEADRACE_TLS_PORT", "HEADRACE_FLOWER_PORT")]
+)
+def test_one_port_for_both_is_refused(one: str, other: str) -> None:
     port = str(free_port())
-    with pytest.raises(PortTaken, match=f"HEADRACE_PORT and HEADRACE_FLOWER_PORT are both {port}"):
-        choose_ports(settings_from({"HEADRACE_PORT": port, "HEADRACE_FLOWER_PORT": port}))
+    with pytest.raises(PortTaken, match=f"{one} and {other} are both {port}"):
+        choose_ports(settings_from({one: port, other: port}))
+
+
+@pytest.mark.parametrize("name", ["HEADRACE_TLS_PORT", "HEADRACE_METRICS_PORT"])
+def test_the_api_refuses_to_listen_twice_at_one_port(name: str) -> None:
+    done = serve(HEADRACE_PORT="8123", **{name: "8123"})
+    said = f"headrace: HEADRACE_PORT and {name} are both 8123. Set one of them to another port.\n"
+    assert (2, said) == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize("name", ["HEADRACE_PORT", "HEADRACE_TLS_PORT"])
+def test_the_api_says_who_has_its_port_and_is_not_started_again(name: str) -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as other:
+        port = str(other.getsockname()[1])
+        done = serve(**{"HEADRACE_PORT": str(free_port()), name: port})
+    assert 2 == done.returncode, done.stderr
+    assert done.stderr.startswith(f"headrace: {name}={port} is in use by ")
+    assert 1 == len(done.stderr.splitlines())
+
+
+def test_a_port_that_this_user_may_not_have_is_no_port_of_another_program() -> None:
+    error = OSError(errno.EACCES, "Permission denied")
+    assert "CAP_NET_BIND_SERVICE" in why_taken(error, 443, "127.0.0.1")
+    with pytest.raises(PortTaken, match=r"can't be listened to at 192\.0\.2\.1"):
+        require_free("HEADRACE_PORT", free_port(), "192.0.2.1")
+
+
+def test_doctor_looks_at_all_ports_that_were_named() -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as other:
+        port = other.getsockname()[1]
+        named = {"HEADRACE_TLS_PORT": str(port), "HEADRACE_FLOWER_PORT": str(port)}
+        found = [str(finding) for finding in ports(settings_from(named), None) if finding.advice and not finding.hint]
+    assert 3 == len(found)
+    assert "HEADRACE_TLS_PORT and HEADRACE_FLOWER_PORT are both" in found[0]
+    assert f"{port} is in use by " in found[1]
+
+
+def serve(**settings: str) -> subprocess.CompletedProcess[str]:
+    """Start the API alone; what it is told to use doesn't exist."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith(("HEADRACE_", "OPENAI_"))}
+    stores = {"HEADRACE_DATABASE_URL": "postgresql://h@127.0.0.1:1/d", "HEADRACE_REDIS_URL": "redis://127.0.0.1:1/0"}
+    return subprocess.run(
+        [sys.executable, "-m", "api", "serve"],
+        env=own | stores | {"HEADRACE_SECRET_KEYS": SECRET_KEY} | settings,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
 
 
 def test_a_default_port_that_is_taken_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +127,7 @@ def test_a_default_gives_way_to_a_port_that_was_asked_for(
 
 
 @pytest.mark.parametrize("command", ["up", "demo"])
-@pytest.mark.parametrize("name", ["HEADRACE_PORT", "HEADRACE_FLOWER_PORT"])
+@pytest.mark.parametrize("name", ["HEADRACE_PORT", "HEADRACE_TLS_PORT"])
 def test_a_command_starts_nothing_when_a_port_is_taken(command: str, name: str, tmp_path: Path) -> None:
     own = {key: value for key, value in os.environ.items() if not key.startswith(("HEADRACE_", "OPENAI_"))}
     home = tmp_path / "home"
