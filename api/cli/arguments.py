@@ -1,9 +1,18 @@
-"""Kinds of numbers that the command line takes. argparse names the argument before what is said here."""
+"""Kinds of numbers and paths that the command line takes. argparse names the argument before what is said here."""
 
 import argparse
 import math
+import os
+from pathlib import Path
 
 MAX_PORT = 65_535
+STARTED_IN = "HEADRACE_STARTED_IN"
+"""The folder in which `./headrace` was called, which itself changes to the project's."""
+
+
+def path_here(text: str) -> Path:
+    """Return a file or folder; a relative one is seen from where the caller stands, as with every other tool."""
+    return Path(os.environ.get(STARTED_IN) or os.getcwd(), text)
 
 
 def positive(text: str) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import IO
 
+from api.cli.arguments import path_here
 from api.cli.plural import pluralize
 from api.local.backup.archive import Manifest
 from api.local.backup.failures import as_sentences
@@ -28,10 +29,10 @@ NOT_NEEDED = "redis://127.0.0.1"  # named, so that no Valkey is started
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="the file to write, which must not exist yet")
+    parser.add_argument("file", type=path_here, metavar="FILE", help="the file to write, which must not exist yet")
     parser.add_argument(
         "--keys",
-        type=Path,
+        type=path_here,
         metavar="FILE",
         help="also copy the keys that open the secrets to this file; keep it apart from the backup",
     )

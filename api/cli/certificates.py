@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
-from api.cli.arguments import positive
+from api.cli.arguments import path_here, positive
 from api.cli.chat import own_authority
 from api.local.errors import LocalError
 from api.local.http_client import Client
@@ -63,8 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_files(parser: argparse.ArgumentParser, *, key: bool) -> None:
-    parser.add_argument("--certificate", type=Path, required=True, metavar="FILE", help="PEM, with its intermediates")
-    parser.add_argument("--key", type=Path, required=key, metavar="FILE", help="the private key, PEM, no passphrase")
+    parser.add_argument(
+        "--certificate", type=path_here, required=True, metavar="FILE", help="PEM, with its intermediates"
+    )
+    parser.add_argument(
+        "--key", type=path_here, required=key, metavar="FILE", help="the private key, PEM, no passphrase"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from api.cli.arguments import path_here
 from api.local.errors import LocalError
 from api.local.http_client import Client, StreamEvent
 from api.local.process_output import wants_colour
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        type=Path,
+        type=path_here,
         help="a file that the message is about, such as a PDF or an image; may be repeated",
     )
     parser.add_argument("--session", help="continue this session (its id is printed after each chat)")

@@ -4,10 +4,10 @@ import argparse
 import asyncio
 import os
 from collections import Counter
-from pathlib import Path
 
 import psycopg
 
+from api.cli.arguments import path_here
 from api.cli.plural import pluralize
 from api.imports.reading import Found, read_all
 from api.imports.writing import IMPORTED, KNOWN, KNOWN_PEOPLE, MESSAGES, PEOPLE, PERSONA, import_all
@@ -19,7 +19,7 @@ from schema.installation.settings_check import require_valid
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "path", type=Path, metavar="PATH", help="a file of JSON, a zip, a webui.db, or a folder with such files"
+        "path", type=path_here, metavar="PATH", help="a file of JSON, a zip, a webui.db, or a folder with such files"
     )
     parser.add_argument("--tenant", required=True, metavar="SLUG", help="the tenant whose they become")
     parser.add_argument(
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     require_valid(os.environ, settings_from)
     left_out = Counter[str]()
-    found = read_all(arguments.path.absolute(), left_out)
+    found = read_all(arguments.path, left_out)
     database_url = running_database_url(settings_from(os.environ))
     try:
         done = asyncio.run(

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from api.cli.arguments import path_here
 from api.cli.chat import dim, own_authority, server_and_key
 from api.cli.plural import pluralize
 from api.local.errors import LocalError
@@ -23,7 +24,7 @@ BAR_WIDTH = 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", type=Path, metavar="FOLDER", help="a folder or files to upload")
+    parser.add_argument("paths", nargs="+", type=path_here, metavar="FOLDER", help="a folder or files to upload")
     parser.add_argument(
         "--collection",
         default="default",

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from api.cli.arguments import path_here
 from api.cli.backup import describe, place_of, storage_settings
 from api.local.backup.archive import Backup
 from api.local.backup.failures import as_sentences
@@ -30,13 +31,13 @@ MAX_SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="a file that ./headrace backup wrote")
+    parser.add_argument("file", type=path_here, metavar="FILE", help="a file that ./headrace backup wrote")
     parser.add_argument(
         "--check", action="store_true", help="only read the file, and say whether it can be restored here"
     )
     parser.add_argument("--replace", action="store_true", help="delete what the database holds now")
     parser.add_argument(
-        "--keys", type=Path, metavar="FILE", help="a copy of the keys, which becomes a part of the data folder's"
+        "--keys", type=path_here, metavar="FILE", help="a copy of the keys, which becomes a part of the data folder's"
     )
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 
 from api.cli.all_settings import check_all_settings
-from api.cli.arguments import seconds
+from api.cli.arguments import path_here, seconds
 from api.console.build import is_current
 from api.local.demo.documents import ensure_handbook
 from api.local.errors import LocalError
@@ -70,7 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
     model: str = (arguments.model or "").strip()
     if arguments.model is not None:
         check_model_argument(model, os.environ)
-    server = find_model_server(model, os.environ) if model.startswith(PREFIX) else None
+    server = None
+    if model.startswith(PREFIX):
+        file = path_here(os.path.expanduser(model.removeprefix(PREFIX)))
+        server = find_model_server(f"{PREFIX}{file}", os.environ)
     chosen = server.settings if server else {"HEADRACE_DEFAULT_MODEL": model} if model else {}
     environ = {**os.environ, **chosen}
     check_all_settings(environ)

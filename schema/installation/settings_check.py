@@ -21,6 +21,9 @@ NAME = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 DEVELOPMENT = ("HEADRACE_TESTS", "HEADRACE_SAMPLES", "HEADRACE_FLOOD", "HEADRACE_LATE_JOINS", "HEADRACE_VARIANT")
 """Read by tests and benchmarks, which pass them on to the processes that they start."""
 
+SCRIPT = ("HEADRACE_STARTED_IN",)
+"""Set by the script `headrace` for the commands behind it."""
+
 COMPOSE = ("HEADRACE_PASSWORD",)
 """Read by `docker compose`, which shares `.env` with us."""
 
@@ -106,7 +109,7 @@ def _known_settings() -> frozenset[str]:
     """Every setting; empty where the example was not installed along with the code."""
     if not EXAMPLE.exists():
         return frozenset()
-    return frozenset([*re.findall(r"^#? ?(HEADRACE_\w+)=", EXAMPLE.read_text(), re.MULTILINE), *DEVELOPMENT, *COMPOSE])
+    return frozenset([*re.findall(r"^#? ?(HEADRACE_\w+)=", EXAMPLE.read_text(), re.MULTILINE), *DEVELOPMENT, *SCRIPT, *COMPOSE])
 
 
 def _is_ours(name: str, value: str) -> bool:

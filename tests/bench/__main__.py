@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvloop
 
+from api.cli.arguments import path_here
 from api.local.stores.local_stores import Stores, open_stores
 from schema.installation.migrate import migrate
 from tests.bench.figures import NAMES, SETUPS, Setup
@@ -166,7 +167,7 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="JOBS",
         help="how many jobs have ended before, for growth; may be repeated; ten million take 25 GB",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to FILE")
+    parser.add_argument("--json", type=path_here, metavar="FILE", help="also write all figures to FILE")
     parser.add_argument(
         "--profile", action="store_true", help="show where the time goes; this slows everything down by a tenth"
     )

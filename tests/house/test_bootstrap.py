@@ -65,6 +65,21 @@ def test_an_unknown_command_is_refused_before_anything_is_installed(
     assert not script.VENV.exists()
 
 
+def test_the_commands_behind_it_know_where_the_caller_stands(
+    script: types.ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    started: list[tuple[list[str], str, str]] = []
+    monkeypatch.setattr(script, "make_environment", lambda: None)
+    monkeypatch.setattr(
+        script.os, "execve", lambda _, words, env: started.append((words[3:], env["HEADRACE_STARTED_IN"], os.getcwd()))
+    )
+    script.main(["backup", "a.tar"])
+    assert [(["backup", "a.tar"], str(here), str(tmp_path))] == started
+
+
 def test_a_full_disk_is_reported_before_anything_is_downloaded(
     script: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

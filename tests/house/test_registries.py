@@ -16,7 +16,7 @@ from api.users.privacy_schemas import UserExportOut
 from graphs.providers.native import NATIVE
 from schema import events, job_kinds
 from schema.identity.tenancy import TenantSnapshot
-from schema.installation.settings_check import DEVELOPMENT
+from schema.installation.settings_check import DEVELOPMENT, SCRIPT
 from schema.queries.identity import privacy
 from schema.queries.sessions import session_forks
 from schema.queries.tenants.tenants import Tenant
@@ -78,6 +78,7 @@ NOT_SETTINGS = (
     "NO_COLOR",  # a convention of terminals
     "AWS_",  # of AWS's own tools, where HEADRACE_S3_… is not set
     *DEVELOPMENT,  # how much of the test suite runs, and such
+    *SCRIPT,  # what commands are told by the script in front of them
 )
 
 

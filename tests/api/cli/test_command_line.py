@@ -180,7 +180,7 @@ def test_a_file_that_is_not_there_cannot_be_attached(tmp_path: Path) -> None:
         "chat", "hello", "--attach", "nowhere.pdf", home=tmp_path, HEADRACE_URL="http://x", HEADRACE_API_KEY="k"
     )
     assert 1 == done.returncode
-    assert "headrace: nowhere.pdf can't be attached: No such file or directory." in done.stderr
+    assert f"headrace: {ROOT}/nowhere.pdf can't be attached: No such file or directory." in done.stderr
 
 
 async def test_a_refused_upload_is_reported_in_a_sentence(tmp_path: Path) -> None:
