@@ -37,6 +37,9 @@ from workers.limits.rates import READS
 PUBLIC = {"public": True}
 """`opt` of a handler that anybody may call."""
 
+ANY_QUERY = {"any_query": True}
+"""`opt` of a public handler whose callers, others' programs, add query parameters of their own."""
+
 FOR_SCRAPERS = {"for_scrapers": True}
 """`opt` of a handler that those may call, too, who send HEADRACE_METRICS_TOKEN."""
 
@@ -261,8 +264,10 @@ async def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
     if not is_ours(handler) or connection.scope.get("method") == "OPTIONS":
         return
     right = required_right(handler)
-    if right is None:  # identity providers add parameters of their own to the callback of a sign-in
+    if right is None:
         _check_query(connection.scope, handler)
+        if not handler.opt.get("any_query"):
+            reject_unknown_parameters(connection.scope, handler)
         return
     scope: Any = connection.scope
     if handler.opt.get("for_scrapers") and connection.app.state.metrics.accepts(

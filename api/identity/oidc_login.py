@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from api.auth.browser_cookie import session_cookie
 from api.auth.oidc import login_state as login_states
-from api.auth.principals import PUBLIC
+from api.auth.principals import ANY_QUERY, PUBLIC
 from api.auth.role_checks import ClientInfo, read_client_info
 from api.http.errors import problems
 from api.http.fields import NoNextCursor
@@ -121,7 +121,7 @@ async def start_oidc_sign_in(
 
 @get(
     "/{tenant:str}/{provider:str}/callback",
-    opt=PUBLIC | described(response=TOKENS_EXAMPLE),
+    opt=PUBLIC | ANY_QUERY | described(response=TOKENS_EXAMPLE),
     responses={**problems(*CALLBACK_FAILURES), **REDIRECT},
     summary="Complete a sign-in at an identity provider",
     tags=TAGS,

@@ -19,7 +19,7 @@ from litestar import Response, Router, post
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.params import PathParameter
 
-from api.auth.principals import PUBLIC, client_address
+from api.auth.principals import ANY_QUERY, PUBLIC, client_address
 from api.http.bodies.json_body import JsonRequest
 from api.http.errors import problems, status_for_code
 from api.openapi.operations import described
@@ -52,7 +52,7 @@ ERRORS = problems(
 )
 OPTIONS: dict[str, Any] = {
     "status_code": 202,
-    "opt": described(response=STARTED_EXAMPLE, response_headers={202: ("Location", "X-Job-ID")}) | PUBLIC,
+    "opt": described(response=STARTED_EXAMPLE, response_headers={202: ("Location", "X-Job-ID")}) | PUBLIC | ANY_QUERY,
     "responses": ERRORS,
     "request_max_body_size": MAX_BODY,
 }

@@ -42,6 +42,7 @@ log = structlog.get_logger()
 
 MAX_TURNS = 100
 """Messages of one conversation: each is read again with the next, and paid for."""
+BUSY = "The answer to the message before is still being written. Wait for its end, or stop it."
 SHOWN_MESSAGES = 2 * MAX_TURNS
 REFUSALS = ("not_found", "forbidden", "rate_limit_exceeded", "unavailable")
 LIMITED = {"rate": "guesses"}
@@ -182,8 +183,8 @@ async def _submit(resources: Resources, embedded: Embedded, chat: ChatIn, new: N
         )
         tokens = estimate_tokens(len(str(chat.message)))
         return await submit_and_follow(resources, embedded.principal, submission, input_tokens=tokens, max_tokens=None)
-    except SessionBusy:
-        raise
+    except SessionBusy as error:  # whose own advice is for those who may choose
+        raise SessionBusy(BUSY) from error
     except (LimitReached, QueueFull) as error:
         log.info("widget_limited", widget_id=str(embedded.widget.id), code=error.code)
         raise LimitReached(TOO_MANY, code="rate_limit_exceeded", retry_after_s=60.0) from error

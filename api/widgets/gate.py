@@ -19,7 +19,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.auth.principals import Principal
 from api.resources import Resources
-from schema.errors import Forbidden, HeadraceError, NotFound
+from schema.errors import Forbidden, HeadraceError, InputError, NotFound
 from schema.identity.public_keys import read_public_key
 from schema.postgres.connections import tenant_tx
 from schema.queries.identity import widgets
@@ -31,6 +31,7 @@ EMBEDDED = "headrace_embedded"
 NO_WIDGET = "No such widget. It may have been removed."
 OTHER_ORIGIN = "This widget is not for pages of {origin}. Its owner lists the origins that may have it."
 NO_ORIGIN = "The request doesn't say which page it comes from: it has no `Origin`. Widgets work in browsers only."
+TWO_ORIGINS = "The request has `Origin` more than once. A page has one."
 ALLOWED = (
     (b"access-control-allow-methods", b"GET, POST"),
     (b"access-control-allow-headers", b"Authorization, Content-Type, Last-Event-ID"),
@@ -59,6 +60,8 @@ class EmbedGate:
         headers = Headers.from_scope(scope)
         origin = presented_origin(headers, self._app.state.settings.issuer)
         found = await self._let_in(scope["path"].removeprefix(PATH).partition("/")[0], origin)
+        if len(headers.getall("origin", [])) > 1:  # which of them a proxy in between has looked at, nobody knows
+            found = InputError(TWO_ORIGINS, field="Origin")
         scope[EMBEDDED] = found  # type: ignore[typeddict-unknown-key]
         send = _for_origin(send, origin if isinstance(found, Embedded) else None)
         if scope["method"] == "OPTIONS" and headers.get("access-control-request-method"):
@@ -74,7 +77,8 @@ class EmbedGate:
 
 
 def embedded_in(scope: Any) -> Embedded:
-    """Return the widget of a request, with who calls. Raises what stands in the way: NotFound, Forbidden or Unavailable."""
+    """Return the widget of a request, with who calls. Raises what stands in the way: NotFound, Forbidden, InputError or
+    Unavailable."""
     found = scope[EMBEDDED]
     if isinstance(found, HeadraceError):
         raise found

@@ -136,6 +136,38 @@ async def test_pages_of_other_origins_get_nothing_and_can_read_nothing(page: Pag
     assert (403, False) == (answer.status_code, CORS in answer.headers)
 
 
+async def test_a_request_of_two_pages_is_refused_whichever_comes_first(page: Page) -> None:
+    path = f"/api/embed/{page.key}"
+    for others in (PAGE, "https://evil.example"):
+        answer = await page.http.get(path, headers=[("Origin", PAGE), ("Origin", others)])
+        assert (400, False, "Origin") == (
+            answer.status_code,
+            CORS in answer.headers,
+            answer.json()["errors"][0]["field"],
+        )
+
+
+async def test_a_parameter_that_a_widget_does_not_know_is_refused_and_named(page: Page) -> None:
+    answer = await page.http.get(f"/api/embed/{page.key}?x=1", headers=page.headers())
+    said = (answer.status_code, answer.headers[CORS], answer.json()["detail"])
+    assert (400, PAGE, "Unknown query parameter x. This path takes none.") == said
+
+
+async def test_a_visitor_who_asks_too_soon_is_told_what_a_visitor_can_do(page: Page) -> None:
+    await page.ask()
+    asking = asyncio.create_task(page.post(body={"text": "And arabica?"}))
+
+    async def answering() -> bool:
+        return (await page.get("/messages")).json()["answering"]
+
+    await wait_for(answering, "the second answer is awaited")
+    refused = (await page.post(body={"text": "And liberica?"})).json()
+    assert ("session_busy", None) == (refused["code"], refused.get("errors"))
+    assert "Wait for its end, or stop it." in refused["detail"]
+    await page.post("/stop")
+    await asking
+
+
 async def test_a_browser_is_told_before_it_asks_and_never_to_send_cookies(page: Page) -> None:
     asked = {"Origin": PAGE, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
     answer = await page.http.options(f"/api/embed/{page.key}/messages", headers=asked)
