@@ -74,6 +74,14 @@ def is_alive(pid: int) -> bool:
         return not sys.platform.startswith("linux")
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal or a debugger has stopped a process; False where that can't be seen."""
+    try:
+        return _stat_fields(pid)[0] in "Tt"
+    except (OSError, IndexError):
+        return False
+
+
 def kill_tree(pid: int) -> None:
     """SIGKILL a process and all its descendants; those that are gone already are no error."""
     for each in [pid, *descendants(pid)]:

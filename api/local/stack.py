@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # it imports psycopg, and `env` should answer at once
 
 READY_LIMIT_S = 120.0
 GRACE, GRACE_S = "HEADRACE_GRACE_S", 25.0
+LEASE_S = 30.0
 LAST_WORDS_S = 8.0  # after their grace processes hand back their jobs, and tell those who wait
 NOT_WAITED_FOR = ("flower", "erp", "model")  # their trouble is in the log
 
@@ -159,14 +160,21 @@ async def running_stack(
     lines = [*read_procfile(procfile), *beside]
     if with_erp:
         lines.append(erp_process(ports.erp, running.url, env["HEADRACE_ISSUER"]))
+    from api.local.silence import replace_silent  # it imports the client of Redis
+
     supervisor = Supervisor(lines, env=env, cwd=ROOT, output=output)
+    watching: asyncio.Task[None] | None = None
     async with supervised_stores(where, output):
         try:
             await supervisor.start()
             await _wait_ready(settings.host, ports.api, supervisor, stop)
             _write_state(state, running)
+            lease_s = float(environ.get("HEADRACE_LEASE_S") or LEASE_S)
+            watching = asyncio.create_task(replace_silent(where.redis_url, lease_s, supervisor.replace), name="silence")
             yield running, supervisor
         finally:
+            if watching is not None:
+                watching.cancel()
             state.unlink(missing_ok=True)
             await supervisor.stop(grace_s=grace_s + LAST_WORDS_S, stop_now=stop_now)
 

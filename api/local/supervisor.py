@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from api.local.errors import LocalError
-from api.local.processes import launch_command
+from api.local.processes import is_stopped, launch_command
 from api.local.restarts import WRONG_SETTINGS, Restarts, refusal_message
 
 SERVANTS_GRACE_S = 5.0
@@ -92,6 +92,12 @@ class Supervisor:
         """Start all at once; returns when each has a process (not when it is ready)."""
         await asyncio.gather(*(child.spawn() for child in self._children))
         self._tasks = [asyncio.create_task(child.keep_running()) for child in self._children]
+
+    def replace(self, pid: int, silent_s: float) -> None:
+        """Kill a process of ours that lives and has said nothing for so long; it is started again."""
+        for child in self._children:
+            if child.pid == pid:
+                child.replace(silent_s)
 
     async def stop(self, *, grace_s: float = 30.0, stop_now: asyncio.Event | None = None) -> None:
         """End all: SIGTERM, then SIGKILL for those still there after the grace or when `stop_now` is set. The API and the
@@ -171,6 +177,12 @@ class Child:
         self._stopping.set()
         with contextlib.suppress(ProcessLookupError):
             self._transport.terminate()
+
+    def replace(self, silent_s: float) -> None:
+        """Kill the process, and say why; the next one is started as after any other end."""
+        how = "is stopped (SIGSTOP)" if is_stopped(pid := self._transport.get_pid()) else "lives but hangs"
+        self._say(f"{self.line.name} (process {pid}) {how}, and has said nothing for {silent_s:.0f} s: killing it.")
+        self.kill_group()
 
     def kill_group(self) -> None:
         """SIGKILL what is left of the process and of those that it started."""

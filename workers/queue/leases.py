@@ -39,6 +39,12 @@ def has_died(owner: str) -> bool:
     return _start_time(int(pid)) != started
 
 
+def pid_here(owner: str) -> int | None:
+    """Return the process id of `owner` if it lives on this host."""
+    host, pid, _ = owner.rsplit("/", 2)
+    return int(pid) if host.endswith("@" + host_name()) and not has_died(owner) else None
+
+
 def _start_time(pid: int) -> str:
     """Return when a process started, in clock ticks since boot; '' if it is not running, '0' if that is unknown."""
     if not Path("/proc/self/stat").exists():

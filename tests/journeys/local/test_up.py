@@ -36,7 +36,7 @@ def left_by_the_first(home: Path) -> tuple[set[str], list[str]]:
 
 @pytest.fixture(scope="module")
 def up(home: Path, left_by_the_first: object) -> Iterator[Up]:
-    with Up(home, umask=0o022, HEADRACE_OFFLINE_TOKENS_PER_S="10") as running:
+    with Up(home, umask=0o022, HEADRACE_OFFLINE_TOKENS_PER_S="10", HEADRACE_LEASE_S="8") as running:
         yield running
 
 
@@ -68,6 +68,16 @@ async def test_a_killed_store_is_started_again_and_an_open_stream_goes_on(up: Up
         assert f"{store} was killed by SIGKILL; restarting now." in up.output
         assert before.pid != server(up, program).pid
         await wait_for(lambda: answers(client), "a chat is answered")
+
+
+async def test_a_stopped_worker_is_replaced_and_what_waits_for_it_is_answered(up: Up) -> None:
+    async with Client(up.url, up.headers) as client:
+        stopped = next(each for each in psutil.Process(up.process.pid).children() if each.cmdline()[-1] == "chat")
+        stopped.suspend()
+        _, job = await client.post("/api/chat", {"message": "What is 6 × 7?"}, Prefer="respond-async")
+
+        assert "succeeded" == (await client.ended(job["job_id"]))["state"]
+    assert f"chat (process {stopped.pid}) is stopped (SIGSTOP), and has said nothing for " in up.output
 
 
 QUESTION = (
