@@ -93,7 +93,11 @@ def run(file: str, arguments: argparse.Namespace) -> int:
 
 
 def load_dotenv() -> None:
-    """Read `.env` at the root; variables that are already set win."""
+    """Read `.env` at the root; variables that are already set win, but for OpenAI's where `./headrace env` has set them:
+    whoever evaluated that has not changed the provider."""
+    if os.environ.get("HEADRACE_URL") and os.environ.get("OPENAI_BASE_URL") == f"{os.environ['HEADRACE_URL']}/v1":
+        del os.environ["OPENAI_BASE_URL"]
+        os.environ.pop("OPENAI_API_KEY", None)
     if (ROOT / ".env").exists():
         import dotenv
 

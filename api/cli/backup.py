@@ -60,7 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name in missing[:MAX_SHOWN]:
         print(f"headrace: the storage has no file {name}, to which a document refers.", file=sys.stderr)
     if missing:
-        print(f"headrace: {len(missing)} files are not in the backup, because they were not stored.", file=sys.stderr)
+        files, were = pluralize(len(missing), "file"), "is" if len(missing) == 1 else "are"
+        print(f"headrace: {files} {were} not in the backup: the storage has none of that name.", file=sys.stderr)
     return 0
 
 

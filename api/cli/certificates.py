@@ -81,7 +81,7 @@ def check(certificate: Path, key: Path) -> int:
     """Print what a pair is for. Raises InputError, which says what is wrong."""
     from workers.certificates.checking import check_pair
 
-    checked = check_pair(_read(certificate), _read(key))
+    checked = check_pair(_read(certificate, "x509"), _read(key, "pkey"))
     print(f"for      {', '.join(checked.names)}\nissued   by {checked.issuer}\nkey      {checked.key_kind}")
     print(f"valid    {checked.not_before:%Y-%m-%d} to {checked.not_after:%Y-%m-%d}\nSHA-256  {checked.fingerprint}")
     for note in checked.notes:
@@ -129,16 +129,17 @@ async def _change(client: Client, arguments: argparse.Namespace) -> dict[str, An
 
 
 def _files(arguments: argparse.Namespace) -> dict[str, str]:
-    files = {"certificate": _read(arguments.certificate)}
-    return files | ({"key": _read(arguments.key)} if arguments.key else {})
+    files = {"certificate": _read(arguments.certificate, "x509")}
+    return files | ({"key": _read(arguments.key, "pkey")} if arguments.key else {})
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, reader: str) -> str:
+    """Return the text of a file. Raises LocalError; of bytes it says how OpenSSL's `reader` of such things makes it text."""
     try:
         return path.read_text()
     except UnicodeDecodeError:
         raise LocalError(
-            f"{path} is not PEM. `openssl x509 -inform der -in {path}` prints a DER file as PEM."
+            f"{path} is not PEM. If it is DER, `openssl {reader} -inform der -in {path}` prints it as PEM."
         ) from None
     except OSError as error:
         raise LocalError(f"{path} can't be read: {error.strerror}.") from None

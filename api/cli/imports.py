@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 def report(found: Found, done: Counter[str], left_out: Counter[str], slug: str, *, check: bool) -> None:
     """Say what was imported, or would be."""
     if found.people:
-        people = "1 person" if done[PEOPLE] == 1 else f"{done[PEOPLE]:,} people"
+        people = pluralize(done[PEOPLE], "person", "people")
         print(f"{people} {_verb(done[PEOPLE], check=check)} added to {slug}.{_known(done[KNOWN_PEOPLE])}")
     if found.personas:
         is_set = f"{'would be' if check else 'was'} set" if done[PERSONA] else "is set already"
@@ -61,7 +61,7 @@ def report(found: Found, done: Counter[str], left_out: Counter[str], slug: str, 
         print(f"{pluralize(known, 'conversation')} {verbs[0]} there from an earlier import, and {verbs[1]}.")
     for name, number in sorted(left_out.items()):
         if number:
-            print(f"  left out: {number:,} {name}")
+            print(f"  left out: {name} ({number:,})")
 
 
 def _known(number: int) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from api.cli.arguments import path_here
 from api.cli.backup import describe, place_of, storage_settings
+from api.cli.plural import pluralize
 from api.local.backup.archive import Backup
 from api.local.backup.failures import as_sentences
 from api.local.backup.keys import are_foreign, joined, keep, keys_at_hand, read_copy
@@ -110,8 +111,9 @@ def report(backup: Backup, restored: Restored, settings: StackSettings) -> None:
     if restored.missing_files is None:
         print(f"headrace: {place} does not answer, so nobody looked for the files of documents there.", file=sys.stderr)
     elif restored.missing_files:
-        were = f"They were in {backup.manifest.files.where}."
-        print(f"headrace: {restored.missing_files:,} files of documents are not in {place}. {were}", file=sys.stderr)
+        one, where = restored.missing_files == 1, backup.manifest.files.where
+        missing = f"{pluralize(restored.missing_files, 'file')} of documents {'is' if one else 'are'} not in {place}."
+        print(f"headrace: {missing} {'It was' if one else 'They were'} in {where}.", file=sys.stderr)
     for line in restored.unreadable[:MAX_SHOWN]:
         print(f"headrace: {line}", file=sys.stderr)
     if restored.unreadable:

@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 from psycopg.rows import dict_row
 
+from api.cli.plural import pluralize
 from api.local.errors import LocalError
 from api.local.home import write_private
 from api.local.keys import VAULT_KEYS
@@ -159,7 +160,11 @@ async def rotate_all(database_url: str, vault: Vault) -> int:
 
 
 def require_known_keys(uses: list[KeyUse], vault: Vault) -> None:
-    unknown = [f"{use.rows} rows of {use.table} need {use.key_id}" for use in uses if use.key_id not in vault.key_ids]
+    unknown = [
+        f"{pluralize(use.rows, 'row')} of {use.table} {'needs' if use.rows == 1 else 'need'} {use.key_id}"
+        for use in uses
+        if use.key_id not in vault.key_ids
+    ]
     if unknown:
         raise LocalError(
             f"Nothing was changed, because some keys are missing here: {'; '.join(unknown)}. Known keys: "

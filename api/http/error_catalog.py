@@ -56,6 +56,11 @@ CATALOG: dict[str, ErrorDoc] = {
     "forbidden": ErrorDoc(
         "The caller lacks the right", "This requires the right 'users.manage'; your role (member) does not include it."
     ),
+    "tls_required": ErrorDoc(
+        "A key or password was sent over plain HTTP to an address that is served over TLS alone",
+        "This address is served over TLS alone. Use https://chat.example.com:8443, and replace the key or password that was "
+        "just sent unencrypted.",
+    ),
     "tenant_suspended": ErrorDoc(
         "The tenant is suspended",
         "This tenant is suspended. Its data is kept. Contact the operator of this installation.",

@@ -115,6 +115,7 @@ OTHER_STATUSES = {
     **dict.fromkeys(FILE_CODES, 422),
     "malformed_request": 400,
     "headers_too_large": 431,
+    "tls_required": 403,
     "internal": 500,
 }
 """Code → status, for responses that don't come from a `HeadraceError`."""

@@ -43,7 +43,8 @@ def read_all(path: Path, left_out: Counter[str]) -> Found:
     if problems:
         more = [f"  and {len(problems) - MAX_SHOWN} more"] if len(problems) > MAX_SHOWN else []
         shown = "\n".join([*problems[:MAX_SHOWN], *more])
-        raise LocalError(f"Nothing was imported, as {len(problems)} files hold nothing that can be read:\n{shown}")
+        files = "1 file holds" if len(problems) == 1 else f"{len(problems):,} files hold"
+        raise LocalError(f"Nothing was imported, as {files} nothing that can be read:\n{shown}")
     found.conversations = list(_once(found.conversations, left_out))
     found.archived = list(_newest(found.archived, left_out))
     _require_something(found, path)

@@ -8,16 +8,17 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
+from litestar.datastructures import Headers
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from api.http.middleware import NOSNIFF, read_request_id
+from api.http.vendor_formats.encoded_errors import encode_error
 from workers.certificates.settings import TlsSettings
 
 ALWAYS_PLAIN = ("/health", "/metrics", "/.well-known/acme-challenge/")
 SECRETS = frozenset({b"authorization", b"x-api-key", b"cookie"})
 HOST = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]{1,253})(?::\d{1,5})?")
 MOVED = 308
-REFUSED = 403
 DETAIL = (
     "This address is served over TLS alone. Use {url}, and replace the key or password that was just sent unencrypted."
 )
@@ -56,16 +57,17 @@ async def _send_away(scope: Any, send: Send, port: int) -> None:
     query = scope["query_string"].decode("latin-1")
     told = SECRETS.intersection(headers) or not host
     detail = DETAIL.format(url=place if host else "https://")
-    body = b""
-    reply: list[tuple[bytes, bytes]] = [(b"x-content-type-options", b"nosniff")]
+    request_id, body, status = read_request_id(scope), b"", MOVED
+    reply: list[tuple[bytes, bytes]] = [NOSNIFF, (b"x-request-id", request_id.encode())]
     if told:
-        problem = {"type": "urn:headrace:problem:tls_required", "title": "Forbidden", "status": REFUSED}
-        body = msgspec.json.encode(problem | {"detail": detail, "code": "tls_required"})
-        reply.append((b"content-type", b"application/problem+json"))
+        asked = Headers.from_scope(scope)
+        error = encode_error("tls_required", detail, path=scope["path"], request_id=request_id, headers=asked)
+        status, body = error.status, error.body
+        reply.append((b"content-type", error.media_type.encode()))
     else:
         reply.append((b"location", f"{place}{path}{'?' if query else ''}{query}".encode("latin-1")))
     reply.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": REFUSED if told else MOVED, "headers": reply})
+    await send({"type": "http.response.start", "status": status, "headers": reply})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 

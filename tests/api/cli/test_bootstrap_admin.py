@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from api.cli.env import exports
+from api.cli.env import exports, shell_exports
 from api.cli.up import banner
 from api.local.keys import admin_key, ensure_admin_key
 from api.local.stack import RunningStack
@@ -138,7 +138,7 @@ def test_the_demo_tenant_may_use_every_model_and_its_key_is_an_owners(database_u
 
 def test_env_hands_the_admins_key_over_and_up_only_says_where_it_is() -> None:
     running = RunningStack(pid=1, url="http://x", flower_url="http://y", key="hr_demo", admin_key="hr_admin")
-    assert "export HEADRACE_ADMIN_KEY=hr_admin" in exports(running).splitlines()
+    assert "export HEADRACE_ADMIN_KEY=hr_admin" in shell_exports(exports(running)).splitlines()
     shown = banner(running, settings_from({"HEADRACE_HOME": "/nowhere"}))
     assert ("hr_admin" in shown, "/nowhere/admin.key" in shown) == (False, True)
 

@@ -10,11 +10,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from api.__main__ import load_dotenv
 from api.cli.benchmark import describe_cost
+from api.cli.certificates import check as check_certificates
 from api.cli.chat import ChatResult, chat, name_files, read_attachments, show
 from api.cli.demo import stored_text
 from api.cli.doctor import openai, run_checks
-from api.cli.env import exports
+from api.cli.env import exports, replaced, shell_exports
 from api.cli.ingest import Progress, find_files, ingest
 from api.cli.up import check_model_argument
 from api.local.errors import LocalError
@@ -135,7 +137,8 @@ def test_doctor_never_shows_a_secret() -> None:
 
 
 def test_exports_can_be_evaluated_by_a_shell() -> None:
-    text = exports(RunningStack(pid=1, url="http://127.0.0.1:1", flower_url="", key="hr_it's"))
+    names = exports(RunningStack(pid=1, url="http://127.0.0.1:1", flower_url="", key="hr_it's"))
+    text = shell_exports(names)
     done = subprocess.run(
         ["sh", "-c", 'eval "$1"; echo "$OPENAI_BASE_URL $OPENAI_API_KEY"', "sh", text],
         capture_output=True,
@@ -143,6 +146,25 @@ def test_exports_can_be_evaluated_by_a_shell() -> None:
         check=True,
     )
     assert "http://127.0.0.1:1/v1 hr_it's\n" == done.stdout
+
+
+def test_env_names_what_it_takes_from_a_shell_and_nothing_that_is_its_own_or_in_a_file() -> None:
+    names = exports(RunningStack(pid=1, url="http://127.0.0.1:1", flower_url="", key="hr_x"))
+    assert ["OPENAI_API_KEY"] == replaced(names, {"OPENAI_API_KEY": "sk-mine"}, {})
+    assert [] == replaced(names, names, {})
+    assert [] == replaced(names, {"OPENAI_API_KEY": "sk-mine"}, {"OPENAI_API_KEY": "sk-mine"})
+
+
+def test_a_providers_key_in_the_file_counts_although_a_shell_has_our_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("OPENAI_API_KEY=sk-mine\n")
+    monkeypatch.setattr("api.__main__.ROOT", tmp_path)
+    ours = {"HEADRACE_URL": "http://x", "OPENAI_BASE_URL": "http://x/v1", "OPENAI_API_KEY": "hr_x"}
+    for name, value in ours.items():
+        monkeypatch.setenv(name, value)
+    load_dotenv()
+    assert ("sk-mine", None) == (os.environ["OPENAI_API_KEY"], os.environ.get("OPENAI_BASE_URL"))
 
 
 async def test_a_chat_goes_on_after_a_broken_connection_and_says_what_was_void(capsys: pytest.CaptureFixture) -> None:
@@ -181,6 +203,16 @@ def test_a_file_that_is_not_there_cannot_be_attached(tmp_path: Path) -> None:
     )
     assert 1 == done.returncode
     assert f"headrace: {ROOT}/nowhere.pdf can't be attached: No such file or directory." in done.stderr
+
+
+def test_a_key_that_is_no_text_is_told_how_a_key_becomes_pem(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.der"
+    certificate.write_text("any")
+    key.write_bytes(b"\x30\x82\xff")
+    with pytest.raises(LocalError, match=r"k\.der is not PEM\. If it is DER, `openssl pkey -inform der"):
+        check_certificates(certificate, key)
+    with pytest.raises(LocalError, match="openssl x509 -inform der"):
+        check_certificates(key, certificate)
 
 
 async def test_a_refused_upload_is_reported_in_a_sentence(tmp_path: Path) -> None:

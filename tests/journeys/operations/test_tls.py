@@ -134,6 +134,9 @@ async def test_plain_http_sends_clients_to_tls_once_there_is_a_certificate(
         )
         told = await http.get(f"{plain}/api/me", headers={"Authorization": "Bearer hr_x"})
         assert (403, "tls_required") == (told.status_code, told.json()["code"])
+        assert told.json()["request_id"] == told.headers["x-request-id"]
+        vendors = await http.get(f"{plain}/v1/models", headers={"Authorization": "Bearer hr_x"})
+        assert (403, "tls_required") == (vendors.status_code, vendors.json()["error"]["code"])
         assert 200 == (await http.get(f"{plain}/health/live")).status_code
         here_itself = await http.get(f"{plain}/.well-known/jwks.json", headers={"X-Forwarded-For": "127.0.0.1"})
         assert 200 == here_itself.status_code
