@@ -109,7 +109,9 @@ def _known_settings() -> frozenset[str]:
     """Every setting; empty where the example was not installed along with the code."""
     if not EXAMPLE.exists():
         return frozenset()
-    return frozenset([*re.findall(r"^#? ?(HEADRACE_\w+)=", EXAMPLE.read_text(), re.MULTILINE), *DEVELOPMENT, *SCRIPT, *COMPOSE])
+    return frozenset(
+        [*re.findall(r"^#? ?(HEADRACE_\w+)=", EXAMPLE.read_text(), re.MULTILINE), *DEVELOPMENT, *SCRIPT, *COMPOSE]
+    )
 
 
 def _is_ours(name: str, value: str) -> bool:
