@@ -1,5 +1,9 @@
-"""Sessions by what was said in them. A page looks at so many sessions, the last used first, so that a search costs the same
-whatever is stored; whoever wants more asks for the next page."""
+"""Sessions by what was said in them. A page looks at so many sessions and turns, the last used first, so that a search costs
+the same whatever is stored; whoever wants more asks for the next page.
+
+No index of words or trigrams: under row-level security Postgres asks the policy of each row before an operator that might tell
+of it, and none that searches a text is leakproof, so such an index would not be used (DECISIONS 128).
+"""
 
 from datetime import datetime
 from typing import Any
@@ -14,14 +18,20 @@ from schema.queries.sessions.sessions import COLUMNS, Session
 SCANNED = 200
 """Sessions that are looked at for one page."""
 
+SCANNED_TURNS = 2000
+"""Turns that are: sessions after these are the next page's. One session is looked at in any case."""
+
 Place = tuple[datetime, UUID]
 """When a session was last used, and its id."""
 
 SEARCH = f"""
-WITH page AS MATERIALIZED (
+WITH recent AS MATERIALIZED (
   SELECT {COLUMNS} FROM sessions
   WHERE tenant_id = %(tenant_id)s AND widget_id IS NULL {{owner}} AND (updated_at, id) < (%(moment)s, %(id)s)
   ORDER BY updated_at DESC, id DESC LIMIT %(scanned)s),
+page AS MATERIALIZED (
+  SELECT * FROM (SELECT *, sum(turns) OVER (ORDER BY updated_at DESC, id DESC) - turns AS before FROM recent) AS counted
+  WHERE before < %(turns)s ORDER BY updated_at DESC, id DESC),
 last AS (SELECT updated_at, id FROM page ORDER BY updated_at, id LIMIT 1)
 SELECT {COLUMNS}, true AS found FROM (
   SELECT * FROM page p WHERE strpos(unaccent(lower(p.title)), unaccent(lower(%(search)s))) > 0 OR EXISTS (
@@ -30,7 +40,8 @@ SELECT {COLUMNS}, true AS found FROM (
       AND strpos(unaccent(lower(part ->> 'text')), unaccent(lower(%(search)s))) > 0)
   ORDER BY updated_at DESC, id DESC LIMIT %(limit)s) AS found
 UNION ALL SELECT {COLUMNS}, false FROM page
-WHERE (updated_at, id) = (SELECT updated_at, id FROM last) AND (SELECT count(*) FROM page) = %(scanned)s
+WHERE (updated_at, id) = (SELECT updated_at, id FROM last)
+  AND ((SELECT count(*) FROM recent) = %(scanned)s OR (SELECT count(*) FROM page) < (SELECT count(*) FROM recent))
 """
 
 
@@ -55,7 +66,7 @@ async def search_sessions(
     that of the transaction, which sees no others' sessions."""
     moment, session_id = before or (END, LAST_ID)
     values: dict[str, Any] = {"tenant_id": tenant_id, "user_id": user_id, "moment": moment, "id": session_id}
-    values |= {"search": search, "limit": limit + 1, "scanned": SCANNED}
+    values |= {"search": search, "limit": limit + 1, "scanned": SCANNED, "turns": SCANNED_TURNS}
     sql = SEARCH.format(owner="AND user_id = %(user_id)s" if user_id else "")
     rows = await fetch_all(db, sql, values, into=FoundSession)
     found, last = [row for row in rows if row.found], [row for row in rows if not row.found]

@@ -39,8 +39,10 @@ async def test_a_title_or_a_message_is_enough_whatever_its_case_and_accents(
     wheels = await session(api, database_url, tenant, "Mill wheels")
     debts = await session(api, database_url, tenant, "", "Công nợ của khách hàng là bao nhiêu? 100%_sure")
     others = [await session(api, database_url, tenant, f"Other {number}", "text") for number in range(3)]
-    for scanned in (200, 2):  # also over pages on which nothing is found
+    change(database_url, "UPDATE sessions SET turns = 3 WHERE tenant_id = %s", tenant.id)
+    for scanned, turns in ((200, 2000), (2, 2000), (200, 1), (200, 7)):  # also over pages on which nothing is found
         monkeypatch.setattr(session_search, "SCANNED", scanned)
+        monkeypatch.setattr(session_search, "SCANNED_TURNS", turns)
         assert [wheels] == await found(api, "MILL")
         assert [debts] == await found(api, "cong no")
         assert [debts] == await found(api, "100%_")
