@@ -15,7 +15,13 @@ from litestar import Litestar
 from uvicorn.middleware.proxy_headers import _TrustedHosts
 
 from api.app import create_app
-from api.http.connections import check_connections, connection_class, notice_vanished_clients, quiet_malformed
+from api.http.connections import (
+    RunningClock,
+    check_connections,
+    connection_class,
+    notice_vanished_clients,
+    quiet_malformed,
+)
 from api.local.errors import PortTaken
 from api.local.ports import require_free, why_taken
 from api.settings import ApiSettings
@@ -58,6 +64,7 @@ def serve() -> None:
     stop_tracing = start_tracing(settings.tracing, "api")
     app = create_app(settings, start_metrics(settings.metrics, settings.redis_url, "api", os.environ))
     relax_garbage_collection()
+    clock = RunningClock()
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -68,6 +75,7 @@ def serve() -> None:
             body_s=settings.body_timeout_s,
             unread_s=settings.slow_client_s,
             hangs_up_on=_proxies_while_cut_off(app, settings.trusted_proxies),
+            clock=clock,
         ),
         ws="none",
         lifespan="on",
@@ -80,7 +88,7 @@ def serve() -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=math.ceil(settings.grace_s) + LAST_WORDS_S,
     )
-    server = Server(config, app, stop_tracing)
+    server = Server(config, app, clock, stop_tracing)
     server.run()
     if server.refused is not None:
         raise server.refused
@@ -101,10 +109,11 @@ class Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         app: Litestar,
+        clock: RunningClock,
         stop_tracing: Callable[[], None] = do_nothing,
     ) -> None:
         super().__init__(config)
-        self._state, self._stop_tracing = app.state, stop_tracing
+        self._state, self._clock, self._stop_tracing = app.state, clock, stop_tracing
         self.refused: PortTaken | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -154,7 +163,7 @@ class Server(uvicorn.Server):
 
     def _look_at_connections(self, counter: int) -> None:
         turn = counter % TICKS_PER_S
-        check_connections(self.server_state.connections, asyncio.get_running_loop().time, turn=turn, turns=TICKS_PER_S)
+        check_connections(self.server_state.connections, self._clock, turn=turn, turns=TICKS_PER_S)
         if turn == 0:
             self._state.bodies.check()
 

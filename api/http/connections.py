@@ -21,6 +21,7 @@ import os
 import socket
 import sys
 import termios
+import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
@@ -59,7 +60,28 @@ NOT_ENCODED = (
     "-G --data-urlencode."
 )
 
+STOOD_STILL_S = 1.0
+"""A tick that comes so late was kept from it by a blocked event loop, a stopped process or a machine that slept."""
+
 _numbers = itertools.count()
+
+
+class RunningClock:
+    """Time in which the event loop ran, as far as it is told of by `tick`. While it stood still no client could be heard, so
+    that time is not counted against any."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._lost_s, self._ticked_at = clock, 0.0, clock()
+
+    def __call__(self) -> float:
+        return self._clock() - self._lost_s
+
+    def tick(self) -> None:
+        """Called several times a second."""
+        now = self._clock()
+        if (late_s := now - self._ticked_at) > STOOD_STILL_S:
+            self._lost_s += late_s
+        self._ticked_at = now
 
 
 class Connection(HttpToolsProtocol):
@@ -77,11 +99,12 @@ class Connection(HttpToolsProtocol):
         body_s: float,
         unread_s: float,
         hangs_up_on: Callable[[str], bool],
+        clock: RunningClock,
         *arguments: Any,
         **named: Any,
     ) -> None:
         super().__init__(*arguments, **named)
-        self._hangs_up_on = hangs_up_on
+        self._hangs_up_on, self._clock = hangs_up_on, clock
         self._head_s, self._body_s, self._unread_s = head_s, body_s, unread_s
         self._head_since = self._body_since = self._answered_at = self._read_at = 0.0
         self._head_bytes = self._body_bytes = 0
@@ -93,7 +116,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._head_since = self._read_at = self.loop.time()
+        self._head_since = self._read_at = self._clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell also the request that is being answered; uvicorn tells only the newest, and those between are not begun."""
@@ -112,7 +135,7 @@ class Connection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def resume_writing(self) -> None:
-        self._read_at = self.loop.time()
+        self._read_at = self._clock()
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
@@ -123,7 +146,7 @@ class Connection(HttpToolsProtocol):
         if self._body_since or self._refused:
             return
         if not self._head_since and self._is_idle and self.timeout_keep_alive_task is None:
-            self._head_since = self.loop.time()  # blank lines, which are no request, have ended the wait for one
+            self._head_since = self._clock()  # blank lines, which are no request, have ended the wait for one
         if self._head_since and self._head_bytes > MAX_HEADER_BYTES:
             self._refuse("headers_too_large")
 
@@ -134,7 +157,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head_since = self.loop.time()
+        self._head_since = self._clock()
 
     def on_headers_complete(self) -> None:
         self._head_since, self._head_bytes, self._body_bytes = 0.0, 0, 0
@@ -142,7 +165,7 @@ class Connection(HttpToolsProtocol):
             self._refuse("headers_too_large")
             raise ValueError("refused")  # so the parser stops, and no request begins
         super().on_headers_complete()
-        self._body_since = self.loop.time()
+        self._body_since = self._clock()
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -153,7 +176,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        now = self.loop.time()
+        now = self._clock()
         self._answered_at = now
         if self._head_since:  # of the next request, which could not be answered before
             self._head_since = now
@@ -267,12 +290,14 @@ def quiet_malformed() -> None:
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.msg != "Invalid HTTP request received.")
 
 
-def connection_class(*, head_s: float, body_s: float, unread_s: float, hangs_up_on: Callable[[str], bool]) -> Any:
+def connection_class(
+    *, head_s: float, body_s: float, unread_s: float, hangs_up_on: Callable[[str], bool], clock: RunningClock
+) -> Any:
     """Return the `http` of uvicorn's configuration, with these limits; `hangs_up_on` says so of a peer's address."""
 
     class LimitedConnection(Connection):
         def __init__(self, config: uvicorn.Config, server_state: ServerState, *arguments: Any, **named: Any) -> None:
-            super().__init__(head_s, body_s, unread_s, hangs_up_on, config, server_state, *arguments, **named)
+            super().__init__(head_s, body_s, unread_s, hangs_up_on, clock, config, server_state, *arguments, **named)
 
     return LimitedConnection
 
@@ -288,9 +313,10 @@ def notice_vanished_clients(listening: Iterable[Any], *, within_s: float) -> Non
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * within_s))
 
 
-def check_connections(connections: Iterable[Any], clock: Callable[[], float], *, turn: int = 0, turns: int = 1) -> None:
+def check_connections(connections: Iterable[Any], clock: RunningClock, *, turn: int = 0, turns: int = 1) -> None:
     """Look at a server's connections, at each of them in one of every `turns` turns: ten thousand would hold up all streams for
     14 ms. Called so that each is looked at once a second."""
+    clock.tick()
     now = clock()
     refused.flush()
     for connection in list(connections):
