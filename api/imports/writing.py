@@ -9,7 +9,6 @@ from uuid import UUID
 import msgspec
 from psycopg.rows import dict_row
 
-from api.cli.plural import pluralize
 from api.imports.conversations import Conversation
 from api.imports.people import Person
 from api.imports.reading import Found
@@ -131,11 +130,11 @@ def owners_of(
     unknown = sorted(name for name in named if name is not None and name.lower() not in people)
     if unknown:
         shown = ", ".join(name[:60] for name in unknown[:MAX_SHOWN]) + (" …" if len(unknown) > MAX_SHOWN else "")
-        who, one = pluralize(len(unknown), "person", "people"), len(unknown) == 1
+        one = len(unknown) == 1
+        who, address = ("1 person is", "this address") if one else (f"{len(unknown):,} people are", "these addresses")
         raise LocalError(
-            f"Nothing was imported, as {who} {'is' if one else 'are'} not in this tenant by "
-            f"{'this address' if one else 'these addresses'}: {shown}. Add who is missing first, such as with a "
-            "users.json, or give all conversations to one person with --user EMAIL."
+            f"Nothing was imported, as {who} not in this tenant by {address}: {shown}. Add who is missing first, such as with "
+            "a users.json, or give all conversations to one person with --user EMAIL."
         )
     return {name: None if name is None else people[name.lower()] for name in named}
 

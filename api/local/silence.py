@@ -7,6 +7,7 @@ supervisor; one that hangs is seen by the watchdog, which can't end it, and in p
 import asyncio
 from collections.abc import Callable, Mapping
 
+from api.local.processes import is_stopped
 from workers.health.reports import REPORT_S, SILENT_S, read_reports
 from workers.queue.leases import pid_here
 from workers.redis.client import RedisClient, RedisUnavailable
@@ -14,6 +15,11 @@ from workers.redis.connection import RedisAddress, ReplyError
 
 LATE_S = 3 * REPORT_S
 """A look that comes so late was kept from it by the same as all processes: a machine that slept, or was too busy."""
+
+
+BUSY_TIMES = 4
+"""One that isn't stopped is silent so many times as long before it is replaced: a busy machine may only keep it from its
+turn, at its start above all."""
 
 
 class Silences:
@@ -40,8 +46,9 @@ class Silences:
 
 
 async def replace_silent(redis_url: str, lease_s: float, replace: Callable[[int, float], None]) -> None:
-    """Call `replace` with the id of each process of this machine that has been silent for as long as it takes to lose its jobs,
-    and with how long. Redis may be away; then nobody is judged."""
+    """Call `replace` with the id of each process of this machine that is stopped and has been silent for as long as it takes to
+    lose its jobs, or for several times as long without being stopped, and with how long. Redis may be away; then nobody is
+    judged."""
     loop, silences, limit_s = asyncio.get_running_loop(), Silences(), max(SILENT_S, lease_s)
     redis = RedisClient(RedisAddress.from_url(redis_url))
     try:
@@ -54,7 +61,7 @@ async def replace_silent(redis_url: str, lease_s: float, replace: Callable[[int,
                 continue
             said_at = {pid: report.at for name, report in reports.items() if (pid := pid_here(name)) is not None}
             for pid, silent_s in silences.look(loop.time(), said_at).items():
-                if silent_s >= limit_s:
+                if silent_s >= limit_s * (1 if is_stopped(pid) else BUSY_TIMES):
                     replace(pid, silent_s)
     finally:
         await redis.close()

@@ -64,4 +64,4 @@ async def test_who_reports_no_more_is_told_with_the_time_and_who_never_did_is_no
     watching.cancel()
     await redis.close()
     assert [os.getpid()] == list(told)
-    assert told[os.getpid()] >= 0.3
+    assert told[os.getpid()] >= 4 * 0.3, "it isn't stopped, so it may only be kept from its turn"

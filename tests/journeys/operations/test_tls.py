@@ -62,7 +62,7 @@ async def fingerprint(port: int, host: str = "localhost") -> str | None:
     except (ssl.SSLError, ConnectionResetError):
         return None
     shown = x509.load_der_x509_certificate(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
-    writer.close()
+    writer.transport.abort()  # closing TLS waits for the other side, maybe beyond the end of the loop
     return shown.fingerprint(SHA256()).hex()
 
 
@@ -146,7 +146,7 @@ async def test_plain_http_sends_clients_to_tls_once_there_is_a_certificate(
         assert "strict-transport-security" not in (await http.get(f"{plain}/health/live")).headers
     own = ssl.create_default_context(cadata=made.json()["chain"])
     _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=own, server_hostname="chat.example.com")
-    writer.close()
+    writer.transport.abort()  # closing TLS waits for the other side, maybe beyond the end of the loop
 
 
 async def test_the_command_line_does_all_of_it(
