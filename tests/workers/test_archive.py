@@ -226,7 +226,7 @@ async def test_copies_of_an_archive_bring_no_erased_person_back(
     folder, before, person = archived
     change(database_url, "DELETE FROM users WHERE id = %s", person)
     await restore(tenant, folder)
-    assert "left out: 1 conversations of people who are not in this tenant any more" in capsys.readouterr().out
+    assert "left out: conversations of people who are not in this tenant any more (1)" in capsys.readouterr().out
     assert [row for row in before if row["user_id"] is None] == kept(database_url, tenant)
 
 
