@@ -146,8 +146,8 @@ class Follower:
     async def chunks(self, *, heartbeat_s: float | None = 15.0, resumable: bool = False) -> AsyncIterator[bytes]:
         """Yield chunks of frames, and a keep-alive comment after `heartbeat_s` of silence.
 
-        Ends after the job's last event. Raises SlowReader if this reader falls too far behind; CutOff, if it can resume elsewhere
-        (`resumable`), when this process reaches no store any more; and what it is interrupted with.
+        Ends after the job's last event. Raises SlowReader if this reader falls too far behind; CutOff, if it can resume
+        elsewhere (`resumable`), when this process reaches no store any more; and what it is interrupted with.
         """
         if self._first:
             first, self._first = self._first, b""
