@@ -72,7 +72,7 @@ async def test_a_reader_that_fell_behind_is_told_where_to_resume() -> None:
 
         async def __aexit__(self, *_: object) -> None: ...
 
-        async def chunks(self) -> Any:
+        async def chunks(self, **_: Any) -> Any:
             yield b"id: 1\n\n"
             raise SlowReader(17)
 
