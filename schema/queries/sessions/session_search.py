@@ -2,7 +2,7 @@
 the same whatever is stored; whoever wants more asks for the next page.
 
 No index of words or trigrams: under row-level security Postgres asks the policy of each row before an operator that might tell
-of it, and none that searches a text is leakproof, so such an index would not be used (DECISIONS 136).
+of it, and none that searches a text is leakproof, so such an index would not be used (DECISIONS 137).
 """
 
 from datetime import datetime
