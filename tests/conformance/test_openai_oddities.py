@@ -170,6 +170,14 @@ async def test_pieces_may_come_as_messages(talk: Talk):
     assert text_of(await talk.read(*pieces, WIRE.end())) == "haha!"
 
 
+async def test_pieces_may_be_called_a_whole_answer(talk: Talk):
+    names = ("one ", "two ", "three")
+    pieces = [WIRE.delta({"content": name}, object="chat.completion") for name in names]
+    last = WIRE.delta({}, "stop", object="chat.completion")
+    deltas = await talk.read(*pieces, last, DONE, size=1)  # each in a read of its own
+    assert ("one two three", "stop") == (text_of(deltas), ending_of(deltas).reason)
+
+
 async def test_a_message_that_repeats_what_was_streamed_adds_nothing(talk: Talk):
     call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": HANOI}}
     last = {"delta": {}, "message": {"content": "all right", "tool_calls": [call]}, "finish_reason": "tool_calls"}

@@ -78,6 +78,11 @@ class _Chunk(msgspec.Struct, gc=False):
 _chunks = TolerantDecoder(_Chunk)
 
 
+def _is_piece(choice: _Choice) -> bool:
+    """Whether a choice is a piece of a stream, whatever its chunk calls itself: some servers name all alike."""
+    return choice.delta is not None and choice.message is None
+
+
 class ChunkReader:
     """The state of one stream: payloads in, deltas out, and at the end `finish`."""
 
@@ -190,7 +195,7 @@ class ChunkReader:
                 self._raise_error(choice.error if not chunk.error else find_error(read_json(self._provider, payload)))
             if choice.finish_reason:
                 answer.end(choice.finish_reason)
-        if chunk.object == "chat.completion":
+        if chunk.object == "chat.completion" and not any(_is_piece(choice) for choice in chunk.choices):
             self._ended = True  # `stream` was ignored: this is all, whether it says how it ended or not
 
     def _answer_of(self, choice: _Choice) -> Answer | None:

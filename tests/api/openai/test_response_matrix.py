@@ -106,6 +106,7 @@ def answer(method: str) -> RawAnswer:
     choice, head = whole["choices"][0], {k: v for k, v in whole.items() if k not in ("choices", "usage", "moderation")}
     if method == "completions":
         return raw_chunks({**head, "choices": [choice]}, {**head, "choices": [], "usage": whole["usage"]})
+    head["object"] = "chat.completion.chunk"
     message, audio = choice["message"], choice["message"]["audio"]
     calls = [{**call, "index": index} for index, call in enumerate(message["tool_calls"])]
     deltas = [
@@ -160,7 +161,7 @@ async def test_what_a_model_server_says_reaches_the_client(running: Running, met
     expected = [leaf for leaf in leaves(said(method)) if not is_explained(method, leaf[0]) and leaf[1] is not None]
     assert len(expected) > 15
     found = list(leaves(whole))
-    assert [] == [leaf for leaf in expected if leaf not in found]
+    assert [] == [leaf for leaf in expected if leaf not in found], got.text
 
 
 def is_explained(method: str, path: str) -> bool:

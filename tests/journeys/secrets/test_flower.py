@@ -52,7 +52,7 @@ async def test_flower_lists_workers_and_tasks_and_shows_no_prompt(system: System
             assert (404, "nosniff") == (answer.status, answer.headers["X-Content-Type-Options"])
 
     assert assets
-    assert [True] == [worker["status"] for worker in workers]
+    assert True in [worker["status"] for worker in workers], workers  # others may have ended a moment ago
     assert re.fullmatch(r"chat-\d+@.+", workers[0]["hostname"])
     assert {"chat.answer"} == {task["name"] for task in json.loads(tasks)["data"]} - {None}
     for task in json.loads(tasks)["data"]:
