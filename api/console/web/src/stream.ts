@@ -19,10 +19,8 @@ export type StreamOptions = {
   after?: string;
 };
 
-/** The network is read at most this often, and what came is told at once: a task for each token costs more than drawing it. Meanwhile
- * the browser keeps what comes, half a megabyte of it, so that the server need not wait; after a larger piece the next is read at once. */
+/** Events are told at most this often, all that have come at once: a task for each token costs more than drawing it. */
 const PAUSE_MS = 50;
-const LARGE_BYTES = 65_536;
 const HIDDEN_PATIENCE_MS = 5_000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
@@ -71,7 +69,8 @@ async function readOnce(options: StreamOptions, last: string, seen: (event: Stre
   }
 }
 
-/** Reads the events of a body; returns whether the last one was among them. */
+/** Reads the events of a body; returns whether the last one was among them. Each piece is taken from the network at once: the browser
+ * hands over one piece a read, so a page that rests between reads falls behind the model. What the pieces say is told together. */
 async function readEvents(body: ReadableStream<Uint8Array>, options: StreamOptions, seen: (event: StreamEvent) => void): Promise<boolean> {
   let ended: boolean | undefined;
   const parser = createParser({
@@ -86,16 +85,30 @@ async function readEvents(body: ReadableStream<Uint8Array>, options: StreamOptio
   });
   const reader = body.getReader();
   const decoder = new TextDecoder();
+  let [waiting, timer, told] = ["", 0, 0];
+  let failure: unknown;
+  const tell = () => {
+    const text = waiting;
+    [waiting, timer, told] = ["", 0, performance.now()];
+    try {
+      batch(() => parser.feed(text));
+    } catch (error) {
+      failure = error;
+    }
+    if (ended !== undefined || failure !== undefined) reader.cancel().catch(() => undefined);
+  };
   try {
-    while (ended === undefined) {
-      const { done, value } = await reader.read();
-      batch(() => parser.feed(decoder.decode(value, { stream: !done })));
-      if (done) break;
-      if (value.length < LARGE_BYTES) await rest(PAUSE_MS, options.signal);
+    for (let done = false; !done; ) {
+      const read = await reader.read();
+      done = read.done;
+      waiting += decoder.decode(read.value, { stream: !done });
+      timer ||= window.setTimeout(tell, Math.max(0, told + PAUSE_MS - performance.now()));
     }
   } finally {
-    reader.cancel().catch(() => undefined);
+    clearTimeout(timer);
+    if (!options.signal.aborted) tell(); // also what came before a connection broke
   }
+  if (failure !== undefined) throw failure;
   return ended ?? false;
 }
 
