@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from api.cli.arguments import path_here, positive
-from api.cli.chat import own_authority
+from api.cli.client.chat import own_authority
 from api.local.errors import LocalError
 from api.local.http_client import Client
 from api.local.stack import find_running

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 from api.cli.all_settings import check_all_settings
-from api.cli.chat import ChatResult, dim, show
+from api.cli.client.chat import ChatResult, dim, show
 from api.cli.up import stop_signals
 from api.local.demo.documents import upload_handbook
 from api.local.errors import LocalError

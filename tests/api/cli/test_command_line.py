@@ -11,13 +11,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from api.__main__ import load_dotenv
-from api.cli.benchmark import describe_cost
 from api.cli.certificates import check as check_certificates
-from api.cli.chat import ChatResult, chat, name_files, read_attachments, show
+from api.cli.client.benchmark import describe_cost
+from api.cli.client.chat import ChatResult, chat, name_files, read_attachments, show
+from api.cli.client.ingest import Progress, find_files, ingest
 from api.cli.demo import stored_text
 from api.cli.doctor import openai, run_checks
 from api.cli.env import exports, replaced, shell_exports
-from api.cli.ingest import Progress, find_files, ingest
 from api.cli.up import check_model_argument
 from api.local.errors import LocalError
 from api.local.http_client import Client

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from api.cli.benchmark import benchmark
-from api.cli.jobs import follow, show_jobs
+from api.cli.client.benchmark import benchmark
+from api.cli.client.jobs import follow, show_jobs
 from api.local.errors import LocalError
 from tests.conftest import TestTenant
 from tests.waiting import PATIENCE_S

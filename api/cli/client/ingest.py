@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from api.cli.arguments import path_here
-from api.cli.chat import dim, own_authority, server_and_key
+from api.cli.client.chat import dim, own_authority, server_and_key
 from api.cli.plural import pluralize
 from api.local.errors import LocalError
 from api.local.http_client import Client

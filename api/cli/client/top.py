@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from api.cli.chat import own_authority, server_and_key
+from api.cli.client.chat import own_authority, server_and_key
 from api.local.errors import LocalError
 from api.local.home import read_text
 from api.local.http_client import Client

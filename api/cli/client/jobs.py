@@ -8,8 +8,8 @@ from typing import Any, get_args
 from urllib.parse import urlencode
 
 from api.cli.arguments import positive
-from api.cli.benchmark import describe_event
-from api.cli.chat import dim, own_authority, server_and_key, step
+from api.cli.client.benchmark import describe_event
+from api.cli.client.chat import dim, own_authority, server_and_key, step
 from api.local.http_client import Client, StreamEvent
 from schema.job_kinds import Kind
 from schema.states import PublicState

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.cli.arguments import positive
-from api.cli.chat import dim, own_authority, server_and_key
+from api.cli.client.chat import dim, own_authority, server_and_key
 from api.local.http_client import Client, StreamEvent
 
 BAR_WIDTH = 30

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from api.cli import top
-from api.cli.top import Look, describe, metrics_key
+from api.cli.client import top
+from api.cli.client.top import Look, describe, metrics_key
 from api.local.errors import LocalError
 
 LABELS = {"kind": "chat", "direction": "output"}

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from api.cli.arguments import port, positive
-from api.cli.chat import dim, own_authority, server_and_key
+from api.cli.client.chat import dim, own_authority, server_and_key
 from api.local.errors import LocalError
 from api.local.http_client import Client
 from api.local.webhook_receiver import ReceivedMessage, WebhookReceiver, free_webhook_port
