@@ -23,7 +23,7 @@ from tests.waiting import PATIENCE_S
 from workers.webhooks.payload import message_name
 from workers.webhooks.signing import new_secret, signed_headers
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 async def listening(port: int, *options: str, **env: str) -> asyncio.subprocess.Process:
