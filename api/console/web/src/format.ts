@@ -31,11 +31,17 @@ const clocks = once((tag) => new Intl.DateTimeFormat(tag, { timeStyle: "medium" 
 const numbers = once((tag) => new Intl.NumberFormat(tag));
 const tenths = once((tag) => new Intl.NumberFormat(tag, { maximumFractionDigits: 1 }));
 
+/** Days by the calendar: 30 hours from now is tomorrow or the day after. A day of 25 hours is one all the same. */
+function daysTo(iso: string): number {
+  const days = (new Date(iso).setHours(0, 0, 0, 0) - new Date(now.value).setHours(0, 0, 0, 0)) / 86_400_000;
+  return Math.round(days) || (Date.parse(iso) < now.value ? -1 : 1);
+}
+
 export function ago(iso: string): string {
   const seconds = (Date.parse(iso) - now.value) / 1000;
   const format = relative();
   for (const [unit, size] of STEPS) {
-    if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
+    if (Math.abs(seconds) >= size) return format.format(unit === "day" ? daysTo(iso) : Math.trunc(seconds / size), unit);
   }
   return format.format(0, "second");
 }

@@ -15,6 +15,8 @@ export function labelled(row: VNode<any>, heads: string[]): VNode<any> {
 }
 
 export function List<T>({ pages, heads, empty, row }: ListProps<T>) {
+  const cells = pages.items?.length ? toChildArray(row(pages.items[0]).props.children as ComponentChildren) : [];
+  const kinds = cells.map((cell) => (isValidElement(cell) && (cell.props as { class?: string }).class === "number" ? "number" : undefined));
   return (
     <>
       {pages.error !== undefined && <ErrorNote error={pages.error} retry={pages.reload} />}
@@ -23,7 +25,7 @@ export function List<T>({ pages, heads, empty, row }: ListProps<T>) {
       {pages.items && pages.items.length > 0 && (
         <table class="rows">
           <thead>
-            <tr>{heads.map((head, place) => <th key={place}>{head || <span class="visually-hidden">{words.value.actions}</span>}</th>)}</tr>
+            <tr>{heads.map((head, place) => <th key={place} class={kinds[place]}>{head || <span class="visually-hidden">{words.value.actions}</span>}</th>)}</tr>
           </thead>
           <tbody>{pages.items.map((item) => labelled(row(item), heads))}</tbody>
         </table>

@@ -415,7 +415,7 @@ export const en = {
     title: "Health",
     all: "Everything",
     answers: "answers in",
-    since: "since",
+    since: "changed",
     lastError: "Last error",
     figures: "Figures",
     checked: (time: string) => `Checked at ${time}`,

@@ -417,7 +417,7 @@ export const vi: typeof en = {
     title: "Tình trạng",
     all: "Toàn bộ",
     answers: "trả lời trong",
-    since: "từ",
+    since: "thay đổi",
     lastError: "Lỗi gần nhất",
     figures: "Số liệu",
     again: "Kiểm tra lại",

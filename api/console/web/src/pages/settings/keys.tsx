@@ -33,7 +33,7 @@ export default function KeysPage() {
         row={(key) => (
           <tr key={key.id}>
             <td class="wide">{key.name} {key.revoked_at && <Badge state="failed" label={w.revoked} />}</td>
-            <td class="mono">{key.prefix}…</td>
+            <td class="mono">{key.prefix}</td>
             <td>{key.role}</td>
             <td>{key.last_used_at ? <Ago at={key.last_used_at} /> : w.never}</td>
             <td>{key.expires_at ? <Ago at={key.expires_at} /> : w.neverExpires}</td>

@@ -35,7 +35,7 @@ export default function ToolsPage() {
         row={(tool) => (
           <tr key={tool.name}>
             <td class="wide"><strong>{tool.name}</strong><br /><span class="soft">{tool.description}</span></td>
-            <td>{tool.kind}</td>
+            <td>{tool.kind === "builtin" ? words.value.pipelines.builtIn : tool.kind}</td>
             <td><Badge state={tool.enabled ? "ok" : ""} label={tool.enabled ? words.value.agents.on : words.value.agents.off} /></td>
             <td>
               <button type="button" class="link" aria-label={`${w.test}: ${tool.name}`} onClick={() => setTrying(tool)}>{w.test}</button>{" "}
