@@ -11,7 +11,7 @@ import { failed } from "../../parts/toasts";
 import { may } from "../../session";
 import { words } from "../../words";
 import { Composer, type ComposerHandle } from "./composer";
-import { type Choice, type Conversation, isActive, leave, open, type Turn } from "./conversation";
+import { type Choice, type Conversation, isActive, leave, open, sessionsChanged, type Turn } from "./conversation";
 import { Announcer } from "./announcer";
 import { TurnView } from "./turn";
 
@@ -99,6 +99,7 @@ async function fork(session_id: string, message_id: string): Promise<string> {
   const found = await need(
     api.POST("/api/sessions/{session_id}/fork", { params: { path: { session_id } }, body: { message_id } }),
   );
+  sessionsChanged.value += 1;
   return found.id;
 }
 
