@@ -40,6 +40,8 @@ def broker_url(env: Mapping[str, str]) -> str | None:
             )
         if not _is_address(url):
             raise ValueError(f"{SETTING} is no URL of RabbitMQ; it looks like {EXAMPLE}.")
+        if "?" in url:
+            raise ValueError(f"{SETTING} has parameters after a question mark. It takes none; it looks like {EXAMPLE}.")
     if len(split(text)) > 1 and "amqps://" in text:
         raise ValueError(
             f"{SETTING} names several nodes with amqps://. Name one address that leads to all of them: Celery would check each "

@@ -17,6 +17,9 @@ Command = tuple[Any, ...]
 SERVER_SCHEMES = ("redis", "rediss", "unix")
 SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
 SENTINEL_PORT = 26379
+URL_PARAMETERS = frozenset({"username", "password", "db"})
+SENTINEL_PARAMETERS = frozenset({"sentinel_username", "sentinel_password"})
+"""What may follow `?` in a URL; of sentinels both."""
 EXAMPLE = "redis://127.0.0.1:6379/0"
 SENTINEL_EXAMPLE = "redis+sentinel://host1:26379,host2:26379,host3:26379/mymaster"
 
@@ -95,6 +98,10 @@ def check_redis_url(name: str, url: str) -> str:
             f"{name} is no URL of a Redis. One looks like {EXAMPLE}, or like {SENTINEL_EXAMPLE} where these sentinels know the "
             "master by the name at the end."
         ) from None
+    known = URL_PARAMETERS | (SENTINEL_PARAMETERS if url.partition("://")[0] in SENTINEL_SCHEMES else frozenset())
+    unknown = {name for name, _ in parse_qsl(urlsplit(url).query)} - known
+    if unknown:
+        raise ValueError(f"{name} has a parameter {min(unknown)[:40]!r}. It may have {', '.join(sorted(known))}.")
     return url
 
 

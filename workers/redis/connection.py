@@ -44,6 +44,7 @@ class RedisConnection(asyncio.Protocol):
         self._reader = hiredis.Reader()
         self._pending: deque[tuple[asyncio.Future[list[Any]], list[Any], int, float]] = deque()
         self._timeout_timer: asyncio.TimerHandle | None = None
+        self._reason = "the connection to Redis was lost"
 
     @classmethod
     async def open(
@@ -129,6 +130,13 @@ class RedisConnection(asyncio.Protocol):
         """Called by the event loop."""
         self.heard_at = self._loop.time()
         self._reader.feed(data)
+        try:
+            self._take_replies()
+        except hiredis.ProtocolError:
+            self._reason = "what answers there does not speak Redis' protocol"
+            self.abort()
+
+    def _take_replies(self) -> None:
         while (reply := self._reader.gets()) is not False:
             if not self._pending:
                 self._on_message(reply)
@@ -148,7 +156,7 @@ class RedisConnection(asyncio.Protocol):
             self._timeout_timer.cancel()
         for future, *_ in self._pending:
             if not future.done():
-                future.set_exception(ConnectionError("the connection to Redis was lost"))
+                future.set_exception(ConnectionError(self._reason))
                 future.exception()  # marks it as retrieved: the caller may be gone
         self._pending.clear()
 

@@ -45,6 +45,7 @@ def test_every_process_knows_the_broker_and_none_shows_it(read: Read) -> None:
         ("sqs://hunter2@", "other brokers are not supported"),
         ("rabbitmq:5672/hunter2", "must be a URL of RabbitMQ"),
         ("amqp://headrace:hunter2@:5672", "is no URL of RabbitMQ"),
+        ("amqp://headrace:hunter2@a/?connection_timeout=5", "has parameters after a question mark. It takes none"),
         ("amqp://headrace:hunter2@a:port/", "is no URL of RabbitMQ"),
         ("amqps://headrace:hunter2@a/;amqps://headrace:hunter2@b/", "names several nodes with amqps"),
     ],

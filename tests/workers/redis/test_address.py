@@ -62,6 +62,21 @@ WRONG = (
 )
 
 
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("redis://:s3cret@a/0?socket_timeout=5", "socket_timeout"),
+        ("redis+sentinel://:s3cret@a,b/prime?sentinel_pasword=s3cret", "sentinel_pasword"),
+        ("redis://a/0?sentinel_password=s3cret", "sentinel_password"),
+    ],
+)
+def test_a_parameter_that_nobody_reads_is_refused_by_its_name(url: str, name: str) -> None:
+    with pytest.raises(ValueError, match=f"has a parameter '{name}'. It may have .*password") as refused:
+        check_redis_url("HEADRACE_REDIS_URL", url)
+    assert "s3cret" not in str(refused.value)
+    assert check_redis_url("HEADRACE_REDIS_URL", "redis+sentinel://a/prime?sentinel_password=b&db=2")
+
+
 @pytest.mark.parametrize("url", WRONG)
 def test_what_is_no_address_is_a_value_error_that_says_what_is_right(url: str) -> None:
     with pytest.raises(ValueError, match=r"is no URL of a Redis") as refused:

@@ -197,3 +197,20 @@ async def test_a_frozen_redis_is_skipped_until_it_answers_again(monkeypatch: pyt
             except RedisUnavailable:
                 await asyncio.sleep(0.01)
         await redis_client.close()
+
+
+async def test_what_speaks_another_protocol_is_unavailable_and_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await reader.read()  # until the other side has gone
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server, asyncio.timeout(PATIENCE_S):
+        port = server.sockets[0].getsockname()[1]
+        connection = await RedisConnection.open(RedisAddress(host="127.0.0.1", port=port))
+        with pytest.raises(ConnectionError, match="does not speak Redis' protocol"):
+            await connection.request(b"PING\r\n", 1)
+        await connection.close()
+        await asyncio.sleep(0)
+    assert "Traceback" not in caplog.text
