@@ -163,7 +163,7 @@ async def respond(
         submission,
         input_tokens=input_tokens,
         max_tokens=max_tokens,
-        follows=wants_events(request.headers) or not preferences.respond_async,
+        is_followed=wants_events(request.headers) or not preferences.respond_async,
     )
     submitted, follower = accepted.submitted, accepted.follower
     headers = {"X-Job-ID": str(submitted.job_id), **accepted.headers}

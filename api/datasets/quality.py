@@ -96,7 +96,7 @@ async def benchmark_quality(
         submission,
         input_tokens=estimate_tokens(longest),
         max_tokens=settings.max_tokens,
-        follows=False,
+        is_followed=False,
     )
     headers = {"X-Job-ID": str(accepted.submitted.job_id), **accepted.headers}
     accepted.follower.close()

@@ -91,9 +91,7 @@ async def _add_sessions(db: Db, tenant_id: UUID, sessions: Iterator[ImportedSess
             done.update({IMPORTED: 1, MESSAGES: len(session.messages)})
         else:
             done[KNOWN] += 1
-    if done[IMPORTED]:
-        detail = {name: number for name, number in done.items() if name != KNOWN}
-        await add_audit(db, tenant_id, actor=ACTOR, action="sessions.imported", detail=detail)
+    await _audit(db, tenant_id, "sessions.imported", done)
     return done
 
 
@@ -114,10 +112,14 @@ async def _restore(
             done.update({IMPORTED: 1, MESSAGES: len(each.messages)})
         else:
             done[KNOWN] += 1
+    await _audit(db, tenant_id, "sessions.restored", done)
+    return done
+
+
+async def _audit(db: Db, tenant_id: UUID, action: str, done: Counter[str]) -> None:
     if done[IMPORTED]:
         detail = {name: number for name, number in done.items() if name != KNOWN}
-        await add_audit(db, tenant_id, actor=ACTOR, action="sessions.restored", detail=detail)
-    return done
+        await add_audit(db, tenant_id, actor=ACTOR, action=action, detail=detail)
 
 
 def owners_of(

@@ -64,13 +64,13 @@ async def submit_and_follow(
     *,
     input_tokens: int,
     max_tokens: int | None,
-    follows: bool = True,
+    is_followed: bool = True,
 ) -> Accepted:
     """Submit a job within its tenant's limits. The caller must close the follower.
 
     `input_tokens` is an estimate. If the idempotency key was used before, the follower is that of the first job, from its
-    first event. With `follows` False the caller closes it at once. Raises LimitReached and what `submit` raises; then nothing
-    was accepted and nothing stays reserved.
+    first event. With `is_followed` False the caller closes it at once. Raises LimitReached and what `submit` raises; then
+    nothing was accepted and nothing stays reserved.
     """
     if principal.batch_line is not None:
         submission = _for_batch(submission, principal.batch_line)
@@ -80,7 +80,7 @@ async def submit_and_follow(
         submission = replace(submission, payload=submission.payload | reserved_payload(verdict, principal.budgets))
     try:
         submitted, follower = await _submit(
-            resources, submission, visible_user_id=principal.visible_user_id, follows=follows
+            resources, submission, visible_user_id=principal.visible_user_id, is_followed=is_followed
         )
     except BaseException:
         await _release(resources, submission)
@@ -97,12 +97,12 @@ def _for_batch(submission: Submission, line: str) -> Submission:
 
 
 async def _submit(
-    resources: Resources, submission: Submission, *, visible_user_id: UUID | None, follows: bool
+    resources: Resources, submission: Submission, *, visible_user_id: UUID | None, is_followed: bool
 ) -> tuple[Submitted, Follower]:
     hub = resources.core.hub
     async with AsyncExitStack() as stack:
         follower = await stack.enter_async_context(hub.expect(submission.tenant_id, submission.job_id))
-        submitted = await submit(resources.core, submission, is_followed=follows)
+        submitted = await submit(resources.core, submission, is_followed=is_followed)
         if submitted.replayed:
             follower.close()
             follower = await hub.join(submission.tenant_id, submitted.job_id, visible_user_id=visible_user_id)
